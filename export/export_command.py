@@ -1,0 +1,68 @@
+"""The command traghetto-export."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.artifact import PRECISIONS, Limits, build_artifact
+from export.manifest import PROOF_NAME
+from export.onnx_graph import ExportError
+from export.proof import ProofError
+from model.checkpoint import CheckpointError, load_checkpoint
+from model.config import ConfigError
+from model.data import DataError, read_pairs
+from model.tokenizer import TokenizerError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="traghetto-export",
+        description="Export a checkpoint to an ONNX artifact, prove that it translates alike, and write it.",
+    )
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--output", type=Path, required=True, help="the artifact's folder; its name is the model's name")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument(
+        "--sentences",
+        type=Path,
+        help="tab-separated pairs for the proof, columns in the order of the model's languages "
+        "(default: sentences.tsv in the checkpoint)",
+    )
+    parser.add_argument("--max-bleu-loss", type=float, default=0.5, help="refuse fp16 or int8 that loses more against fp32")
+    parser.add_argument("--max-source-tokens", type=int, default=Limits.max_source_tokens)
+    parser.add_argument("--max-target-tokens", type=int, default=Limits.max_target_tokens)
+    return parser
+
+
+def main() -> int:
+    """Run the command; exit status 1 if the proof refuses, 2 for a fault in its input."""
+    arguments = _parser().parse_args()
+    sentences = arguments.sentences or arguments.checkpoint / "sentences.tsv"
+    try:
+        model, tokenizer = load_checkpoint(arguments.checkpoint)
+        manifest = build_artifact(
+            model,
+            tokenizer,
+            arguments.output,
+            precision=arguments.precision,
+            pairs=read_pairs(sentences),
+            limits=Limits(
+                max_source_tokens=arguments.max_source_tokens, max_target_tokens=arguments.max_target_tokens
+            ),
+            max_bleu_loss=arguments.max_bleu_loss,
+        )
+    except (CheckpointError, ConfigError, DataError, TokenizerError) as error:
+        print(f"traghetto-export: {error}", file=sys.stderr)
+        return 2
+    except (ProofError, ExportError) as error:
+        print(f"traghetto-export: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.output}: {manifest.precision}, sha256 {manifest.digest()}")
+    print((arguments.output / PROOF_NAME).read_text(encoding="utf-8"), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

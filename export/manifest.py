@@ -1,0 +1,197 @@
+"""An artifact's manifest: what it translates, its graphs and tensors, and a hash of every file.
+
+Knows nothing of PyTorch or ONNX: the server reads artifacts through this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+PROOF_NAME = "proof.json"
+
+ENCODER = "encoder"
+GREEDY = "decoder_step_greedy"
+BEAM = "decoder_step_beam"
+
+
+class ArtifactError(ValueError):
+    """An artifact is damaged, unproven, or of a schema that this version does not read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """A graph's input or output; an axis is a size, or the name of a dynamic one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphInfo:
+    """One ONNX file.
+
+    Args:
+        structure_sha256: Of its nodes, names and shapes without the weights' values.
+    """
+
+    file: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    structure_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """What a file must be."""
+
+    sha256: str
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialIds:
+    """Token ids with a meaning of their own."""
+
+    padding: int
+    unknown: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfCheck:
+    """A greedy translation that a server repeats when it starts: the processor must count alike."""
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a server needs to know of an artifact.
+
+    Args:
+        name: Default name of the model.
+        architecture: Family of the network.
+        precision: fp32, fp16 or int8.
+        language_pairs: (source, target) codes that it translates.
+        max_source_tokens, max_target_tokens: Limits, special tokens included.
+        devices: Where it may run.
+        caches: Pools that a decoder step reads and writes.
+        memory: Pools that the encoder writes and a decoder step reads.
+        graphs: By ENCODER, GREEDY and BEAM.
+        checkpoint_sha256: Of the checkpoint's configuration, weights and tokenizer.
+        files: By name, all but the manifest.
+        produced_with: Versions of the libraries that made it.
+    """
+
+    schema_version: int
+    name: str
+    architecture: str
+    precision: str
+    language_pairs: tuple[tuple[str, str], ...]
+    vocabulary_size: int
+    special_ids: SpecialIds
+    max_source_tokens: int
+    max_target_tokens: int
+    devices: tuple[str, ...]
+    caches: tuple[TensorInfo, ...]
+    memory: tuple[TensorInfo, ...]
+    graphs: dict[str, GraphInfo]
+    self_check: SelfCheck
+    checkpoint_sha256: str
+    produced_with: dict[str, str]
+    files: dict[str, FileInfo]
+
+    def to_json(self) -> str:
+        """The content of manifest.json."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    def digest(self) -> str:
+        """SHA-256 of manifest.json, and through its hashes of the whole artifact: 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def file_info(path: Path) -> FileInfo:
+    """Hash a file."""
+    content = path.read_bytes()
+    return FileInfo(sha256=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read an artifact's manifest and check every file against it.
+
+    Raises:
+        ArtifactError: no artifact, another schema, or files that are missing or differ; names each
+            with the hash it has and the one it must have.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no artifact: it has no {MANIFEST_NAME}")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        version = fields["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise ArtifactError(f"{path} has schema version {version}, this version reads {SCHEMA_VERSION}")
+    try:
+        manifest = _parse(fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
+    _check_files(folder, manifest)
+    return manifest
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    faults = []
+    if PROOF_NAME not in manifest.files:
+        faults.append(f"no {PROOF_NAME}: an artifact without its proof is not served")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif (found := file_info(path)) != expected:
+            faults.append(
+                f"{name} has sha256 {found.sha256} ({found.num_bytes} bytes), "
+                f"must have {expected.sha256} ({expected.num_bytes} bytes)"
+            )
+    if faults:
+        raise ArtifactError(f"artifact {folder} is damaged: " + "; ".join(faults))
+
+
+def _tensors(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
+    return tuple(TensorInfo(name=i["name"], dtype=i["dtype"], shape=tuple(i["shape"])) for i in items)
+
+
+def _parse(fields: dict[str, Any]) -> Manifest:
+    graphs = {
+        name: GraphInfo(
+            file=graph["file"],
+            inputs=_tensors(graph["inputs"]),
+            outputs=_tensors(graph["outputs"]),
+            structure_sha256=graph["structure_sha256"],
+        )
+        for name, graph in fields["graphs"].items()
+    }
+    if missing := {ENCODER, GREEDY, BEAM} - graphs.keys():
+        raise ValueError(f"graphs lacks {', '.join(sorted(missing))}")
+    parsed = {
+        "language_pairs": tuple((a, b) for a, b in fields["language_pairs"]),
+        "special_ids": SpecialIds(**fields["special_ids"]),
+        "devices": tuple(fields["devices"]),
+        "caches": _tensors(fields["caches"]),
+        "memory": _tensors(fields["memory"]),
+        "graphs": graphs,
+        "self_check": SelfCheck(**{k: tuple(v) for k, v in fields["self_check"].items()}),
+        "files": {name: FileInfo(**info) for name, info in fields["files"].items()},
+    }
+    return Manifest(**{**fields, **parsed})

@@ -1,0 +1,81 @@
+"""A trained model on disk: config.json, weights.safetensors and the tokenizer in one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.config import model_config, to_json
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint's weights do not fit its configuration."""
+
+
+def unique_weights(model: Transformer) -> dict[str, Tensor]:
+    """The weights, each tied one once, under its first name."""
+    seen: set[int] = set()
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            weights[name] = tensor.detach()
+    return weights
+
+
+def load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
+    """Copy weights as `unique_weights` names them into a model, converted to its type.
+
+    Raises:
+        CheckpointError: names or shapes differ; all faults are listed.
+    """
+    own = unique_weights(model)
+    faults = [f"{name} is missing" for name in own.keys() - weights.keys()]
+    faults += [f"{name} is unknown" for name in weights.keys() - own.keys()]
+    faults += [
+        f"{name} has shape {tuple(weights[name].shape)}, must be {tuple(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if own[name].shape != weights[name].shape
+    ]
+    if faults:
+        raise CheckpointError("weights do not fit the configuration: " + "; ".join(sorted(faults)))
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
+
+
+def save_checkpoint(
+    folder: Path, model: Transformer, tokenizer: Tokenizer, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a checkpoint; fp16 halves its size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in unique_weights(model).items()}
+    save_file(weights, folder / WEIGHTS_NAME)
+    (folder / CONFIG_NAME).write_text(to_json(model.config), encoding="utf-8")
+    tokenizer.save(folder)
+
+
+def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
+    """Read a checkpoint as an fp32 model in evaluation mode.
+
+    Raises:
+        CheckpointError: a file is missing, or the weights do not fit the configuration.
+        ConfigError: the configuration is impossible.
+    """
+    if missing := [n for n in (CONFIG_NAME, WEIGHTS_NAME) if not (folder / n).is_file()]:
+        raise CheckpointError(f"{folder} has no {' and no '.join(missing)}")
+    config = model_config(json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8")))
+    model = Transformer(config)
+    load_weights(model, load_file(folder / WEIGHTS_NAME))
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.size != config.vocabulary_size:
+        raise CheckpointError(f"{folder}: tokenizer has {tokenizer.size} pieces, model {config.vocabulary_size}")
+    return model.eval(), tokenizer

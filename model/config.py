@@ -1,0 +1,214 @@
+"""What a model is and how it is trained, as frozen dataclasses read from one YAML or JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration file names an unknown field or an impossible value."""
+
+
+def _check(faults: list[str], where: str) -> None:
+    if faults:
+        raise ConfigError(f"{where}: " + "; ".join(faults))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of a Transformer (Vaswani et al. 2017, arXiv:1706.03762, table 3).
+
+    Args:
+        vocabulary_size: Joint source and target vocabulary V.
+        model_size: E, the width of embeddings and of every layer's output.
+        num_heads: H; each head has E / H dimensions.
+        feed_forward_size: Width of the inner layer of the feed-forward network.
+        num_encoder_layers, num_decoder_layers: Depth of each stack.
+        norm: "pre" normalises each sublayer's input, "post" its output after the residual sum.
+        activation: Of the feed-forward network.
+        positions: "sinusoidal" needs no weights and has no limit; "learned" is a table.
+        max_positions: Rows of the learned table; the longest source or target, in tokens.
+        tie_embeddings: One matrix for source, target and output embeddings (section 3.4).
+        dropout: Probability of dropping an activation, in training only.
+    """
+
+    architecture: Literal["transformer"] = "transformer"
+    vocabulary_size: int
+    model_size: int = 256
+    num_heads: int = 4
+    feed_forward_size: int = 1024
+    num_encoder_layers: int = 6
+    num_decoder_layers: int = 2
+    norm: Literal["pre", "post"] = "pre"
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    max_positions: int = 512
+    tie_embeddings: bool = True
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is {getattr(self, name)}, must be at least 1"
+            for name in (
+                "vocabulary_size",
+                "model_size",
+                "num_heads",
+                "feed_forward_size",
+                "num_encoder_layers",
+                "num_decoder_layers",
+                "max_positions",
+            )
+            if getattr(self, name) < 1
+        ]
+        if not faults and self.model_size % (2 * self.num_heads):
+            faults.append(f"model_size {self.model_size} is no multiple of 2 x num_heads {self.num_heads}")
+        for name, allowed in (
+            ("architecture", ("transformer",)),
+            ("norm", ("pre", "post")),
+            ("activation", ("relu", "gelu", "silu")),
+            ("positions", ("sinusoidal", "learned")),
+        ):
+            if getattr(self, name) not in allowed:
+                faults.append(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
+        if not 0 <= self.dropout < 1:
+            faults.append(f"dropout is {self.dropout}, must be in [0, 1)")
+        _check(faults, "model")
+
+    @property
+    def head_size(self) -> int:
+        """D = E / H."""
+        return self.model_size // self.num_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which files of the data folder are read, and the languages of their columns.
+
+    Args:
+        languages: BCP-47 codes of the two columns; both directions are trained.
+        train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz.
+        vocabulary_size: Pieces of the joint SentencePiece vocabulary.
+        max_tokens: Longer sentences are left out of training (their number is printed).
+        dev_sentences: How many dev pairs of each direction are translated at each evaluation.
+    """
+
+    languages: tuple[str, str]
+    train: tuple[str, ...]
+    dev: str
+    vocabulary_size: int
+    max_tokens: int = 128
+    dev_sentences: int = 400
+
+    def __post_init__(self) -> None:
+        faults = []
+        if len(self.languages) != 2 or len(set(self.languages)) != 2:
+            faults.append(f"languages is {list(self.languages)}, must be two different codes")
+        if not self.train:
+            faults.append("train names no file")
+        if self.vocabulary_size < 300:
+            faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
+        _check(faults, "data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimisation.
+
+    Args:
+        batch_tokens: Source or target tokens in a batch, whichever is larger.
+        learning_rate: Peak, reached after warmup_steps; then it falls with 1/sqrt(step).
+        cooldown_steps: The rate falls linearly to zero over the last so many of max_steps.
+        label_smoothing: Mass spread evenly over the vocabulary (section 5.4).
+        average_checkpoints: The model evaluated and kept is the mean of so many snapshots.
+        snapshot_steps: Steps between snapshots; one also lets a killed run resume.
+        evaluate_steps: Steps between evaluations on dev.
+        patience: Stop after so many evaluations without a better dev BLEU.
+    """
+
+    max_steps: int
+    batch_tokens: int = 1000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 1000
+    cooldown_steps: int = 0
+    label_smoothing: float = 0.1
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    average_checkpoints: int = 5
+    snapshot_steps: int = 300
+    evaluate_steps: int = 1500
+    patience: int = 10
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is {getattr(self, name)}, must be at least 1"
+            for name in (
+                "max_steps", "batch_tokens", "warmup_steps", "average_checkpoints",
+                "snapshot_steps", "evaluate_steps", "patience",
+            )
+            if getattr(self, name) < 1
+        ]
+        if self.learning_rate <= 0:
+            faults.append(f"learning_rate is {self.learning_rate}, must be above 0")
+        if not 0 <= self.cooldown_steps <= self.max_steps:
+            faults.append(f"cooldown_steps is {self.cooldown_steps}, must be in [0, {self.max_steps}]")
+        if not 0 <= self.label_smoothing < 1:
+            faults.append(f"label_smoothing is {self.label_smoothing}, must be in [0, 1)")
+        _check(faults, "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training run: the data, the model and the optimisation."""
+
+    data: DataConfig
+    model: TransformerConfig
+    training: TrainingConfig
+
+
+def _build(kind: type[T], fields: dict[str, Any], where: str) -> T:
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(fields) - known):
+        raise ConfigError(f"{where}: unknown field {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def model_config(fields: dict[str, Any]) -> TransformerConfig:
+    """Build a model's configuration from the fields of a configuration file.
+
+    Raises:
+        ConfigError: a field is unknown or missing, or a value is impossible.
+    """
+    return _build(TransformerConfig, fields, "model")
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Read a run from YAML with the sections data, model and training.
+
+    Raises:
+        ConfigError: a section or field is unknown or missing, or a value is impossible.
+    """
+    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(sections, dict) or set(sections) != {"data", "model", "training"}:
+        raise ConfigError(f"{path}: needs exactly the sections data, model and training")
+    data = _build(DataConfig, sections["data"], "data")
+    model = model_config({"vocabulary_size": data.vocabulary_size, **sections["model"]})
+    return RunConfig(data=data, model=model, training=_build(TrainingConfig, sections["training"], "training"))
+
+
+def to_json(config: Any) -> str:
+    """Any of the dataclasses above as indented JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"

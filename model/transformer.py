@@ -1,0 +1,179 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017, arXiv:1706.03762)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.attention import MultiHeadAttention, causal_mask
+from model.config import TransformerConfig
+from model.embeddings import Embedding, LearnedPositions, SinusoidalPositions
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+
+
+class FeedForward(nn.Sequential):
+    """act(x W_1 + b_1) W_2 + b_2 at each position alone (section 3.3)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(
+            nn.Linear(config.model_size, config.feed_forward_size),
+            ACTIVATIONS[config.activation](),
+            nn.Linear(config.feed_forward_size, config.model_size),
+        )
+
+
+class Residual(nn.Module):
+    """x + f(norm(x)), or norm(x + f(x)): where the norm sits around a sublayer f.
+
+    Source: post-norm Vaswani et al. 2017, section 3.1; pre-norm Xiong et al. 2020, arXiv:2002.04745.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.model_size)
+        self.is_pre_norm = config.norm == "pre"
+        self.dropout = nn.Dropout(config.dropout)
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the sublayer reads."""
+        return self.norm(x) if self.is_pre_norm else x
+
+    def after(self, x: Tensor, sublayer_output: Tensor) -> Tensor:
+        """The residual sum."""
+        total = x + self.dropout(sublayer_output)
+        return total if self.is_pre_norm else self.norm(total)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention over the source, then the feed-forward network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config.model_size, config.num_heads)
+        self.feed_forward = FeedForward(config)
+        self.around_self = Residual(config)
+        self.around_feed_forward = Residual(config)
+
+    def forward(self, x: Tensor, is_masked: Tensor | None) -> Tensor:
+        """x: (B, S, E); is_masked: (B, 1, 1, S), True at padding."""
+        inner = self.around_self.before(x)
+        x = self.around_self.after(x, self.self_attention(inner, inner, is_masked))
+        return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention over the encoded source, then the feed-forward network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config.model_size, config.num_heads)
+        self.cross_attention = MultiHeadAttention(config.model_size, config.num_heads)
+        self.feed_forward = FeedForward(config)
+        self.around_self = Residual(config)
+        self.around_cross = Residual(config)
+        self.around_feed_forward = Residual(config)
+
+    def forward(self, x: Tensor, memory: Tensor, is_future: Tensor, source_is_masked: Tensor | None) -> Tensor:
+        """x: (B, T, E); memory: (B, S, E); is_future: (T, T); source_is_masked: (B, 1, 1, S)."""
+        inner = self.around_self.before(x)
+        x = self.around_self.after(x, self.self_attention(inner, inner, is_future))
+        x = self.around_cross.after(
+            x, self.cross_attention(self.around_cross.before(x), memory, source_is_masked)
+        )
+        return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
+
+
+class Transformer(nn.Module):
+    """An encoder-decoder that translates token ids to token ids.
+
+    `encode` runs once for a sentence; `decode_step` scores the next token of given prefixes and
+    recomputes them from the start each time: slow and obvious, it is what every faster way is
+    held against.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.model_size
+        source_tokens = nn.Embedding(config.vocabulary_size, size)
+        target_tokens = source_tokens if config.tie_embeddings else nn.Embedding(config.vocabulary_size, size)
+        self.source_embedding = Embedding(source_tokens, self._positions(), config.dropout)
+        self.target_embedding = Embedding(target_tokens, self._positions(), config.dropout)
+        self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
+        self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
+        is_pre_norm = config.norm == "pre"
+        self.encoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
+        self.output = nn.Linear(size, config.vocabulary_size, bias=False)
+        self._initialise()
+        if config.tie_embeddings:
+            self.output.weight = target_tokens.weight
+
+    def _positions(self) -> nn.Module:
+        if self.config.positions == "learned":
+            return LearnedPositions(self.config.max_positions, self.config.model_size)
+        return SinusoidalPositions(self.config.model_size)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.tokens.weight, std=self.config.model_size**-0.5)
+
+    def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
+        """Encode sources once.
+
+        Args:
+            source: Token ids (B, S).
+            source_is_padding: (B, S), True at padding; None when there is none.
+
+        Returns:
+            The memory (B, S, E); what stands at padding has no meaning.
+        """
+        x = self.source_embedding(source, torch.arange(source.shape[1], device=source.device))  # (B, S, E)
+        is_masked = broadcast_over_queries(source_is_padding)
+        for layer in self.encoder_layers:
+            x = layer(x, is_masked)
+        return self.encoder_norm(x)  # type: ignore[no-any-return]
+
+    def decode(self, target: Tensor, memory: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
+        """Score every next token of known targets at once (teacher forcing).
+
+        Args:
+            target: Token ids (B, T), START_ID first. Padding may only follow at the end: the causal
+                mask already keeps it from earlier positions.
+            memory: (B, S, E) from `encode`.
+            source_is_padding: (B, S), True at padding; None when there is none.
+
+        Returns:
+            Logits (B, T, V); those at t score the token after target[:, t].
+        """
+        x = self.target_embedding(target, torch.arange(target.shape[1], device=target.device))  # (B, T, E)
+        is_future = causal_mask(target.shape[1], target.device)
+        source_is_masked = broadcast_over_queries(source_is_padding)
+        for layer in self.decoder_layers:
+            x = layer(x, memory, is_future, source_is_masked)
+        return self.output(self.decoder_norm(x))  # type: ignore[no-any-return]
+
+    def decode_step(self, prefix: Tensor, memory: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
+        """Score the token that follows each prefix.
+
+        Args: as for `decode`, with prefixes (B, t) of one length.
+
+        Returns:
+            Log-probabilities (B, V), fp32.
+        """
+        return self.decode(prefix, memory, source_is_padding)[:, -1].float().log_softmax(dim=-1)
+
+    def forward(self, source: Tensor, target: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
+        """Encode, then decode with teacher forcing: logits (B, T, V)."""
+        return self.decode(target, self.encode(source, source_is_padding), source_is_padding)
+
+
+def broadcast_over_queries(is_padding: Tensor | None) -> Tensor | None:
+    """(B, S) to (B, 1, 1, S), the same for every head and query."""
+    return None if is_padding is None else is_padding[:, None, None, :]
