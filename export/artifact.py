@@ -15,11 +15,21 @@ from typing import Any
 import onnx
 
 from export import proof
-from export.graph_model import GraphModel
+from export.graph_model import GraphModel, GraphScorer
 from export.graphs import DecoderStepGraph, EncoderGraph
 from export.manifest import (
-    BEAM, ENCODER, GREEDY, MANIFEST_NAME, PROOF_NAME, SCHEMA_VERSION,
-    GraphInfo, Manifest, SelfCheck, SpecialIds, TensorInfo, file_info,
+    BEAM,
+    ENCODER,
+    GREEDY,
+    MANIFEST_NAME,
+    PROOF_NAME,
+    SCHEMA_VERSION,
+    GraphInfo,
+    Manifest,
+    SelfCheck,
+    SpecialIds,
+    TensorInfo,
+    file_info,
 )
 from export.onnx_graph import Exported, TensorSpec, export_decoder_step, export_encoder, pool_specs
 from export.quantize import quantize_graph
@@ -116,13 +126,23 @@ def build_artifact(
         proof.require(checks)
         _write_proof(folder, checks, figures, len(sentences))
         tokenizer.save(folder)
-        manifest = _manifest(model, tokenizer, output.name, precision, limits, exported, sentences, folder)
+        manifest = _manifest(
+            model,
+            tokenizer,
+            name=output.name,
+            precision=precision,
+            limits=limits,
+            exported=exported,
+            sentences=sentences,
+            folder=folder,
+        )
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         _put(folder, output)
     return manifest
 
 
 _POOL_TYPE = {"fp32": "float32", "int8": "float32", "fp16": "float16"}
+_DEVICES = {"fp32": ("cpu", "cuda"), "int8": ("cpu",), "fp16": ("cuda", "cpu")}
 
 
 def _pools(model: Transformer, dtype: str) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
@@ -171,6 +191,7 @@ def _write_proof(
 def _manifest(
     model: Transformer,
     tokenizer: Tokenizer,
+    *,
     name: str,
     precision: str,
     limits: Limits,
@@ -190,7 +211,7 @@ def _manifest(
         special_ids=SpecialIds(padding=PADDING_ID, unknown=UNKNOWN_ID, start=START_ID, end=END_ID),
         max_source_tokens=limits.max_source_tokens,
         max_target_tokens=limits.max_target_tokens,
-        devices=("cuda", "cpu") if precision == "fp16" else ("cpu", "cuda") if precision == "fp32" else ("cpu",),
+        devices=_DEVICES[precision],
         caches=caches,
         memory=memory,
         graphs={
@@ -215,7 +236,7 @@ def _self_check(
     memory: tuple[TensorInfo, ...],
     sentence: proof.Sentence,
 ) -> SelfCheck:
-    scorer = proof.GraphScorer(GraphModel(folder, caches, memory), 1, 256)
+    scorer = GraphScorer(GraphModel(folder, caches, memory), 1, 256)
     found = greedy_search(scorer, list(sentence.source), sentence.max_target_tokens)
     return SelfCheck(source=sentence.source, target=found.token_ids)
 

@@ -12,7 +12,7 @@ from export.onnx_graph import ExportError
 from export.proof import ProofError
 from model.checkpoint import CheckpointError, load_checkpoint
 from model.config import ConfigError
-from model.data import DataError, read_pairs
+from model.parallel_text import DataError, read_pairs
 from model.tokenizer import TokenizerError
 
 
@@ -22,7 +22,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Export a checkpoint to an ONNX artifact, prove that it translates alike, and write it.",
     )
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--output", type=Path, required=True, help="the artifact's folder; its name is the model's name")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="the artifact's folder; its name is the model's name"
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument(
         "--sentences",
@@ -30,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         help="tab-separated pairs for the proof, columns in the order of the model's languages "
         "(default: sentences.tsv in the checkpoint)",
     )
-    parser.add_argument("--max-bleu-loss", type=float, default=0.5, help="refuse fp16 or int8 that loses more against fp32")
+    parser.add_argument(
+        "--max-bleu-loss", type=float, default=0.5, help="refuse fp16 or int8 that loses more against fp32"
+    )
     parser.add_argument("--max-source-tokens", type=int, default=Limits.max_source_tokens)
     parser.add_argument("--max-target-tokens", type=int, default=Limits.max_target_tokens)
     return parser

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -74,7 +76,7 @@ class GraphModel:
     ) -> NDArray[np.float32]:
         feeds |= {name: pools[name] for name in (*written, *read)}
         outputs = [*(["log_probs"] if graph != ENCODER else []), *(f"{name}_out" for name in written)]
-        values = self.sessions[graph].run(outputs, feeds)
+        values: Sequence[Any] = self.sessions[graph].run(outputs, feeds)
         pools.update(zip(written, values[-len(written) :], strict=True))
         return values[0]  # type: ignore[no-any-return]
 
@@ -132,9 +134,7 @@ class GraphScorer:
         memory.prefixes = prefixes
         return torch.from_numpy(log_probs[0, : len(prefixes)])
 
-    def _ancestors(
-        self, prefixes: list[tuple[int, ...]], memory: Beams, position: int
-    ) -> NDArray[np.bool_]:
+    def _ancestors(self, prefixes: list[tuple[int, ...]], memory: Beams, position: int) -> NDArray[np.bool_]:
         columns = self.beam_size * self.capacity
         is_ancestor = np.zeros((MIN_ROWS, self.beam_size, columns), np.bool_)
         for k in range(self.beam_size):

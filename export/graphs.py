@@ -6,16 +6,22 @@ new sequences; `DecoderStepGraph` advances rows [0, n) by one target token, each
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from export.tensor_scatter import tensor_scatter
-from model.transformer import Transformer, broadcast_over_queries
+from model.transformer import DecoderLayer, Transformer, broadcast_over_queries
 
 
 def is_beyond(length: Tensor, size: int) -> Tensor:
     """(n, size), True at and after each row's length (n)."""
     return torch.arange(size, device=length.device) >= length[:, None]
+
+
+def _decoder_layers(model: Transformer) -> list[DecoderLayer]:
+    return [cast("DecoderLayer", layer) for layer in model.decoder_layers]
 
 
 class EncoderGraph(nn.Module):
@@ -25,8 +31,12 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, source: Tensor, source_length: Tensor, slot: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
-        """Args:
+    def forward(
+        self, source: Tensor, source_length: Tensor, slot: Tensor, *memory: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Write the sources' keys and values into the pools of cross-attention.
+
+        Args:
             source: Padded ids (b, s).
             source_length: (b), tokens of each source.
             slot: (b), the row that each source takes.
@@ -37,7 +47,7 @@ class EncoderGraph(nn.Module):
             The pools with rows `slot` replaced; their positions from s on are zero.
         """
         encoded = self.model.encode(source, is_beyond(source_length, source.shape[1]))  # (b, s, E)
-        pairs = (layer.cross_attention.project_memory(encoded) for layer in self.model.decoder_layers)
+        pairs = (layer.cross_attention.project_memory(encoded) for layer in _decoder_layers(self.model))
         updates = [tensor for pair in pairs for tensor in pair]  # each (b, H, s, D)
         return tuple(
             pool.index_put((slot,), nn.functional.pad(update, (0, 0, 0, pool.shape[2] - update.shape[2])))
@@ -63,8 +73,12 @@ class DecoderStepGraph(nn.Module):
         self.model = model
         self.num_candidates_per_beam = num_candidates_per_beam
 
-    def forward(self, token: Tensor, position: Tensor, source_length: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Args:
+    def forward(
+        self, token: Tensor, position: Tensor, source_length: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Score the token after each hypothesis.
+
+        Args:
             token: (n, W), each hypothesis' last token.
             position: (n), each row's t, from 0.
             source_length: (n), at least 1.
@@ -85,7 +99,8 @@ class DecoderStepGraph(nn.Module):
         caches, memory = pools[: len(pools) // 2], pools[len(pools) // 2 :]
         source_is_masked = broadcast_over_queries(is_beyond(source_length, memory[0].shape[2]))
         hidden, written = self._layers(token, position, is_masked, source_is_masked, caches, memory)
-        log_probs = self.model.output(self.model.decoder_norm(hidden)).float().log_softmax(dim=-1)  # (n, W, V)
+        logits = self.model.output(self.model.decoder_norm(hidden))  # (n, W, V)
+        log_probs = logits.float().log_softmax(dim=-1)
         if not self.num_candidates_per_beam:
             return (log_probs, *written)
         best, best_ids = log_probs.topk(self.num_candidates_per_beam * token.shape[1])
@@ -102,7 +117,7 @@ class DecoderStepGraph(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         x = self.model.target_embedding(token, position[:, None])  # (n, W, E)
         written: list[Tensor] = []
-        for i, layer in enumerate(self.model.decoder_layers):
+        for i, layer in enumerate(_decoder_layers(self.model)):
             inner = layer.around_self.before(x)
             key, value = layer.self_attention.project_memory(inner)  # (n, H, W, D)
             write_index = position * token.shape[1]

@@ -22,8 +22,13 @@ Axis = str | int
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
 _TRACE_SIZES = {
-    "batch": 2, "source_tokens": 5, "slots": 7, "rows": 3, "beam": 2,
-    "source_capacity": 16, "columns": 34,
+    "batch": 2,
+    "source_tokens": 5,
+    "slots": 7,
+    "rows": 3,
+    "beam": 2,
+    "source_capacity": 16,
+    "columns": 34,
 }
 
 
@@ -54,7 +59,9 @@ def pool_specs(model: Transformer, dtype: str) -> tuple[tuple[TensorSpec, ...], 
     heads, size = model.config.num_heads, model.config.head_size
     names = [(part, i) for i in range(model.config.num_decoder_layers) for part in ("key", "value")]
     caches = tuple(TensorSpec(f"self_{p}_{i}", dtype, ("rows", heads, "columns", size)) for p, i in names)
-    memory = tuple(TensorSpec(f"cross_{p}_{i}", dtype, ("rows", heads, "source_capacity", size)) for p, i in names)
+    memory = tuple(
+        TensorSpec(f"cross_{p}_{i}", dtype, ("rows", heads, "source_capacity", size)) for p, i in names
+    )
     return caches, memory
 
 
@@ -104,9 +111,10 @@ def _as_outputs(pools: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
 def _example(spec: TensorSpec) -> Tensor:
     shape = [_TRACE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape]
     dtype: torch.dtype = getattr(torch, spec.dtype)
-    return torch.ones(shape, dtype=dtype) if dtype != torch.int64 else torch.arange(shape[0]).reshape(
-        [shape[0]] + [1] * (len(shape) - 1)
-    ).expand(shape).contiguous()
+    if dtype != torch.int64:
+        return torch.ones(shape, dtype=dtype)
+    rows = torch.arange(shape[0]).reshape([shape[0]] + [1] * (len(shape) - 1))
+    return rows.expand(shape).contiguous()
 
 
 def _export(graph: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Exported:

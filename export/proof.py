@@ -1,4 +1,4 @@
-"""The proof that an artifact translates as its PyTorch model does; an artifact that fails it is never written.
+"""The proof that an artifact translates as its PyTorch model does; one that fails it is never written.
 
 Each check names what it rules out. All of them run, so that a refusal lists every fault, the most
 specific first: a wrong mask also spoils the texts, and the mask is what one wants to read.
@@ -68,7 +68,7 @@ class Sentence:
 
 
 def prepare(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> list[Sentence]:
-    """Every pair as two sentences, one a direction; the columns are in the order of the tokenizer's languages.
+    """Every pair as two sentences, one a direction; columns stand in the order of the tokenizer's languages.
 
     Raises:
         ProofError: too few pairs, or a sentence too long for the proof.
@@ -139,7 +139,8 @@ def neighbour_checks(model: Transformer, graphs: GraphModel, sentences: Sequence
         checks.append(
             Check(
                 name=name,
-                what="largest absolute difference of a log-probability, alone and among others with noise behind every mask",
+                what="largest absolute difference of a log-probability, "
+                "alone and among others with noise behind every mask",
                 measured=_largest_difference(together, alone),
                 limit=0.0,
             )
@@ -254,9 +255,7 @@ def _expected(model: Transformer, traced: Traced) -> list[LogProbs]:
     return steps
 
 
-def _largest_difference(
-    found: Sequence[Sequence[LogProbs]], expected: Sequence[Sequence[LogProbs]]
-) -> float:
+def _largest_difference(found: Sequence[Sequence[LogProbs]], expected: Sequence[Sequence[LogProbs]]) -> float:
     differences = [
         np.abs(a - b).max()
         for found_steps, expected_steps in zip(found, expected, strict=True)

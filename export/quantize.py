@@ -7,6 +7,7 @@ dynamic quantization takes one scale for the whole batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,18 +82,22 @@ class _Rewriter:
         self.new_initializers.setdefault(name, numpy_helper.from_array(value, name))
         return name
 
-    def _node(self, op_type: str, inputs: Iterable[str], output: str, domain: str = "", **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=output, domain=domain, **attributes))
+    def _node(
+        self, op_type: str, inputs: Iterable[str], output: str, domain: str = "", **attributes: Any
+    ) -> str:
+        self.nodes.append(
+            helper.make_node(op_type, list(inputs), [output], name=output, domain=domain, **attributes)
+        )
         return output
 
-    def _weight(self, name: str, is_transposed: bool) -> tuple[str, str]:
+    def _weight(self, name: str, *, is_transposed: bool) -> tuple[str, str]:
         """Store a weight as int8 (in, out), or (out, in) where it is used transposed; one scale an output."""
         weight = numpy_helper.to_array(self.weights[name])
         integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
         return self._constant(f"{name}_int8", integers), self._constant(f"{name}_scale", scale)
 
     def _activation(self, name: str) -> tuple[str, str]:
-        """Quantize x row by row, once however many products read it: names of the bytes and of the row maxima."""
+        """Quantize x row by row, once for all products that read it: names of the bytes and row maxima."""
         if name not in self.quantized_activations:
             axes = self._constant("int8_last_axis", np.array([-1], np.int64))
             smallest = self._constant("int8_smallest", np.array(_SMALLEST, np.float32))
@@ -110,15 +115,18 @@ class _Rewriter:
             self._constant("int8_zero_point", np.array(_ZERO_POINT, np.uint8)),
         )
 
-    def _matmul(self, node: NodeProto, weight_name: str, is_transposed: bool) -> None:
-        weight, scale = self._weight(weight_name, is_transposed)
+    def _matmul(self, node: NodeProto, weight_name: str, *, is_transposed: bool) -> None:
+        weight, scale = self._weight(weight_name, is_transposed=is_transposed)
         byte, row_scale = self._activation(node.input[0])
         step, zero_point = self._grid()
         output = node.output[0]
         if is_transposed:  # folded into a constant when a session loads the graph
             weight = self._node("Transpose", [weight], f"{output}_weight", perm=[1, 0])
         product = self._node(
-            "MatMulIntegerToFloat", [byte, weight, step, scale, zero_point], f"{output}_unscaled", "com.microsoft"
+            "MatMulIntegerToFloat",
+            [byte, weight, step, scale, zero_point],
+            f"{output}_unscaled",
+            "com.microsoft",
         )
         self._node("Mul", [product, row_scale], output)
 

@@ -31,7 +31,7 @@ def tensor_scatter(cache: Tensor, update: Tensor, write_index: Tensor) -> Tensor
 
 
 @tensor_scatter.register_fake
-def _(cache: Tensor, update: Tensor, write_index: Tensor) -> Tensor:
+def _(cache: Tensor, update: Tensor, write_index: Tensor) -> Tensor:  # noqa: ARG001  the operator's arguments
     return torch.empty_like(cache)
 
 

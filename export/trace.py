@@ -75,9 +75,7 @@ class _Run:
                 self.pools[spec.name] = self._noise(self.pools[spec.name].shape, spec.dtype)
         self.slots: list[int | None] = [None] * layout.rows
         self.position = np.zeros(layout.rows, np.int64)
-        self.is_ancestor = np.zeros(
-            (layout.rows, self.beam_size, self.capacity * self.beam_size), np.bool_
-        )
+        self.is_ancestor = np.zeros((layout.rows, self.beam_size, self.capacity * self.beam_size), np.bool_)
         self.collected: list[list[LogProbs]] = [[] for _ in sequences]
 
     def _noise(self, shape: tuple[int, ...], dtype: str) -> NDArray[np.generic]:

@@ -19,7 +19,7 @@ def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
 def scaled_dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, is_masked: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """softmax(Q Kᵀ / √D) V
+    """softmax(Q Kᵀ / √D) V.
 
     Args:
         query: (B, H, T, D).
@@ -55,7 +55,8 @@ class MultiHeadAttention(nn.Module):
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, T, E) to (B, H, T, D)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, D)
+        heads: Tensor = x.unflatten(-1, (self.num_heads, -1))  # type: ignore[no-untyped-call]  # (B, T, H, D)
+        return heads.transpose(1, 2)  # (B, H, T, D)
 
     def merge_heads(self, x: Tensor) -> Tensor:
         """(B, H, T, D) back to (B, T, E)."""

@@ -77,5 +77,7 @@ def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
     load_weights(model, load_file(folder / WEIGHTS_NAME))
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size != config.vocabulary_size:
-        raise CheckpointError(f"{folder}: tokenizer has {tokenizer.size} pieces, model {config.vocabulary_size}")
+        raise CheckpointError(
+            f"{folder}: tokenizer has {tokenizer.size} pieces, model {config.vocabulary_size}"
+        )
     return model.eval(), tokenizer

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-
 T = TypeVar("T")
 
 
@@ -110,8 +109,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         faults = []
-        if len(self.languages) != 2 or len(set(self.languages)) != 2:
-            faults.append(f"languages is {list(self.languages)}, must be two different codes")
+        languages = list(self.languages)  # a file may name any number
+        if len(languages) != 2 or len(set(languages)) != 2:
+            faults.append(f"languages is {languages}, must be two different codes")
         if not self.train:
             faults.append("train names no file")
         if self.vocabulary_size < 300:
@@ -152,8 +152,13 @@ class TrainingConfig:
         faults = [
             f"{name} is {getattr(self, name)}, must be at least 1"
             for name in (
-                "max_steps", "batch_tokens", "warmup_steps", "average_checkpoints",
-                "snapshot_steps", "evaluate_steps", "patience",
+                "max_steps",
+                "batch_tokens",
+                "warmup_steps",
+                "average_checkpoints",
+                "snapshot_steps",
+                "evaluate_steps",
+                "patience",
             )
             if getattr(self, name) < 1
         ]
@@ -206,7 +211,8 @@ def load_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path}: needs exactly the sections data, model and training")
     data = _build(DataConfig, sections["data"], "data")
     model = model_config({"vocabulary_size": data.vocabulary_size, **sections["model"]})
-    return RunConfig(data=data, model=model, training=_build(TrainingConfig, sections["training"], "training"))
+    training = _build(TrainingConfig, sections["training"], "training")
+    return RunConfig(data=data, model=model, training=training)
 
 
 def to_json(config: Any) -> str:

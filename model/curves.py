@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 STEP_FIELDS = ("step", "loss", "learning_rate", "target_tokens_per_second")
 EVALUATION_FIELDS = ("step", "direction", "bleu", "chrf")
 
@@ -28,24 +30,20 @@ class Curves:
 
     def draw(self) -> None:
         """Loss and dev BLEU over steps, as a PNG."""
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+        figure = Figure(figsize=(11, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
         steps = _read(self._steps)
         left.plot([int(r["step"]) for r in steps], [float(r["loss"]) for r in steps], linewidth=0.8)
         left.set(xlabel="step", ylabel="training loss (nats a token, label-smoothed)")
         evaluations = _read(self._evaluations)
         for direction in dict.fromkeys(r["direction"] for r in evaluations):
             rows = [r for r in evaluations if r["direction"] == direction]
-            right.plot([int(r["step"]) for r in rows], [float(r["bleu"]) for r in rows], marker="o", label=direction)
+            bleu = [float(r["bleu"]) for r in rows]
+            right.plot([int(r["step"]) for r in rows], bleu, marker="o", label=direction)
         right.set(xlabel="step", ylabel="dev BLEU (greedy)")
         if evaluations:
             right.legend()
         figure.savefig(self._picture, dpi=110)
-        pyplot.close(figure)
 
 
 def _append(path: Path, fields: tuple[str, ...], values: tuple[object, ...]) -> None:

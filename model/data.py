@@ -1,22 +1,16 @@
-"""Parallel text: reading tab-separated pairs, and batches whose sources have one length."""
+"""Training examples from sentence pairs, and batches whose sources have one length."""
 
 from __future__ import annotations
 
-import gzip
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from model.tokenizer import PADDING_ID, START_ID, Tokenizer
-
-
-class DataError(ValueError):
-    """A data file is missing or a line is no pair."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +32,6 @@ class Batch:
     source: Tensor
     target_input: Tensor
     target_output: Tensor
-
-
-def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """The pairs of a UTF-8 file, one a line, separated by a tab; .gz is unpacked.
-
-    Raises:
-        DataError: no such file, or a line without exactly one tab.
-    """
-    if not path.is_file():
-        raise DataError(f"no data file {path}")
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    pairs = []
-    with opened as lines:
-        for number, line in enumerate(lines, 1):
-            columns = line.rstrip("\n").split("\t")
-            if len(columns) != 2:
-                raise DataError(f"{path}, line {number}: {len(columns)} columns, must be 2")
-            pairs.append((columns[0], columns[1]))
-    return pairs
 
 
 def both_directions(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class SinusoidalPositions(nn.Module):
-    """PE(p, 2i) = sin(p / 10000^(2i/E)), PE(p, 2i+1) = cos(p / 10000^(2i/E))
+    """PE(p, 2i) = sin(p / 10000^(2i/E)), PE(p, 2i+1) = cos(p / 10000^(2i/E)).
 
     Computed when asked for, so there is no longest position and no weight.
 

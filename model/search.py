@@ -44,9 +44,7 @@ def _finish(token_ids: tuple[int, ...], log_prob: float, alpha: float) -> Hypoth
 
 
 @torch.inference_mode()
-def greedy_search(
-    model: Scorer, source: list[int], max_target_tokens: int, alpha: float = 1.0
-) -> Hypothesis:
+def greedy_search(model: Scorer, source: list[int], max_target_tokens: int, alpha: float = 1.0) -> Hypothesis:
     """Take the most probable next token until END_ID or the limit.
 
     Args:

@@ -46,11 +46,11 @@ class Tokenizer:
             self._processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
             raise TokenizerError(f"not a SentencePiece model: {error}") from error
-        found = tuple(
-            getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id")
-        )
+        found = tuple(getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id"))
         if found != (PADDING_ID, UNKNOWN_ID, START_ID, END_ID):
-            raise TokenizerError(f"special ids (padding, unknown, start, end) are {found}, must be (0, 1, 2, 3)")
+            raise TokenizerError(
+                f"special ids (padding, unknown, start, end) are {found}, must be (0, 1, 2, 3)"
+            )
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:

@@ -11,7 +11,7 @@ import torch
 
 from model.checkpoint import CheckpointError, load_checkpoint, unique_weights
 from model.config import ConfigError, load_run_config
-from model.data import DataError
+from model.parallel_text import DataError
 from model.tokenizer import TokenizerError
 from model.training import BEST_FOLDER, Trainer
 
@@ -19,10 +19,22 @@ from model.training import BEST_FOLDER, Trainer
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="traghetto-train", description="Train a translation model.")
     parser.add_argument("config", type=Path, help="YAML file, see model/configs/")
-    parser.add_argument("--data", type=Path, required=True, help="folder with the files that the configuration names")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the run; an unfinished run in it is resumed")
-    parser.add_argument("--max-steps", type=int, help="stop after so many steps, if the configuration does not stop before")
-    parser.add_argument("--from", dest="initial", type=Path, metavar="CHECKPOINT", help="start from these weights and this tokenizer")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the files that the configuration names"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the run; an unfinished run in it is resumed"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, help="stop after so many steps, if the configuration does not stop before"
+    )
+    parser.add_argument(
+        "--from",
+        dest="initial",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="start from these weights and this tokenizer",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 

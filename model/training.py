@@ -18,8 +18,9 @@ from tqdm import tqdm
 from model.checkpoint import load_weights, save_checkpoint, unique_weights
 from model.config import RunConfig, TrainingConfig
 from model.curves import Curves
-from model.data import Example, both_directions, epoch_batches, make_batch, pad, read_pairs
+from model.data import Example, both_directions, epoch_batches, make_batch, pad
 from model.evaluation import evaluate
+from model.parallel_text import read_pairs
 from model.search import greedy_search_batch
 from model.tokenizer import FILE_NAME, PADDING_ID, Tokenizer, train_tokenizer
 from model.transformer import Transformer
@@ -39,7 +40,7 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3, scaled to a given peak.
     """
-    rate = config.learning_rate * min(step / config.warmup_steps, (config.warmup_steps / step) ** 0.5)
+    rate: float = config.learning_rate * min(step / config.warmup_steps, (config.warmup_steps / step) ** 0.5)
     if config.cooldown_steps:
         rate *= min(1.0, (config.max_steps - step + 1) / config.cooldown_steps)
     return rate
@@ -125,7 +126,8 @@ class Trainer:
         limit = self.run.data.max_tokens
         examples = both_directions(pairs, self.run.data.languages, self.tokenizer)
         kept = [e for e in examples if max(len(e.source), len(e.target)) <= limit]
-        log.info("%d examples, %d left out as longer than %d tokens", len(kept), len(examples) - len(kept), limit)
+        left_out = len(examples) - len(kept)
+        log.info("%d examples, %d left out as longer than %d tokens", len(kept), left_out, limit)
         return kept
 
     def _resume(self) -> None:
@@ -207,12 +209,12 @@ class Trainer:
             label_smoothing=self.config.label_smoothing,
         )
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         count = int((batch.target_output != PADDING_ID).sum())
         self.progress.target_tokens += count
-        return float(loss), count
+        return float(loss.detach()), count
 
     def _evaluate(self) -> None:
         current = {name: tensor.clone() for name, tensor in unique_weights(self.model).items()}

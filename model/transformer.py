@@ -42,7 +42,7 @@ class Residual(nn.Module):
     def after(self, x: Tensor, sublayer_output: Tensor) -> Tensor:
         """The residual sum."""
         total = x + self.dropout(sublayer_output)
-        return total if self.is_pre_norm else self.norm(total)
+        return total if self.is_pre_norm else self.norm(total)  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
@@ -74,7 +74,9 @@ class DecoderLayer(nn.Module):
         self.around_cross = Residual(config)
         self.around_feed_forward = Residual(config)
 
-    def forward(self, x: Tensor, memory: Tensor, is_future: Tensor, source_is_masked: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, memory: Tensor, is_future: Tensor, source_is_masked: Tensor | None
+    ) -> Tensor:
         """x: (B, T, E); memory: (B, S, E); is_future: (T, T); source_is_masked: (B, 1, 1, S)."""
         inner = self.around_self.before(x)
         x = self.around_self.after(x, self.self_attention(inner, inner, is_future))

@@ -1,0 +1,90 @@
+# Every command of the project. A command first brings .venv/ up to what it needs; stamp files
+# in there say what that is already, so a second run starts at once.
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+include proto/proto.mk
+
+# The first Python on PATH that is new enough.
+SYSTEM_PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+UV ?= $(BIN)/uv
+
+ARTIFACT ?= export/artifacts/en-it
+LISTEN ?= 127.0.0.1:50051
+METRICS_LISTEN ?= 127.0.0.1:9464
+# Further arguments for the program that a target runs.
+ARGS ?=
+
+.PHONY: help serve test lint format evaluate require-data export lock clean
+
+help:  ## Show this.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:50051).
+	exec $(BIN)/traghetto-serve $(ARTIFACT) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
+
+test: $(VENV)/.dev  ## Run the tests.
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory proto-lint proto-check
+
+format: $(VENV)/.dev  ## Format the code and mend what can be mended by rule.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+evaluate: require-data $(VENV)/.evaluate  ## Score the bundled model on the test sets in DATA=DIR.
+	$(BIN)/traghetto-evaluate $(ARTIFACT) --data $(DATA) $(ARGS)
+
+export: $(VENV)/.dev  ## Export the bundled model again, with its proof.
+	$(BIN)/traghetto-export model/pretrained/en-it --output export/artifacts/en-it --precision int8 \
+		--sentences tests/data/en-it.tsv $(ARGS)
+
+# Each lock takes the versions of the one before it, so that all of them fit into one .venv.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --custom-compile-command 'make lock' $(ARGS) pyproject.toml requirements/build.in
+
+lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
+	$(COMPILE) --extra serve -o requirements/serve.txt
+	$(COMPILE) --extra serve-cuda -c requirements/serve.txt -o requirements/serve-cuda.txt
+	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
+	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
+		--excludes requirements/exclude.txt -o requirements/dev.txt
+
+clean:  ## Remove .venv and everything that can be made again.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find model export server tests -name __pycache__ -prune -exec rm -rf {} +
+
+require-data:
+	@test -n "$(DATA)" || { echo 'usage: make evaluate DATA=DIR' >&2; exit 2; }
+
+$(BIN)/python:
+	@test -n "$(SYSTEM_PYTHON)" || { echo 'Python 3.11 or newer is needed, none is on PATH' >&2; exit 1; }
+	$(SYSTEM_PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: | $(BIN)/python
+	$(PIP) install uv
+
+# Editable, and built without isolation by the locked setuptools: pip fetches nothing beyond the lock.
+$(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/serve.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.evaluate: requirements/evaluate.txt $(VENV)/.serve
+	$(PIP) install --require-hashes -r requirements/evaluate.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt requirements/torch.txt $(VENV)/.serve
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install -r requirements/torch.txt
+	@touch $@
+
+proto proto-check proto-lint: | $(VENV)/.dev

@@ -1,0 +1,137 @@
+"""A Python client: texts in, translations out, in order; waits and tries again when the server sheds load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+MAX_ATTEMPTS = 60
+
+
+class CallError(RuntimeError):
+    """A call failed as a whole.
+
+    Args:
+        code: gRPC's status code.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class TextError:
+    """Why one text was not translated; the others of its call were."""
+
+    code: int
+    message: str
+
+
+Result = pb.Translation | TextError
+
+
+class Client:
+    """A connection to a server, for use in a `with` block and from any thread.
+
+    Args:
+        address: HOST:PORT.
+        timeout_seconds: Deadline of each call.
+    """
+
+    def __init__(self, address: str, timeout_seconds: float = 60.0) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self._stub = pb_grpc.TranslationServiceStub(self._channel)
+        self._timeout_seconds = timeout_seconds
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        source_language: str,
+        target_language: str,
+        *,
+        model: str = "",
+        beam_size: int | None = None,
+        length_penalty: float | None = None,
+        max_target_tokens: int | None = None,
+        num_hypotheses: int | None = None,
+    ) -> list[Result]:
+        """Translate texts in one call; options left out take the server's defaults.
+
+        Returns:
+            A translation or an error for each text, in order.
+
+        Raises:
+            CallError: the call failed as a whole.
+        """
+        request = pb.TranslateRequest(
+            source_language=source_language,
+            target_language=target_language,
+            texts=texts,
+            model=model,
+            options=pb.TranslateOptions(
+                beam_size=beam_size,
+                length_penalty=length_penalty,
+                max_target_tokens=max_target_tokens,
+                num_hypotheses=num_hypotheses,
+            ),
+        )
+        return [_result(item) for item in self._call(request).items]
+
+    def models(self) -> list[pb.Model]:
+        """What the server serves.
+
+        Raises:
+            CallError: the call failed.
+        """
+        try:
+            return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_seconds).models)
+        except grpc.RpcError as error:
+            raise _call_error(error) from error
+
+    def _call(self, request: pb.TranslateRequest) -> pb.TranslateResponse:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return self._stub.Translate(request, timeout=self._timeout_seconds)
+            except grpc.RpcError as error:
+                delay = _retry_seconds(error)
+                if delay is None or attempt == MAX_ATTEMPTS:
+                    raise _call_error(error) from error
+                time.sleep(delay)
+        raise AssertionError("unreachable")
+
+
+def _retry_seconds(error: grpc.RpcError) -> float | None:
+    status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]
+    for detail in status.details if status else ():
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToTimedelta().total_seconds())
+    return None
+
+
+def _call_error(error: grpc.RpcError) -> CallError:
+    return CallError(error.code(), error.details())  # type: ignore[attr-defined]
+
+
+def _result(item: pb.TranslationItem) -> Result:
+    if item.HasField("translation"):
+        return item.translation
+    return TextError(item.error.code, item.error.message)

@@ -1,0 +1,155 @@
+"""The server's configuration: each field is a flag and an environment variable, parsed here and nowhere else."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Flags or variables that make no sense; lists every fault."""
+
+
+def _option(default: Any, help_text: str, *, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """What the server listens on, runs on, and where its limits are.
+
+    Args:
+        artifacts: Folders of the models, in order of preference for a language pair.
+    """
+
+    artifacts: tuple[Path, ...]
+    listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
+    metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
+    health_listen: str = _option("", "HOST:PORT for a second, plain grpc.health.v1; empty for none")
+    device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
+    slots: int = _option(64, "sequences that each model runs at once")
+    threads: int = _option(1, "threads inside one operator, on CPU")
+    max_queue: int = _option(4096, "texts that may wait for a slot of each model")
+    max_texts: int = _option(1024, "texts in one call")
+    max_beam_size: int = _option(16, "largest beam that a call may ask for")
+    max_source_tokens: int = _option(0, "longest source, in tokens; 0 is each model's own limit")
+    max_target_tokens: int = _option(0, "longest target, in tokens; 0 is each model's own limit")
+    drain_seconds: float = _option(30.0, "how long running calls may take to finish after SIGTERM")
+    allow_plaintext: bool = _option(False, "listen without TLS on addresses that are not loopback")
+    log_level: str = _option("info", "least severe message logged", choices=("debug", "info", "warning", "error"))
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{_flag(name)} is {getattr(self, name)}, must be at least {least}"
+            for name, least in (
+                ("slots", 1), ("threads", 1), ("max_queue", 1), ("max_texts", 1), ("max_beam_size", 1),
+                ("max_source_tokens", 0), ("max_target_tokens", 0), ("drain_seconds", 0),
+            )
+            if getattr(self, name) < least
+        ]
+        if not self.artifacts:
+            faults.append("no artifact is named")
+        for f in fields(self):
+            choices = f.metadata.get("choices")
+            if choices and getattr(self, f.name) not in choices:
+                faults.append(f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}")
+        faults += self._address_faults()
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+    def _address_faults(self) -> list[str]:
+        faults = []
+        for name in ("listen", "metrics_listen", "health_listen"):
+            value = getattr(self, name)
+            if name == "health_listen" and not value:
+                continue
+            try:
+                host, _ = split_address(value)
+            except ConfigError as error:
+                faults.append(f"{_flag(name)}: {error}")
+                continue
+            if name == "listen" and not self.allow_plaintext and not is_loopback(host):
+                faults.append(
+                    f"--listen {value} is not a loopback address and there is no TLS: "
+                    "give --allow-plaintext if the network is trusted"
+                )
+        return faults
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """ "HOST:PORT" or "[IPV6]:PORT" to its parts.
+
+    Raises:
+        ConfigError: no host, or no port from 0 to 65535.
+    """
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{value!r} is no HOST:PORT with a port from 0 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return "TRAGHETTO_" + name.upper()
+
+
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+def _from_environment(default: Any, name: str, text: str) -> Any:
+    if isinstance(default, bool):
+        if text.lower() not in (*_TRUE, *_FALSE):
+            raise ConfigError(f"{_variable(name)} is {text!r}, must be one of {', '.join(_TRUE + _FALSE[:3])}")
+        return text.lower() in _TRUE
+    try:
+        return type(default)(text)
+    except ValueError as error:
+        raise ConfigError(f"{_variable(name)} is {text!r}, must be a number") from error
+
+
+def parse_config(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> ServerConfig:
+    """Flags, then TRAGHETTO_ variables, then defaults; artifacts may come from TRAGHETTO_ARTIFACTS.
+
+    Raises:
+        ConfigError: with every fault that could be found.
+    """
+    parser = argparse.ArgumentParser(
+        prog="traghetto-serve",
+        description="Serve translation models over gRPC. Every flag has a variable, --max-queue for "
+        "example TRAGHETTO_MAX_QUEUE; a flag wins.",
+    )
+    parser.add_argument("artifacts", nargs="*", type=Path, help=f"model folders (or TRAGHETTO_ARTIFACTS, separated by {os.pathsep!r})")
+    options = [f for f in fields(ServerConfig) if f.default is not MISSING]
+    for f in options:
+        note = f"{f.metadata['help']} (default: {f.default or 'none' if f.default != 0 else f.default})"
+        if isinstance(f.default, bool):
+            parser.add_argument(_flag(f.name), action="store_true", default=None, help=f.metadata["help"])
+        else:
+            parser.add_argument(_flag(f.name), type=type(f.default), choices=f.metadata["choices"], help=note)
+    parsed = vars(parser.parse_args(arguments))
+    values: dict[str, Any] = {}
+    for f in options:
+        if parsed[f.name] is not None:
+            values[f.name] = parsed[f.name]
+        elif (text := environment.get(_variable(f.name))) is not None:
+            values[f.name] = _from_environment(f.default, f.name, text)
+    listed = [Path(p) for p in environment.get("TRAGHETTO_ARTIFACTS", "").split(os.pathsep) if p]
+    return ServerConfig(artifacts=tuple(parsed["artifacts"] or listed), **values)

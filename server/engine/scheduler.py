@@ -1,0 +1,46 @@
+"""Who joins next: first come, first admitted, within the free slots and a budget of source tokens."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from server.engine.lane import padded_source_size
+from server.engine.sequence import SequenceRequest
+
+# An encoder run of at most so many padded tokens was fastest, and delays the running sequences little.
+MAX_ENCODE_TOKENS = 640
+
+
+class Scheduler:
+    """The queue of sequences that wait for a slot."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def num_tokens(self) -> int:
+        """Source tokens that wait."""
+        return sum(len(request.source) for request in self._waiting.values())
+
+    def add(self, request: SequenceRequest) -> None:
+        """Queue a request behind all others."""
+        self._waiting[request.sequence_id] = request
+
+    def remove(self, sequence_id: int) -> bool:
+        """Forget a waiting request; False if it does not wait."""
+        return self._waiting.pop(sequence_id, None) is not None
+
+    def take(self, free_slots: int) -> list[SequenceRequest]:
+        """The next requests to encode, in order of arrival; at least one if a slot is free."""
+        taken: list[SequenceRequest] = []
+        tokens = 0
+        while self._waiting and len(taken) < free_slots:
+            size = padded_source_size(len(next(iter(self._waiting.values())).source))
+            if taken and tokens + size > MAX_ENCODE_TOKENS:
+                break
+            tokens += size
+            taken.append(self._waiting.popitem(last=False)[1])
+        return taken

@@ -1,0 +1,141 @@
+"""The models that a server has loaded, and which of them serves a language pair."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.manifest import ArtifactError, Manifest, load_manifest
+from model.tokenizer import Tokenizer
+from server.config import ServerConfig
+from server.engine.engine import Engine
+from server.engine.sequence import Finished, SequenceRequest
+from server.engine.session import ModelSession, SessionConfig
+from server.errors import NotServed, shown
+from server.metrics import Metrics
+from server.worker import Worker
+
+log = logging.getLogger("traghetto.models")
+
+_SELF_CHECK_MARGIN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that is ready to translate."""
+
+    manifest: Manifest
+    sha256: str
+    tokenizer: Tokenizer
+    worker: Worker
+    max_source_tokens: int
+    max_target_tokens: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.manifest.name
+
+
+def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
+    """Load, check and start one artifact.
+
+    Raises:
+        ArtifactError: it is damaged, or this machine does not compute what it must.
+        DeviceError: it cannot run where it should.
+    """
+    started = time.monotonic()
+    manifest = load_manifest(folder)
+    session = ModelSession(folder, manifest, SessionConfig(device=config.device, num_threads=config.threads))
+    engine = Engine(session, config.slots)
+    _self_check(engine, manifest)
+    worker = Worker(manifest.name, engine, metrics, config.max_queue)
+    worker.start()
+    seconds = time.monotonic() - started
+    digest = manifest.digest()
+    metrics.model_load_seconds.labels(manifest.name).set(seconds)
+    metrics.model_info.labels(manifest.name, digest, manifest.precision).set(1)
+    metrics.provider_info.labels(manifest.name, session.provider, config.device).set(1)
+    log.info(
+        "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
+        manifest.name, manifest.architecture, manifest.precision, session.provider, seconds, digest,
+    )
+    return LoadedModel(
+        manifest=manifest,
+        sha256=digest,
+        tokenizer=Tokenizer.load(folder),
+        worker=worker,
+        max_source_tokens=min(config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens),
+        max_target_tokens=min(config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens),
+    )
+
+
+def _self_check(engine: Engine, manifest: Manifest) -> None:
+    """Repeat the artifact's own translation: some processors saturate in int8 and would translate wrongly."""
+    expected = manifest.self_check
+    engine.submit(
+        SequenceRequest(
+            sequence_id=-1,
+            source=expected.source,
+            beam_size=1,
+            length_penalty=1.0,
+            max_target_tokens=len(expected.target) + _SELF_CHECK_MARGIN,
+        )
+    )
+    engine.admit()
+    while (report := engine.decode_step()) is not None:
+        for result in report.results:
+            if not isinstance(result, Finished):
+                raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")
+            if (found := result.hypotheses[0].token_ids) != expected.target:
+                raise ArtifactError(
+                    f"model {manifest.name} fails its self-check: this machine gives tokens {list(found)}, "
+                    f"the artifact has {list(expected.target)}"
+                )
+
+
+class Models:
+    """Loaded models by name; for a pair the first that serves it.
+
+    Raises:
+        ArtifactError: two have the same name.
+    """
+
+    def __init__(self, models: list[LoadedModel]) -> None:
+        self._by_name = {model.name: model for model in models}
+        if len(self._by_name) < len(models):
+            raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
+        self._by_pair: dict[tuple[str, str], LoadedModel] = {}
+        for model in models:
+            for source, target in model.manifest.language_pairs:
+                self._by_pair.setdefault((source.lower(), target.lower()), model)
+
+    def __iter__(self) -> Iterator[LoadedModel]:
+        return iter(sorted(self._by_name.values(), key=lambda model: model.name))
+
+    def find(self, name: str, source_language: str, target_language: str) -> tuple[LoadedModel, tuple[str, str]]:
+        """The model for a pair, and the pair as the model spells it.
+
+        Raises:
+            NotServed: no such model or pair; names what is served.
+        """
+        if name and name not in self._by_name:
+            served = ", ".join(sorted(self._by_name))
+            raise NotServed("model", shown(name), f"no model {shown(name)}; served: {served}")
+        pair = (source_language.lower(), target_language.lower())
+        model = self._by_name[name] if name else self._by_pair.get(pair)
+        spelled = model and next(
+            ((a, b) for a, b in model.manifest.language_pairs if (a.lower(), b.lower()) == pair), None
+        )
+        if model is None or spelled is None:
+            asked = shown(f"{source_language}-{target_language}")
+            of_model = f" by model {name!r}" if name else ""
+            raise NotServed("language_pair", asked, f"the pair {asked} is not served{of_model}; served: {self._pairs(name)}")
+        return model, spelled
+
+    def _pairs(self, name: str) -> str:
+        models = [self._by_name[name]] if name else list(self._by_name.values())
+        return ", ".join(sorted({f"{a}-{b}" for m in models for a, b in m.manifest.language_pairs}))

@@ -1,0 +1,155 @@
+"""The command traghetto-serve: loads the models, serves until SIGTERM or SIGINT, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import signal
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from export.manifest import ArtifactError
+from model.tokenizer import TokenizerError
+from server.config import ConfigError, ServerConfig, parse_config, split_address
+from server.engine.session import DeviceError
+from server.interceptor import CallInterceptor
+from server.metrics import Metrics
+from server.models import LoadedModel, Models, load_model
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.service import TranslationService
+
+log = logging.getLogger("traghetto")
+
+SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared one
+)
+_WATCH_SECONDS = 0.5
+
+
+class ServeError(RuntimeError):
+    """An address cannot be bound, or a worker died."""
+
+
+class Server:
+    """The listeners around loaded models."""
+
+    def __init__(self, config: ServerConfig, models: list[LoadedModel], metrics: Metrics) -> None:
+        self._config, self._models, self._metrics = config, models, metrics
+        self._health = HealthServicer()
+        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=_OPTIONS)
+        service = TranslationService(Models(models), config, metrics)
+        pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
+        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen else None
+
+    async def start(self) -> str:
+        """Listen; returns the line that says where."""
+        metrics_host, metrics_port = split_address(self._config.metrics_listen)
+        try:
+            http, _ = start_http_server(metrics_port, metrics_host, self._metrics.registry)
+        except OSError as error:
+            raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
+        places = [
+            f"grpc={_bind(self._grpc, self._config.listen)}",
+            f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
+        ]
+        if self._health_only is not None:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
+            places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
+            await self._health_only.start()
+        await self._grpc.start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return " ".join(places)
+
+    async def watch(self, stopping: asyncio.Event) -> None:
+        """Wait for the end.
+
+        Raises:
+            ServeError: a worker died.
+        """
+        while not stopping.is_set():
+            if failed := [model.name for model in self._models if model.worker.has_failed]:
+                raise ServeError(f"the worker of model {', '.join(failed)} failed")
+            try:
+                await asyncio.wait_for(stopping.wait(), _WATCH_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Take no new calls, let running ones finish within drain_seconds, stop the workers."""
+        await self._health.enter_graceful_shutdown()
+        for model in self._models:
+            model.worker.drain()
+        await self._grpc.stop(self._config.drain_seconds)
+        for model in self._models:
+            await asyncio.to_thread(model.worker.stop)
+        if self._health_only is not None:
+            await self._health_only.stop(0)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    host, port = split_address(address)
+    try:
+        bound = server.add_insecure_port(_address(host, port))
+    except RuntimeError as error:
+        raise ServeError(f"cannot listen on {address}: {error}") from error
+    if bound == 0:
+        raise ServeError(f"cannot listen on {address}")
+    return _address(host, bound)
+
+
+async def _serve(config: ServerConfig) -> None:
+    metrics = Metrics()
+    metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
+    models = [load_model(folder, config, metrics) for folder in config.artifacts]
+    server = Server(config, models, metrics)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    places = await server.start()
+    served = ",".join(f"{m.name}({m.manifest.precision})" for m in models)
+    print(f"traghetto ready: {places} models={served}", flush=True)
+    try:
+        await server.watch(stopping)
+    finally:
+        log.info("stopping: running calls have %.0f s to finish", config.drain_seconds)
+        await server.stop()
+
+
+def main() -> int:
+    """Run the command; exit status 2 for a fault in its input, 1 for one while serving."""
+    try:
+        config = parse_config(sys.argv[1:])
+        logging.basicConfig(
+            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+        )
+        log.info("configuration: %s", config)
+        asyncio.run(_serve(config))
+    except (ConfigError, ArtifactError, TokenizerError, DeviceError) as error:
+        print(f"traghetto-serve: {error}", file=sys.stderr)
+        return 2
+    except ServeError as error:
+        print(f"traghetto-serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

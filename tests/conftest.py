@@ -1,0 +1,93 @@
+"""What tests share: sentence pairs, a tokenizer learnt from them, and small random models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.artifact import export_graphs
+from export.onnx_graph import Exported
+from model.config import TransformerConfig
+from model.parallel_text import read_pairs
+from model.tokenizer import END_ID, Tokenizer, train_tokenizer
+from model.transformer import Transformer
+
+DATA = Path(__file__).parent / "data"
+VOCABULARY_SIZE = 600
+TINY = {
+    "vocabulary_size": VOCABULARY_SIZE,
+    "model_size": 32,
+    "num_heads": 4,
+    "feed_forward_size": 64,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "dropout": 0.0,
+}
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Holds en-it.tsv."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def pairs() -> list[tuple[str, str]]:
+    """Every English-Italian pair."""
+    return read_pairs(DATA / "en-it.tsv")
+
+
+@pytest.fixture(scope="session")
+def short_pairs(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The shortest, as many as the proof demands."""
+    return sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))[:100]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(pairs: list[tuple[str, str]]) -> Tokenizer:
+    return train_tokenizer((text for pair in pairs for text in pair), VOCABULARY_SIZE, ("en", "it"))
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Transformer]:
+    """A small random model of a given seed and any fields of `TransformerConfig`.
+
+    Its weights are larger than a fresh model's, so that every part of it shows in the logits, and
+    the end of the sentence stands out, so that greedy targets differ in length.
+    """
+
+    def make(seed: int = 0, **fields: object) -> Transformer:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Transformer(TransformerConfig(**(TINY | fields)))  # type: ignore[arg-type]
+            _exaggerate(model)
+        return model.eval().requires_grad_(False)
+
+    return make
+
+
+@torch.no_grad()
+def _exaggerate(model: Transformer) -> None:
+    for name, weight in model.named_parameters():
+        if name == "output.weight":  # untied: as large as embeddings are
+            weight.normal_(std=model.config.model_size**-0.5)
+        elif weight.dim() == 1:
+            weight.add_(0.1 * torch.randn_like(weight))
+        elif "embedding" not in name:
+            weight.mul_(2)
+    model.output.weight[END_ID] *= 4
+
+
+@pytest.fixture(scope="session")
+def small_model(make_model: Callable[..., Transformer]) -> Transformer:
+    """The model behind `exported`; nobody changes it."""
+    return make_model(num_encoder_layers=1)
+
+
+@pytest.fixture(scope="session")
+def exported(small_model: Transformer) -> dict[str, Exported]:
+    """Its three fp32 graphs; nobody changes them."""
+    return export_graphs(small_model, "float32")

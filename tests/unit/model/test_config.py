@@ -1,0 +1,112 @@
+"""A wrong configuration is refused with every fault in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from model.config import (
+    ConfigError,
+    DataConfig,
+    TrainingConfig,
+    TransformerConfig,
+    load_run_config,
+    model_config,
+    to_json,
+)
+
+CONFIGS = Path(__file__).parents[3] / "model" / "configs"
+DATA = {"languages": ["en", "it"], "train": ["train.tsv"], "dev": "dev.tsv", "vocabulary_size": 600}
+
+
+def write(folder: Path, content: object) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_every_fault_of_a_model_is_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        model_config(
+            {
+                "vocabulary_size": 0,
+                "num_decoder_layers": -2,
+                "norm": "middle",
+                "activation": "tanh",
+                "positions": "rotary",
+                "architecture": "rnn",
+                "dropout": 1,
+            }
+        )
+    for fault in (
+        "vocabulary_size is 0, must be at least 1",
+        "num_decoder_layers is -2, must be at least 1",
+        "norm is 'middle', must be one of pre, post",
+        "activation is 'tanh', must be one of relu, gelu, silu",
+        "positions is 'rotary', must be one of sinusoidal, learned",
+        "architecture is 'rnn', must be one of transformer",
+        "dropout is 1, must be in [0, 1)",
+    ):
+        assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(("model_size", "num_heads"), [(30, 4), (12, 4), (7, 1)])
+def test_heads_must_divide_the_model_into_even_sizes(model_size: int, num_heads: int) -> None:
+    with pytest.raises(ConfigError, match=f"model_size {model_size} is no multiple of 2 x num_heads {num_heads}"):
+        TransformerConfig(vocabulary_size=10, model_size=model_size, num_heads=num_heads)
+
+
+def test_every_fault_of_the_data_is_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        DataConfig(languages=("it", "it"), train=(), dev="dev.tsv", vocabulary_size=100)
+    for fault in ("['it', 'it'], must be two different codes", "train names no file", "vocabulary_size is 100"):
+        assert fault in str(caught.value)
+
+
+def test_every_fault_of_the_training_is_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainingConfig(max_steps=10, patience=0, learning_rate=-1.0, cooldown_steps=11, label_smoothing=1.0)
+    for fault in (
+        "patience is 0, must be at least 1",
+        "learning_rate is -1.0, must be above 0",
+        "cooldown_steps is 11, must be in [0, 10]",
+        "label_smoothing is 1.0, must be in [0, 1)",
+    ):
+        assert fault in str(caught.value)
+
+
+def test_unknown_and_missing_fields_are_named() -> None:
+    with pytest.raises(ConfigError, match="model: unknown field num_layers; known: .*num_encoder_layers"):
+        model_config({"vocabulary_size": 10, "num_layers": 6})
+    with pytest.raises(ConfigError, match="model: .*'vocabulary_size'"):
+        model_config({})
+
+
+def test_the_bundled_configurations_are_valid() -> None:
+    paths = list(CONFIGS.glob("*.yaml"))
+    assert paths
+    for path in paths:
+        run = load_run_config(path)
+        assert run.model.vocabulary_size == run.data.vocabulary_size
+
+
+def test_a_run_is_read_from_its_three_sections(tmp_path: Path) -> None:
+    content = {"data": DATA, "model": {"model_size": 32}, "training": {"max_steps": 5}}
+    run = load_run_config(write(tmp_path, content))
+    assert run.data.languages == ("en", "it")
+    assert (run.model.model_size, run.model.vocabulary_size) == (32, 600)
+    assert run.training == TrainingConfig(max_steps=5)
+
+
+def test_a_run_with_other_sections_is_refused(tmp_path: Path) -> None:
+    for content in ({"data": DATA, "model": {}}, {"data": DATA, "model": {}, "training": {}, "x": {}}, [1], None):
+        with pytest.raises(ConfigError, match="needs exactly the sections data, model and training"):
+            load_run_config(write(tmp_path, content))
+
+
+def test_a_models_json_reads_back_as_itself() -> None:
+    config = TransformerConfig(vocabulary_size=10, norm="post", positions="learned", dropout=0.3)
+    assert model_config(json.loads(to_json(config))) == config

@@ -1,0 +1,35 @@
+"""Pairs are read from plain and packed files, and a line that is none is named."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from model.parallel_text import DataError, read_pairs
+
+TEXT = "One.\tUno.\nPerché?\tWhy? 🛶\n"
+
+
+def test_plain_and_packed_files_hold_the_same_pairs(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "pairs.tsv", tmp_path / "pairs.tsv.gz"
+    plain.write_text(TEXT, encoding="utf-8")
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    assert read_pairs(plain) == read_pairs(packed) == [("One.", "Uno."), ("Perché?", "Why? 🛶")]
+
+
+@pytest.mark.parametrize(("line", "num_columns"), [("no tab", 1), ("one\ttwo\tthree", 3), ("", 1)])
+def test_a_line_that_is_no_pair_is_named_with_its_file(tmp_path: Path, line: str, num_columns: int) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"{TEXT}{line}\n{TEXT}", encoding="utf-8")
+    message = re.escape(f"{path}, line 3: {num_columns} columns, must be 2")
+    with pytest.raises(DataError, match=message):
+        read_pairs(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.tsv"
+    with pytest.raises(DataError, match=re.escape(f"no data file {path}")):
+        read_pairs(path)
