@@ -56,7 +56,7 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(COMPILE) --extra serve-cuda -c requirements/serve.txt -o requirements/serve-cuda.txt
 	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
-		--excludes requirements/exclude.txt -o requirements/dev.txt
+		--excludes requirements/exclude.in -o requirements/dev.txt
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -67,23 +67,23 @@ require-data:
 
 $(BIN)/python:
 	@test -n "$(SYSTEM_PYTHON)" || { echo 'Python 3.11 or newer is needed, none is on PATH' >&2; exit 1; }
-	$(SYSTEM_PYTHON) -m venv $(VENV)
+	$(SYSTEM_PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(BIN)/uv: | $(BIN)/python
 	$(PIP) install uv
 
 # Editable, and built without isolation by the locked setuptools: pip fetches nothing beyond the lock.
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/serve.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --require-hashes -r requirements/serve.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.evaluate: requirements/evaluate.txt $(VENV)/.serve
-	$(PIP) install --require-hashes -r requirements/evaluate.txt
+	$(PIP) install --quiet --require-hashes -r requirements/evaluate.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt requirements/torch.txt $(VENV)/.serve
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	$(PIP) install -r requirements/torch.txt
 	@touch $@
 

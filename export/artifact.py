@@ -31,7 +31,14 @@ from export.manifest import (
     TensorInfo,
     file_info,
 )
-from export.onnx_graph import Exported, TensorSpec, export_decoder_step, export_encoder, pool_specs
+from export.onnx_graph import (
+    Exported,
+    ExportError,
+    TensorSpec,
+    export_decoder_step,
+    export_encoder,
+    pool_specs,
+)
 from export.quantize import quantize_graph
 from export.weights import WeightFile
 from model.search import greedy_search
@@ -100,6 +107,7 @@ def build_artifact(
         ProofError: the graphs do not do what PyTorch does.
         ExportError: the exporter froze an axis or renamed a tensor.
     """
+    _check_limits(model, limits)
     sentences = proof.prepare(pairs, tokenizer)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as name:
@@ -139,6 +147,16 @@ def build_artifact(
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         _put(folder, output)
     return manifest
+
+
+def _check_limits(model: Transformer, limits: Limits) -> None:
+    """Learned positions end somewhere, and a server pads a source to a multiple of 8."""
+    most = model.config.max_positions // 8 * 8
+    longest = max(limits.max_source_tokens, limits.max_target_tokens)
+    if model.config.positions == "learned" and longest > most:
+        raise ExportError(
+            f"the limit of {longest} tokens is more than the {most} that the learned positions allow"
+        )
 
 
 _POOL_TYPE = {"fp32": "float32", "int8": "float32", "fp16": "float16"}

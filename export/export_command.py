@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 from export.artifact import PRECISIONS, Limits, build_artifact
 from export.manifest import PROOF_NAME
 from export.onnx_graph import ExportError
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run the command; exit status 1 if the proof refuses, 2 for a fault in its input."""
     arguments = _parser().parse_args()
+    torch.set_num_threads(1)  # one sentence at a time: more threads would only wait for each other
     sentences = arguments.sentences or arguments.checkpoint / "sentences.tsv"
     try:
         model, tokenizer = load_checkpoint(arguments.checkpoint)

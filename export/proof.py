@@ -6,13 +6,13 @@ specific first: a wrong mask also spoils the texts, and the mask is what one wan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from export.graph_model import GraphModel, GraphScorer
+from export.graph_model import GraphModel, GraphScorer, padded_size
 from export.trace import Layout, LogProbs, Traced, trace
 from model.evaluation import evaluate
 from model.search import Hypothesis, Scorer, beam_search, greedy_search
@@ -153,8 +153,8 @@ def text_checks(model: Transformer, graphs: GraphModel, sentences: Sequence[Sent
     checks = []
     some = sentences[: 2 * _TEXT_PAIRS]
     for name, beam_size in (("greedy_text", 1), ("beam_text", BEAM_SIZE)):
-        ours = translate(GraphScorer(graphs, beam_size, _CAPACITY), some, beam_size)
-        theirs = translate(model, some, beam_size)
+        ours = translate(_over(graphs, beam_size), some, beam_size)
+        theirs = translate(lambda _: model, some, beam_size)
         different = sum(a.token_ids != b.token_ids for a, b in zip(ours, theirs, strict=True))
         what = f"translations of {len(some)} sentences whose tokens differ, beam size {beam_size}"
         checks.append(Check(name=name, what=what, measured=different, limit=0))
@@ -169,8 +169,8 @@ def quality_checks(
     max_bleu_loss: float,
 ) -> tuple[list[Check], dict[str, float]]:
     """How far a smaller precision is from PyTorch fp32: a limit on BLEU, and figures beside it."""
-    ours = translate(GraphScorer(graphs, 1, _CAPACITY), sentences, 1)
-    theirs = translate(model, sentences, 1)
+    ours = translate(_over(graphs, 1), sentences, 1)
+    theirs = translate(lambda _: model, sentences, 1)
     references = [s.reference for s in sentences]
     bleu, fp32_bleu = (
         evaluate([tokenizer.detokenize(h.token_ids) for h in found], references).bleu
@@ -197,11 +197,17 @@ def quality_checks(
     return [Check(name="bleu_loss", what=what, measured=fp32_bleu - bleu, limit=max_bleu_loss)], figures
 
 
-def translate(scorer: Scorer, sentences: Sequence[Sentence], beam_size: int) -> list[Hypothesis]:
+def _over(graphs: GraphModel, beam_size: int) -> Callable[[Sentence], Scorer]:
+    return lambda s: GraphScorer(graphs, beam_size, padded_size(max(len(s.source), s.max_target_tokens)))
+
+
+def translate(
+    scorer_for: Callable[[Sentence], Scorer], sentences: Sequence[Sentence], beam_size: int
+) -> list[Hypothesis]:
     """The best hypothesis of each sentence by the slow searches of the model."""
     found = []
     for sentence in sentences:
-        limit = sentence.max_target_tokens
+        scorer, limit = scorer_for(sentence), sentence.max_target_tokens
         if beam_size == 1:
             found.append(greedy_search(scorer, list(sentence.source), limit))
         else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph_model import PADDED_TO, GraphModel, Pools
+from export.graph_model import GraphModel, Pools, padded_size
 
 LogProbs = NDArray[np.float32]
 _NOISE = 3.0
@@ -68,7 +68,7 @@ class _Run:
         self.random = np.random.default_rng(1)
         self.beam_size = sequences[0].beam_size
         longest = max(max(len(s.source), len(s.tokens)) for s in sequences)
-        self.capacity = -(-longest // PADDED_TO) * PADDED_TO
+        self.capacity = padded_size(longest)
         self.pools = graphs.new_pools(layout.rows, self.beam_size, self.capacity)
         if layout.noise:
             for spec in graphs.caches:

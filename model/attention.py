@@ -55,7 +55,7 @@ class MultiHeadAttention(nn.Module):
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, T, E) to (B, H, T, D)."""
-        heads: Tensor = x.unflatten(-1, (self.num_heads, -1))  # type: ignore[no-untyped-call]  # (B, T, H, D)
+        heads: Tensor = x.unflatten(-1, (self.num_heads, -1))  # (B, T, H, D)
         return heads.transpose(1, 2)  # (B, H, T, D)
 
     def merge_heads(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.config import model_config, to_json
-from model.tokenizer import Tokenizer
+from model.tokenizer import FILE_NAME, Tokenizer
 from model.transformer import Transformer
 
 CONFIG_NAME = "config.json"
@@ -70,7 +70,7 @@ def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
         CheckpointError: a file is missing, or the weights do not fit the configuration.
         ConfigError: the configuration is impossible.
     """
-    if missing := [n for n in (CONFIG_NAME, WEIGHTS_NAME) if not (folder / n).is_file()]:
+    if missing := [n for n in (CONFIG_NAME, WEIGHTS_NAME, FILE_NAME) if not (folder / n).is_file()]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}")
     config = model_config(json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8")))
     model = Transformer(config)

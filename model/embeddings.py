@@ -16,16 +16,15 @@ class SinusoidalPositions(nn.Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
     """
 
-    inverse_wavelength: Tensor
-
     def __init__(self, model_size: int) -> None:
         super().__init__()
         exponent = torch.arange(0, model_size, 2, dtype=torch.float64) / model_size
-        self.register_buffer("inverse_wavelength", (10000.0**-exponent).float(), persistent=False)
+        # No buffer: `half()` would round it, and positions with it.
+        self._inverse_wavelength = (10000.0**-exponent).float()
 
     def forward(self, position: Tensor) -> Tensor:
         """Integer positions (...) to fp32 vectors (..., E)."""
-        angle = position.unsqueeze(-1).float() * self.inverse_wavelength  # (..., E/2)
+        angle = position.unsqueeze(-1).float() * self._inverse_wavelength.to(position.device)  # (..., E/2)
         return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)  # (..., E)
 
 

@@ -51,7 +51,7 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported()
     else:
-        has_bf16 = bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
+        has_bf16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - there is no public question
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16)
 
 
@@ -141,11 +141,13 @@ class Trainer:
         torch.set_rng_state(saved["random_state"])
         log.info("resumed at step %d", self.progress.step)
 
-    def _snapshot(self) -> None:
+    def _remember(self) -> None:
         weights = {name: tensor.to("cpu", copy=True) for name, tensor in unique_weights(self.model).items()}
         self.progress.recent = [*self.progress.recent, weights][-self.config.average_checkpoints :]
+
+    def _save_snapshot(self) -> None:
         saved = {
-            "weights": weights,
+            "weights": self.progress.recent[-1],
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress),
             "random_state": torch.get_rng_state(),
@@ -175,10 +177,12 @@ class Trainer:
                 steps.set_postfix(loss=f"{loss:.3f}", tokens_per_second=f"{rate:.0f}")
                 self.curves.add_step(step, loss, learning_rate(step, self.config), rate)
                 started, tokens = time.monotonic(), 0
-            if step % self.config.snapshot_steps == 0 or step == last:
-                self._snapshot()
-            if step % self.config.evaluate_steps == 0 or step == last:
-                self._evaluate()
+            is_evaluated = step % self.config.evaluate_steps == 0 or step == last
+            if is_evaluated or step % self.config.snapshot_steps == 0:
+                self._remember()
+                if is_evaluated:
+                    self._evaluate()
+                self._save_snapshot()
                 started, tokens = time.monotonic(), 0
         steps.close()
         self.curves.draw()
@@ -209,7 +213,7 @@ class Trainer:
             label_smoothing=self.config.label_smoothing,
         )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         count = int((batch.target_output != PADDING_ID).sum())

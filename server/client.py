@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self, cast
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -53,7 +54,7 @@ class Client:
         self._stub = pb_grpc.TranslationServiceStub(self._channel)
         self._timeout_seconds = timeout_seconds
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -119,7 +120,7 @@ class Client:
 
 
 def _retry_seconds(error: grpc.RpcError) -> float | None:
-    status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status: status_pb2.Status | None = rpc_status.from_call(cast("grpc.Call", error))
     for detail in status.details if status else ():
         retry = error_details_pb2.RetryInfo()
         if detail.Unpack(retry):
@@ -128,7 +129,7 @@ def _retry_seconds(error: grpc.RpcError) -> float | None:
 
 
 def _call_error(error: grpc.RpcError) -> CallError:
-    return CallError(error.code(), error.details())  # type: ignore[attr-defined]
+    return CallError(error.code(), error.details() or "")
 
 
 def _result(item: pb.TranslationItem) -> Result:

@@ -1,4 +1,4 @@
-"""The server's configuration: each field is a flag and an environment variable, parsed here and nowhere else."""
+"""The server's configuration: each field is a flag and an environment variable, parsed here alone."""
 
 from __future__ import annotations
 
@@ -40,15 +40,25 @@ class ServerConfig:
     max_source_tokens: int = _option(0, "longest source, in tokens; 0 is each model's own limit")
     max_target_tokens: int = _option(0, "longest target, in tokens; 0 is each model's own limit")
     drain_seconds: float = _option(30.0, "how long running calls may take to finish after SIGTERM")
-    allow_plaintext: bool = _option(False, "listen without TLS on addresses that are not loopback")
-    log_level: str = _option("info", "least severe message logged", choices=("debug", "info", "warning", "error"))
+    allow_plaintext: bool = _option(
+        default=False, help_text="listen without TLS on addresses that are not loopback"
+    )
+    log_level: str = _option(
+        "info", "least severe message logged", choices=("debug", "info", "warning", "error")
+    )
 
     def __post_init__(self) -> None:
         faults = [
             f"{_flag(name)} is {getattr(self, name)}, must be at least {least}"
             for name, least in (
-                ("slots", 1), ("threads", 1), ("max_queue", 1), ("max_texts", 1), ("max_beam_size", 1),
-                ("max_source_tokens", 0), ("max_target_tokens", 0), ("drain_seconds", 0),
+                ("slots", 1),
+                ("threads", 1),
+                ("max_queue", 1),
+                ("max_texts", 1),
+                ("max_beam_size", 1),
+                ("max_source_tokens", 0),
+                ("max_target_tokens", 0),
+                ("drain_seconds", 0),
             )
             if getattr(self, name) < least
         ]
@@ -57,7 +67,9 @@ class ServerConfig:
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
-                faults.append(f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}")
+                faults.append(
+                    f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}"
+                )
         faults += self._address_faults()
         if faults:
             raise ConfigError("; ".join(faults))
@@ -82,7 +94,7 @@ class ServerConfig:
 
 
 def split_address(value: str) -> tuple[str, int]:
-    """ "HOST:PORT" or "[IPV6]:PORT" to its parts.
+    """Host and port of "HOST:PORT" or "[IPV6]:PORT".
 
     Raises:
         ConfigError: no host, or no port from 0 to 65535.
@@ -117,7 +129,9 @@ _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 def _from_environment(default: Any, name: str, text: str) -> Any:
     if isinstance(default, bool):
         if text.lower() not in (*_TRUE, *_FALSE):
-            raise ConfigError(f"{_variable(name)} is {text!r}, must be one of {', '.join(_TRUE + _FALSE[:3])}")
+            raise ConfigError(
+                f"{_variable(name)} is {text!r}, must be one of {', '.join(_TRUE + _FALSE[:3])}"
+            )
         return text.lower() in _TRUE
     try:
         return type(default)(text)
@@ -136,7 +150,12 @@ def parse_config(arguments: Sequence[str], environment: Mapping[str, str] = os.e
         description="Serve translation models over gRPC. Every flag has a variable, --max-queue for "
         "example TRAGHETTO_MAX_QUEUE; a flag wins.",
     )
-    parser.add_argument("artifacts", nargs="*", type=Path, help=f"model folders (or TRAGHETTO_ARTIFACTS, separated by {os.pathsep!r})")
+    parser.add_argument(
+        "artifacts",
+        nargs="*",
+        type=Path,
+        help=f"model folders (or TRAGHETTO_ARTIFACTS, separated by {os.pathsep!r})",
+    )
     options = [f for f in fields(ServerConfig) if f.default is not MISSING]
     for f in options:
         note = f"{f.metadata['help']} (default: {f.default or 'none' if f.default != 0 else f.default})"

@@ -90,7 +90,9 @@ class QueueFull(RequestError):
     """More texts than the queue takes now."""
 
     def __init__(self, num_texts: int, num_waiting: int, limit: int) -> None:
-        super().__init__(f"{num_texts} texts do not fit behind {num_waiting} waiting, the queue's limit is {limit}")
+        super().__init__(
+            f"{num_texts} texts do not fit behind {num_waiting} waiting, the queue's limit is {limit}"
+        )
 
     def details(self) -> list[message.Message]:
         """A RetryInfo."""

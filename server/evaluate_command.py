@@ -56,12 +56,17 @@ def _translate(client: Client, texts: list[str], source: str, target: str, beam_
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="traghetto-evaluate", description="Serve an artifact, translate parallel text through it, and score it."
+        prog="traghetto-evaluate",
+        description="Serve an artifact, translate parallel text through it, and score it.",
     )
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder with the files")
-    parser.add_argument("--files", nargs="+", default=DEFAULT_FILES, help="tab-separated pairs (default: %(default)s)")
-    parser.add_argument("--languages", nargs=2, default=("en", "it"), help="of the two columns (default: en it)")
+    parser.add_argument(
+        "--files", nargs="+", default=DEFAULT_FILES, help="tab-separated pairs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--languages", nargs=2, default=("en", "it"), help="of the two columns (default: en it)"
+    )
     parser.add_argument("--beam-size", type=int, default=4)
     return parser
 
@@ -79,7 +84,9 @@ def main() -> int:
                     (second, first, [(b, a) for a, b in pairs]),
                 ):
                     started = time.monotonic()
-                    hypotheses = _translate(client, [a for a, _ in chosen], source, target, arguments.beam_size)
+                    hypotheses = _translate(
+                        client, [a for a, _ in chosen], source, target, arguments.beam_size
+                    )
                     seconds = time.monotonic() - started
                     quality = evaluate(hypotheses, [b for _, b in chosen])
                     print(

@@ -6,12 +6,34 @@ Labels come from configuration alone: never from text, a user, or raw input.
 from __future__ import annotations
 
 from prometheus_client import (
-    CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
     disable_created_metrics,
 )
 
 LATENCY_SECONDS = (
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.5,
+    5.0,
+    10.0,
 )
 STAGE_SECONDS = (0.0005, 0.001, 0.0025, *LATENCY_SECONDS)
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -38,32 +60,48 @@ class Metrics:
         GCCollector(registry=registry)
         self.rpc_started = Counter("grpc_server_started", "RPCs started.", _RPC_LABELS, registry=registry)
         self.rpc_handled = Counter(
-            "grpc_server_handled", "RPCs completed, by status code.", (*_RPC_LABELS, "grpc_code"), registry=registry
+            "grpc_server_handled",
+            "RPCs completed, by status code.",
+            (*_RPC_LABELS, "grpc_code"),
+            registry=registry,
         )
         self.rpc_seconds = Histogram(
-            "grpc_server_handling_seconds", "Time from an RPC's arrival to its answer.",
-            _RPC_LABELS, buckets=LATENCY_SECONDS, registry=registry,
+            "grpc_server_handling_seconds",
+            "Time from an RPC's arrival to its answer.",
+            _RPC_LABELS,
+            buckets=LATENCY_SECONDS,
+            registry=registry,
         )
         stage = Histogram(
             "translator_stage_duration_seconds",
-            "Time of a call (validate, tokenize, detokenize) or of a sequence (queue, encode, decode) in each stage.",
-            ("stage",), buckets=STAGE_SECONDS, registry=registry,
+            "Time in each stage: of a call (validate, tokenize, detokenize) or a sequence (the others).",
+            ("stage",),
+            buckets=STAGE_SECONDS,
+            registry=registry,
         )
         self.stage_seconds = {name: stage.labels(name) for name in STAGES}
         batch = Histogram(
-            "translator_batch_duration_seconds", "Time of one encoder run or decode step.",
-            ("phase",), buckets=STAGE_SECONDS, registry=registry,
+            "translator_batch_duration_seconds",
+            "Time of one encoder run or decode step.",
+            ("phase",),
+            buckets=STAGE_SECONDS,
+            registry=registry,
         )
         self.batch_seconds = {name: batch.labels(name) for name in PHASES}
         sequences = Histogram(
-            "translator_batch_sequences", "Sequences encoded at once, or advanced in one decode step.",
-            ("phase",), buckets=SEQUENCES, registry=registry,
+            "translator_batch_sequences",
+            "Sequences encoded at once, or advanced in one decode step.",
+            ("phase",),
+            buckets=SEQUENCES,
+            registry=registry,
         )
         self.batch_sequences = {name: sequences.labels(name) for name in PHASES}
         padding = Histogram(
             "translator_batch_padding_ratio",
             "Share of computed source tokens (encode) or rows (decode_step) that was padding.",
-            ("phase",), buckets=RATIOS, registry=registry,
+            ("phase",),
+            buckets=RATIOS,
+            registry=registry,
         )
         self.batch_padding = {name: padding.labels(name) for name in PHASES}
         self.source_tokens = Histogram(
@@ -76,14 +114,22 @@ class Metrics:
             "translator_tokens", "Tokens translated.", ("direction", "language_pair"), registry=registry
         )
         self.decode_steps = Counter("translator_decode_steps", "Decode steps.", registry=registry)
-        finished = Counter("translator_finished", "Sequences that ended, by reason.", ("reason",), registry=registry)
+        finished = Counter(
+            "translator_finished", "Sequences that ended, by reason.", ("reason",), registry=registry
+        )
         self.finished = {reason: finished.labels(reason) for reason in FINISH_REASONS}
         rejected = Counter(
-            "translator_requests_rejected", "Calls refused before translating, by reason.", ("reason",), registry=registry
+            "translator_requests_rejected",
+            "Calls refused before translating, by reason.",
+            ("reason",),
+            registry=registry,
         )
         self.rejected = {reason: rejected.labels(reason) for reason in REJECT_REASONS}
         self.output_truncated = Counter(
-            "translator_output_truncated", "Translations ended by the token limit.", ("language_pair",), registry=registry
+            "translator_output_truncated",
+            "Translations ended by the token limit.",
+            ("language_pair",),
+            registry=registry,
         )
         self.queue_requests = Gauge(
             "translator_queue_requests", "Sequences that wait for a slot.", ("model",), registry=registry
@@ -98,11 +144,15 @@ class Metrics:
             "translator_running_sequences", "Slots in use.", ("model",), registry=registry
         )
         self.slots = Gauge("translator_slots", "Slots.", ("model",), registry=registry)
-        errors = Counter("translator_inference_errors", "Failures of ONNX Runtime.", ("kind",), registry=registry)
+        errors = Counter(
+            "translator_inference_errors", "Failures of ONNX Runtime.", ("kind",), registry=registry
+        )
         self.inference_errors = {kind: errors.labels(kind) for kind in ERROR_KINDS}
         self.provider_info = Gauge(
-            "translator_execution_provider_info", "The provider that sessions really use, and the device asked for.",
-            ("model", "provider", "requested"), registry=registry,
+            "translator_execution_provider_info",
+            "The provider that sessions really use, and the device asked for.",
+            ("model", "provider", "requested"),
+            registry=registry,
         )
         self.model_info = Gauge(
             "translator_model_info", "A loaded model.", ("model", "sha256", "precision"), registry=registry

@@ -61,15 +61,24 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     metrics.provider_info.labels(manifest.name, session.provider, config.device).set(1)
     log.info(
         "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
-        manifest.name, manifest.architecture, manifest.precision, session.provider, seconds, digest,
+        manifest.name,
+        manifest.architecture,
+        manifest.precision,
+        session.provider,
+        seconds,
+        digest,
     )
     return LoadedModel(
         manifest=manifest,
         sha256=digest,
         tokenizer=Tokenizer.load(folder),
         worker=worker,
-        max_source_tokens=min(config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens),
-        max_target_tokens=min(config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens),
+        max_source_tokens=min(
+            config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens
+        ),
+        max_target_tokens=min(
+            config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens
+        ),
     )
 
 
@@ -116,7 +125,9 @@ class Models:
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(sorted(self._by_name.values(), key=lambda model: model.name))
 
-    def find(self, name: str, source_language: str, target_language: str) -> tuple[LoadedModel, tuple[str, str]]:
+    def find(
+        self, name: str, source_language: str, target_language: str
+    ) -> tuple[LoadedModel, tuple[str, str]]:
         """The model for a pair, and the pair as the model spells it.
 
         Raises:
@@ -127,14 +138,15 @@ class Models:
             raise NotServed("model", shown(name), f"no model {shown(name)}; served: {served}")
         pair = (source_language.lower(), target_language.lower())
         model = self._by_name[name] if name else self._by_pair.get(pair)
-        spelled = model and next(
-            ((a, b) for a, b in model.manifest.language_pairs if (a.lower(), b.lower()) == pair), None
+        if model is not None:
+            for a, b in model.manifest.language_pairs:
+                if (a.lower(), b.lower()) == pair:
+                    return model, (a, b)
+        asked = shown(f"{source_language}-{target_language}")
+        by = f" by model {name!r}" if name else ""
+        raise NotServed(
+            "language_pair", asked, f"the pair {asked} is not served{by}; served: {self._pairs(name)}"
         )
-        if model is None or spelled is None:
-            asked = shown(f"{source_language}-{target_language}")
-            of_model = f" by model {name!r}" if name else ""
-            raise NotServed("language_pair", asked, f"the pair {asked} is not served{of_model}; served: {self._pairs(name)}")
-        return model, spelled
 
     def _pairs(self, name: str) -> str:
         models = [self._by_name[name]] if name else list(self._by_name.values())

@@ -138,7 +138,9 @@ def main() -> int:
     try:
         config = parse_config(sys.argv[1:])
         logging.basicConfig(
-            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+            level=config.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+            stream=sys.stderr,
         )
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))

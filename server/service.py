@@ -7,6 +7,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
+from typing import cast
 
 import grpc
 
@@ -14,8 +15,18 @@ from model.tokenizer import Tokenizer
 from server.config import ServerConfig
 from server.engine.sequence import Hypothesis, StopReason
 from server.errors import (
-    STATUS_CODES, DeadlineExceeded, Draining, InvalidRequest, NotServed, QueueFull, RequestError,
-    SourceTooLong, Violation, abort, shown, to_status,
+    STATUS_CODES,
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    NotServed,
+    QueueFull,
+    RequestError,
+    SourceTooLong,
+    Violation,
+    abort,
+    shown,
+    to_status,
 )
 from server.metrics import Metrics
 from server.models import LoadedModel, Models
@@ -26,8 +37,12 @@ from server.worker import Job
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 DEFAULT_BEAM_SIZE = 4
 DEFAULT_LENGTH_PENALTY = 1.0
+_NUM_SPECIAL = 2  # a source is never without its tag and its end
+_INLINE_CHARACTERS = 4096
 _REJECT_REASON: dict[type[RequestError], str] = {
-    QueueFull: "queue_full", Draining: "draining", DeadlineExceeded: "deadline",
+    QueueFull: "queue_full",
+    Draining: "draining",
+    DeadlineExceeded: "deadline",
 }
 _STOP_REASONS = {
     StopReason.END: pb.STOP_REASON_END_OF_SENTENCE,
@@ -54,12 +69,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._models, self._config, self._metrics = models, config, metrics
         self._stage = metrics.stage_seconds
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # type: ignore[override]  # noqa: N802
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every loaded model."""
         del request, context
         return pb.ListModelsResponse(models=[_describe(model) for model in self._models])
 
-    async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # type: ignore[override]  # noqa: N802
+    async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
         try:
             return await self._translate(request, context)
@@ -71,13 +86,13 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     async def _translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
         started = time.monotonic()
-        remaining = context.time_remaining()
+        remaining = cast("float | None", context.time_remaining())  # None without a deadline
         deadline = None if remaining is None else started + remaining
         model, pair = self._validate(request)
         options = _options(request.options)
         validated = time.monotonic()
         self._stage["validate"].observe(validated - started)
-        sources = await asyncio.to_thread(_tokenize, model.tokenizer, list(request.texts), pair[1])
+        sources = await _tokenize(model.tokenizer, list(request.texts), pair[1])
         self._stage["tokenize"].observe(time.monotonic() - validated)
         jobs = {
             i: _job(source, options, model, deadline)
@@ -113,17 +128,17 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         most_texts = min(self._config.max_texts, self._config.max_queue)
         if not 1 <= len(request.texts) <= most_texts:
             faults.append(Violation("texts", f"has {len(request.texts)} texts, must have 1 to {most_texts}"))
-        most_target_tokens = None
         try:
-            found = self._models.find(request.model, request.source_language, request.target_language)
-            most_target_tokens = found[0].max_target_tokens
-        except NotServed:
-            if not faults and not self._option_faults(request.options, None):
-                raise
-        faults += self._option_faults(request.options, most_target_tokens)
+            model, pair = self._models.find(request.model, request.source_language, request.target_language)
+        except NotServed as error:
+            faults += self._option_faults(request.options, None)
+            if faults:
+                raise InvalidRequest(faults) from error
+            raise
+        faults += self._option_faults(request.options, model.max_target_tokens)
         if faults:
             raise InvalidRequest(faults)
-        return found
+        return model, pair
 
     def _option_faults(self, options: pb.TranslateOptions, most_target_tokens: int | None) -> list[Violation]:
         beam_size = _options(options).beam_size
@@ -159,9 +174,13 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             elif isinstance(result, BaseException):
                 raise result
             else:
-                items.append(self._item(model.tokenizer, source, result[: options.num_hypotheses], "-".join(pair)))
+                items.append(
+                    self._item(model.tokenizer, source, result[: options.num_hypotheses], "-".join(pair))
+                )
         self._stage["detokenize"].observe(time.monotonic() - started)
-        return pb.TranslateResponse(items=items, model=pb.ModelReference(name=model.name, sha256=model.sha256))
+        return pb.TranslateResponse(
+            items=items, model=pb.ModelReference(name=model.name, sha256=model.sha256)
+        )
 
     def _item(
         self, tokenizer: Tokenizer, source: list[int], hypotheses: tuple[Hypothesis, ...], pair: str
@@ -204,15 +223,26 @@ def _range_fault(name: str, value: int, most: int | None) -> list[Violation]:
 def _options(options: pb.TranslateOptions) -> Options:
     return Options(
         beam_size=options.beam_size if options.HasField("beam_size") else DEFAULT_BEAM_SIZE,
-        length_penalty=options.length_penalty if options.HasField("length_penalty") else DEFAULT_LENGTH_PENALTY,
+        length_penalty=options.length_penalty
+        if options.HasField("length_penalty")
+        else DEFAULT_LENGTH_PENALTY,
         max_target_tokens=options.max_target_tokens if options.HasField("max_target_tokens") else None,
         num_hypotheses=options.num_hypotheses if options.HasField("num_hypotheses") else 1,
     )
 
 
-def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str) -> list[list[int]]:
-    """Ids of each text; none for a text of white space."""
-    return [tokenizer.encode_source(text, target_language) if text.strip() else [] for text in texts]
+async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str) -> list[list[int]]:
+    """Ids of each text; none for one without anything to translate, such as white space.
+
+    Long work leaves the event loop to others; for a sentence the hop would take longer than the work.
+    """
+
+    def ids() -> list[list[int]]:
+        sources = (tokenizer.encode_source(text, target_language) for text in texts)
+        return [source if len(source) > _NUM_SPECIAL else [] for source in sources]
+
+    is_short = sum(map(len, texts)) <= _INLINE_CHARACTERS
+    return ids() if is_short else await asyncio.to_thread(ids)
 
 
 def _job(source: list[int], options: Options, model: LoadedModel, deadline: float | None) -> Job:

@@ -8,32 +8,41 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from server.client import CallError, Client, Result, TextError
 
+T = TypeVar("T")
 _IN_FLIGHT = 64
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="traghetto-translate", description="Translate texts, or the lines of standard input, with a running server."
+        prog="traghetto-translate",
+        description="Translate texts, or the lines of standard input, with a running server.",
     )
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)")
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)"
+    )
     parser.add_argument("--source", required=True, help="language of the texts, for example en")
     parser.add_argument("--target", required=True, help="language to translate into, for example it")
     parser.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT")
-    parser.add_argument("--model", default="", help="a model's name (default: the server's choice for the pair)")
+    parser.add_argument(
+        "--model", default="", help="a model's name (default: the server's choice for the pair)"
+    )
     parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step; 1 is greedy search")
     parser.add_argument("--max-tokens", type=int, help="longest translation, in tokens")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text"
+    )
     return parser
 
 
-def in_order(translate: Callable[[str], Result], texts: Iterable[str]) -> Iterator[Result]:
+def in_order(translate: Callable[[str], T], texts: Iterable[str]) -> Iterator[T]:
     """Translate texts as they come, several at once, and give the results in order as each is done."""
-    futures: queue.Queue[Future[Result] | None] = queue.Queue(_IN_FLIGHT)
+    futures: queue.Queue[Future[T] | None] = queue.Queue(_IN_FLIGHT)
 
     def read() -> None:
         for text in texts:
@@ -46,10 +55,10 @@ def in_order(translate: Callable[[str], Result], texts: Iterable[str]) -> Iterat
             yield future.result()
 
 
-def _print_all(results: Iterable[Result], texts_given: bool) -> bool:
+def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
     """Print translations to standard output and errors to standard error; False if there was an error."""
     is_whole = True
-    bar = tqdm(unit="line", disable=texts_given or sys.stdin.isatty() or not sys.stderr.isatty())
+    bar = tqdm(unit="line", disable=not has_bar)
     for number, result in enumerate(results, 1):
         if isinstance(result, TextError):
             is_whole = False
@@ -65,6 +74,7 @@ def main() -> int:
     """Run the command; exit status 1 if a text, or the call, failed."""
     arguments = _parser().parse_args()
     texts: Iterable[str] = arguments.texts or (line.rstrip("\n") for line in sys.stdin)
+    has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
     with Client(arguments.server, arguments.timeout) as client:
 
         def translate(text: str) -> Result:
@@ -78,7 +88,7 @@ def main() -> int:
             )[0]
 
         try:
-            return 0 if _print_all(in_order(translate, texts), bool(arguments.texts)) else 1
+            return 0 if _print_all(in_order(translate, texts), has_bar=has_bar) else 1
         except CallError as error:
             print(f"traghetto-translate: {error}", file=sys.stderr)
             return 1

@@ -71,7 +71,8 @@ class Engine:
 
     def admit(self) -> StepReport | None:
         """Encode the next waiting sequences into free slots; None if none can join."""
-        requests = self._scheduler.take(self.num_slots - self.num_running)
+        num_retired = sum(lane.num_retired for lane in self._lanes.values())
+        requests = self._scheduler.take(self.num_slots - self.num_running - num_retired)
         if not requests:
             return None
         groups: dict[tuple[LaneKey, int], list[SequenceRequest]] = {}

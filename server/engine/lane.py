@@ -81,6 +81,11 @@ class Lane:
         """Rows up to the last one in use: what a step computes."""
         return max((row + 1 for row, running in enumerate(self._running) if running), default=0)
 
+    @property
+    def num_retired(self) -> int:
+        """Rows given up after a score that was no number."""
+        return len(self._retired)
+
     def encode(self, requests: Sequence[SequenceRequest]) -> None:
         """Encode sources of one padded size and let them join at free rows.
 
@@ -186,9 +191,9 @@ class Lane:
 
     def promote(self, row: int, larger: Lane) -> None:
         """Move a row to a lane of larger capacity."""
-        target = larger._free_row(0)  # noqa: SLF001
+        target = larger._free_row(0)
         self._move(row, larger, target)
-        larger._mark_own_columns(target)  # noqa: SLF001
+        larger._mark_own_columns(target)
 
     def compact(self) -> None:
         """Fill holes from the end, once they pass a quarter of the rows in use."""
@@ -196,8 +201,8 @@ class Lane:
             self._move(self.num_rows_in_use - 1, self, self._free_row(0))
 
     def _move(self, row: int, other: Lane, other_row: int) -> None:
-        self._tensors.move_row(row, other._tensors, other_row)  # noqa: SLF001
-        other._running[other_row] = self._running[row]  # noqa: SLF001
+        self._tensors.move_row(row, other._tensors, other_row)
+        other._running[other_row] = self._running[row]
         self._leave(row)
 
     def check(self) -> None:

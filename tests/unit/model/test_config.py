@@ -55,14 +55,20 @@ def test_every_fault_of_a_model_is_listed() -> None:
 
 @pytest.mark.parametrize(("model_size", "num_heads"), [(30, 4), (12, 4), (7, 1)])
 def test_heads_must_divide_the_model_into_even_sizes(model_size: int, num_heads: int) -> None:
-    with pytest.raises(ConfigError, match=f"model_size {model_size} is no multiple of 2 x num_heads {num_heads}"):
+    with pytest.raises(
+        ConfigError, match=f"model_size {model_size} is no multiple of 2 x num_heads {num_heads}"
+    ):
         TransformerConfig(vocabulary_size=10, model_size=model_size, num_heads=num_heads)
 
 
 def test_every_fault_of_the_data_is_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         DataConfig(languages=("it", "it"), train=(), dev="dev.tsv", vocabulary_size=100)
-    for fault in ("['it', 'it'], must be two different codes", "train names no file", "vocabulary_size is 100"):
+    for fault in (
+        "['it', 'it'], must be two different codes",
+        "train names no file",
+        "vocabulary_size is 100",
+    ):
         assert fault in str(caught.value)
 
 
@@ -79,9 +85,9 @@ def test_every_fault_of_the_training_is_listed() -> None:
 
 
 def test_unknown_and_missing_fields_are_named() -> None:
-    with pytest.raises(ConfigError, match="model: unknown field num_layers; known: .*num_encoder_layers"):
+    with pytest.raises(ConfigError, match=r"model: unknown field num_layers; known: .*num_encoder_layers"):
         model_config({"vocabulary_size": 10, "num_layers": 6})
-    with pytest.raises(ConfigError, match="model: .*'vocabulary_size'"):
+    with pytest.raises(ConfigError, match=r"model: .*'vocabulary_size'"):
         model_config({})
 
 
@@ -102,7 +108,12 @@ def test_a_run_is_read_from_its_three_sections(tmp_path: Path) -> None:
 
 
 def test_a_run_with_other_sections_is_refused(tmp_path: Path) -> None:
-    for content in ({"data": DATA, "model": {}}, {"data": DATA, "model": {}, "training": {}, "x": {}}, [1], None):
+    for content in (
+        {"data": DATA, "model": {}},
+        {"data": DATA, "model": {}, "training": {}, "x": {}},
+        [1],
+        None,
+    ):
         with pytest.raises(ConfigError, match="needs exactly the sections data, model and training"):
             load_run_config(write(tmp_path, content))
 

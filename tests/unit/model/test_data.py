@@ -16,7 +16,9 @@ def examples_of(sizes: list[tuple[int, int]]) -> list[Example]:
 
 
 @given(sizes=lengths, batch_tokens=st.integers(1, 30), seed=st.integers(0, 5))
-def test_an_epoch_holds_every_example_once(sizes: list[tuple[int, int]], batch_tokens: int, seed: int) -> None:
+def test_an_epoch_holds_every_example_once(
+    sizes: list[tuple[int, int]], batch_tokens: int, seed: int
+) -> None:
     batches = epoch_batches(examples_of(sizes), batch_tokens, seed)
     assert sorted(index for batch in batches for index in batch) == list(range(len(sizes)))
 

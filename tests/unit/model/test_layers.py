@@ -13,7 +13,7 @@ from model.transformer import DecoderLayer, EncoderLayer, Transformer, broadcast
 
 B, T, S, E, H, F = 2, 4, 5, 32, 4, 64
 IS_PADDING = torch.tensor([[False] * S, [False, False, False, True, True]])
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
     "gelu": nn.functional.gelu,
     "silu": nn.functional.silu,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from model.tokenizer import PADDING_ID, START_ID
 from model.transformer import Transformer
 
 V = 600
-TOLERANCE = {"rtol": 0.0, "atol": 1e-4}  # logits of the small models reach 40
+assert_close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-4)
 
 variants = pytest.mark.parametrize(
     "fields",
@@ -41,7 +42,7 @@ def test_later_target_tokens_never_change_earlier_logits(
     changed = target.clone()
     changed[:, 5:] = random_ids(2, 3, seed=9)
     logits, other = model.decode(target, memory), model.decode(changed, memory)
-    torch.testing.assert_close(other[:, :5], logits[:, :5], **TOLERANCE)
+    assert_close(other[:, :5], logits[:, :5])
     assert float((other[:, 5:] - logits[:, 5:]).abs().max()) > 1
 
 
@@ -54,7 +55,7 @@ def test_teacher_forcing_equals_step_by_step(
     memory = model.encode(source)
     for step in range(7):
         log_probs = model.decode_step(target[:, : step + 1], memory)
-        torch.testing.assert_close(log_probs, at_once[:, step], **TOLERANCE)
+        assert_close(log_probs, at_once[:, step])
 
 
 @variants
@@ -67,7 +68,7 @@ def test_a_padded_batch_gives_what_each_source_gives_alone(
     together = model(source.masked_fill(is_padding, PADDING_ID), target, is_padding)
     for row, length in enumerate(lengths):
         alone = model(source[row : row + 1, :length], target[row : row + 1])
-        torch.testing.assert_close(together[row : row + 1], alone, **TOLERANCE)
+        assert_close(together[row : row + 1], alone)
 
 
 def test_ids_at_padding_do_not_matter(make_model: Callable[..., Transformer]) -> None:
@@ -75,7 +76,7 @@ def test_ids_at_padding_do_not_matter(make_model: Callable[..., Transformer]) ->
     is_padding = torch.arange(8) >= torch.tensor([[8], [3]])
     logits = model(source, target, is_padding)
     other = model(source.masked_fill(is_padding, PADDING_ID), target, is_padding)
-    torch.testing.assert_close(other, logits, **TOLERANCE)
+    assert_close(other, logits)
 
 
 def test_cross_attention_ignores_memory_at_padding(make_model: Callable[..., Transformer]) -> None:
@@ -83,25 +84,21 @@ def test_cross_attention_ignores_memory_at_padding(make_model: Callable[..., Tra
     is_padding = torch.arange(8) >= torch.tensor([[8], [3]])
     memory = model.encode(random_ids(2, 8), is_padding)
     noisy = memory.masked_fill(is_padding[:, :, None], 50.0)
-    torch.testing.assert_close(
-        model.decode(target, noisy, is_padding), model.decode(target, memory, is_padding), **TOLERANCE
-    )
+    assert_close(model.decode(target, noisy, is_padding), model.decode(target, memory, is_padding))
 
 
 def test_target_padding_at_the_end_changes_no_earlier_logits(make_model: Callable[..., Transformer]) -> None:
     model, target = make_model(), random_target(2, 5)
     memory = model.encode(random_ids(2, 6))
     padded = torch.nn.functional.pad(target, (0, 3), value=PADDING_ID)
-    torch.testing.assert_close(
-        model.decode(padded, memory)[:, :5], model.decode(target, memory), **TOLERANCE
-    )
+    assert_close(model.decode(padded, memory)[:, :5], model.decode(target, memory))
 
 
 def test_decode_step_returns_log_probabilities(make_model: Callable[..., Transformer]) -> None:
     model = make_model()
     log_probs = model.decode_step(random_target(3, 4), model.encode(random_ids(3, 6)))
     assert log_probs.shape == (3, V)
-    torch.testing.assert_close(log_probs.exp().sum(dim=-1), torch.ones(3), rtol=0, atol=1e-5)
+    assert_close(log_probs.exp().sum(dim=-1), torch.ones(3))
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -113,15 +110,15 @@ def test_without_positions_the_encoder_does_not_see_order(
     with_positions = model.encode(source[:, order]) - model.encode(source)[:, order]
     assert float(with_positions.abs().max()) > 0.1
     torch.nn.init.zeros_(model.source_embedding.positions.weight)  # type: ignore[arg-type]
-    torch.testing.assert_close(
-        model.encode(source[:, order]), model.encode(source)[:, order], rtol=0, atol=1e-4
-    )
+    assert_close(model.encode(source[:, order]), model.encode(source)[:, order])
 
 
 def test_tied_embeddings_are_one_matrix(make_model: Callable[..., Transformer]) -> None:
     model = make_model(tie_embeddings=True)
     matrices = (
-        model.source_embedding.tokens.weight, model.target_embedding.tokens.weight, model.output.weight
+        model.source_embedding.tokens.weight,
+        model.target_embedding.tokens.weight,
+        model.output.weight,
     )
     assert len({id(matrix) for matrix in matrices}) == 1
     untied = make_model(tie_embeddings=False)

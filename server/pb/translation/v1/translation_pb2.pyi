@@ -44,7 +44,8 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     allows it, may give the rest.
     """
     STOP_REASON_EMPTY_SOURCE: _StopReason.ValueType  # 3
-    """The source text was empty or (Unicode) whitespace only: no model was run. The
+    """The source text was empty, or had nothing to translate, such as (Unicode)
+    whitespace or control characters only: no model was run. The
     translation is one hypothesis with an empty text, a score and a log_prob of
     0, and 0 source and target tokens, whatever the options.
     """
@@ -64,7 +65,8 @@ higher TranslateOptions.max_target_tokens, where Model.max_target_tokens
 allows it, may give the rest.
 """
 STOP_REASON_EMPTY_SOURCE: StopReason.ValueType  # 3
-"""The source text was empty or (Unicode) whitespace only: no model was run. The
+"""The source text was empty, or had nothing to translate, such as (Unicode)
+whitespace or control characters only: no model was run. The
 translation is one hypothesis with an empty text, a score and a log_prob of
 0, and 0 source and target tokens, whatever the options.
 """
@@ -108,7 +110,7 @@ class TranslateRequest(_message.Message):
         At least 1, and at most as many as the server is configured to accept: the
         call fails with INVALID_ARGUMENT otherwise. A text of more source tokens than
         Model.max_source_tokens is never cut: its item is an INVALID_ARGUMENT error.
-        An empty text, or one of whitespace only, is valid: see
+        An empty text, or one of whitespace or control characters only, is valid: see
         STOP_REASON_EMPTY_SOURCE.
         """
 

@@ -1,0 +1,188 @@
+"""The real server as a process, and the ways to talk to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
+PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
+SLOTS = 4
+_READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) models=(\S+)\n")
+# Words that no model makes short: its translation takes hundreds of steps.
+LONG_TEXT = " ".join(f"{i} dogs, {i} cats and {i} houses;" for i in range(11, 35))
+
+
+class Changes(defaultdict[str, float]):
+    """How much each series of the metrics page has grown; 0 for one that is not there."""
+
+    def __init__(self, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+        super().__init__(float, {name: value - before.get(name, 0.0) for name, value in after.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningServer:
+    """A server that has printed its ready line.
+
+    Args:
+        address, health: HOST:PORT.
+        metrics: URL.
+        models: As the ready line names them.
+        log: What it writes to standard error.
+    """
+
+    process: subprocess.Popen[str]
+    address: str
+    metrics: str
+    health: str
+    models: str
+    log: Path
+
+    def scrape(self) -> dict[str, float]:
+        """The metrics page: series, labels included, to value."""
+        with urllib.request.urlopen(self.metrics, timeout=PATIENCE_SECONDS) as page:  # noqa: S310 - our own
+            lines = page.read().decode().splitlines()
+        return {name: float(value) for name, value in (i.rsplit(" ", 1) for i in lines if i[:1] != "#")}
+
+    def wait_until(self, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """Scrape until the metrics satisfy a condition."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not is_so(found := self.scrape()):
+            assert time.monotonic() < until, {k: v for k, v in found.items() if "_bucket" not in k}
+            time.sleep(0.01)
+        return found
+
+    def wait_for(self, series: str, value: float) -> None:
+        """Scrape until a series has this value."""
+        self.wait_until(lambda found: found.get(series) == value)
+
+    def wait_until_idle(self) -> dict[str, float]:
+        """Scrape until nothing waits or runs."""
+        busy = ("translator_running_sequences{", "translator_queue_requests{")
+        return self.wait_until(lambda found: not any(v for k, v in found.items() if k.startswith(busy)))
+
+    def terminate(self) -> int:
+        """SIGTERM; gives the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def _run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            _command(*arguments), stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment()
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            ready = _READY.fullmatch(process.stdout.readline())
+            assert ready, log.read_text()
+            address, metrics, health, models = ready.groups()
+            yield RunningServer(
+                process=process, address=address, metrics=metrics, health=health, models=models, log=log
+            )
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
+            assert "Traceback" not in log.read_text(), log.read_text()
+        finally:
+            process.kill()
+
+
+def _command(*arguments: str | Path) -> list[str]:
+    places = [f"--{name}=127.0.0.1:0" for name in ("listen", "metrics-listen", "health-listen")]
+    return [sys.executable, "-m", "server.serve_command", *places, *map(str, arguments)]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TRAGHETTO_")}
+
+
+StartServer = Callable[..., AbstractContextManager[RunningServer]]
+
+
+@pytest.fixture(scope="session")
+def artifact() -> Path:
+    """The bundled one."""
+    return ARTIFACT
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> StartServer:
+    """Run a server with more arguments than its addresses; it must end with status 0."""
+    return lambda *arguments: _run_server(tmp_path_factory.mktemp("server") / "log", *arguments)
+
+
+@pytest.fixture(scope="session")
+def serve_in_vain() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a server that is expected to refuse."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            _command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            env=_environment(),
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer) -> Iterator[RunningServer]:
+    """The server that most tests share: few slots, so that texts wait, join and leave."""
+    with start_server(ARTIFACT, f"--slots={SLOTS}") as running:
+        yield running
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[RunningServer], pb_grpc.TranslationServiceStub]]:
+    """A stub of a server, closed with the test."""
+    channels = []
+
+    def stub_of(running: RunningServer) -> pb_grpc.TranslationServiceStub:
+        channels.append(grpc.insecure_channel(running.address))
+        return pb_grpc.TranslationServiceStub(channels[-1])
+
+    yield stub_of
+    for channel in channels:
+        channel.close()
+
+
+@pytest.fixture
+def stub(
+    server: RunningServer, connect: Callable[[RunningServer], pb_grpc.TranslationServiceStub]
+) -> pb_grpc.TranslationServiceStub:
+    """Of the shared server."""
+    return connect(server)
+
+
+@pytest.fixture(scope="session")
+def long_request() -> pb.TranslateRequest:
+    """One text whose translation takes hundreds of steps."""
+    return pb.TranslateRequest(
+        source_language="en",
+        target_language="it",
+        texts=[LONG_TEXT],
+        options=pb.TranslateOptions(beam_size=8, max_target_tokens=256),
+    )

@@ -1,0 +1,155 @@
+"""Artifacts of each precision: proven, complete, or not there at all."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export import proof
+from export.artifact import Limits, build_artifact, structure_sha256
+from export.graph_model import GraphModel, GraphScorer
+from export.graphs import EncoderGraph
+from export.manifest import ENCODER, PROOF_NAME, Manifest, load_manifest
+from export.onnx_graph import export_encoder
+from export.weights import FILE_NAME
+from model.checkpoint import unique_weights
+from model.search import greedy_search
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+
+Build = Callable[[str], Path]
+LIMITS = Limits(max_source_tokens=40, max_target_tokens=50)
+SHALLOW = {"num_encoder_layers": 1, "num_decoder_layers": 1}
+
+every_precision = pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+
+
+@pytest.fixture(scope="session")
+def shallow_model(make_model: Callable[..., Transformer]) -> Transformer:
+    return make_model(**SHALLOW)
+
+
+@pytest.fixture(scope="session")
+def build(
+    shallow_model: Transformer,
+    tokenizer: Tokenizer,
+    short_pairs: list[tuple[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Build:
+    """The folder of an artifact of some precision, built once."""
+
+    @functools.cache
+    def build(precision: str) -> Path:
+        output = tmp_path_factory.mktemp("artifacts") / f"tiny-{precision}"
+        build_artifact(
+            shallow_model, tokenizer, output, precision=precision, pairs=short_pairs, limits=LIMITS
+        )
+        return output
+
+    return build
+
+
+def read_proof(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / PROOF_NAME).read_text(encoding="utf-8"))
+    return content
+
+
+@every_precision
+def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: str) -> None:
+    folder = build(precision)
+    manifest = load_manifest(folder)
+    assert (manifest.name, manifest.precision) == (folder.name, precision)
+    assert set(manifest.language_pairs) == {("en", "it"), ("it", "en")}
+    assert (manifest.max_source_tokens, manifest.max_target_tokens) == (40, 50)
+    assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
+    assert Tokenizer.load(folder).serialized == tokenizer.serialized
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@every_precision
+def test_its_self_check_can_be_repeated(build: Build, shallow_model: Transformer, precision: str) -> None:
+    manifest: Manifest = load_manifest(build(precision))
+    source, target = list(manifest.self_check.source), manifest.self_check.target
+    graphs = GraphModel(build(precision), manifest.caches, manifest.memory)
+    assert greedy_search(GraphScorer(graphs, 1, 64), source, len(target)).token_ids == target
+    if precision == "fp32":
+        assert greedy_search(shallow_model, source, len(target)).token_ids == target
+
+
+@every_precision
+def test_its_proof_states_what_was_checked(build: Build, precision: str) -> None:
+    found = read_proof(build(precision))
+    measured = {check["name"]: check["measured"] for check in found["checks"]}
+    expected = ["positions", "causal_mask", "cache_rows", "source_mask", "beams", "greedy_text", "beam_text"]
+    assert measured.keys() >= {*expected, "neighbours", "neighbours_in_beams"}
+    assert all(check["passed"] for check in found["checks"])
+    assert found["num_sentences"] == 200
+
+
+@every_precision
+def test_neighbours_change_not_one_bit(build: Build, precision: str) -> None:
+    measured = {check["name"]: check["measured"] for check in read_proof(build(precision))["checks"]}
+    assert (measured["neighbours"], measured["neighbours_in_beams"]) == (0, 0)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_smaller_precision_states_its_distance_to_fp32(build: Build, precision: str) -> None:
+    distance = read_proof(build(precision))["distance_to_fp32"]
+    assert 0 < distance["log_prob_difference_mean"] <= distance["log_prob_difference_max"] < 2
+    assert 0 < distance["identical_translations_ratio"] <= 1
+    assert 0 <= distance["bleu"] <= 100
+    assert 0 <= distance["fp32_bleu"] <= 100
+
+
+def test_fp16_is_nearer_to_fp32_than_int8(build: Build) -> None:
+    half, integer = (read_proof(build(precision))["distance_to_fp32"] for precision in ("fp16", "int8"))
+    assert half["log_prob_difference_max"] < integer["log_prob_difference_max"]
+
+
+def test_three_graphs_share_one_copy_of_the_weights(build: Build, shallow_model: Transformer) -> None:
+    num_bytes = sum(weight.nbytes for weight in unique_weights(shallow_model).values())
+    for precision, share in (("fp32", 1), ("fp16", 1 / 2), ("int8", 1 / 4)):
+        found = (build(precision) / FILE_NAME).stat().st_size
+        assert found < 1.25 * share * num_bytes
+
+
+def test_the_structure_depends_on_the_architecture_alone(
+    build: Build, make_model: Callable[..., Transformer]
+) -> None:
+    other = export_encoder(EncoderGraph(make_model(seed=1, **SHALLOW)), "float32")
+    fp32, int8 = (load_manifest(build(precision)).graphs[ENCODER] for precision in ("fp32", "int8"))
+    assert structure_sha256(other.model) == fp32.structure_sha256 != int8.structure_sha256
+
+
+def test_a_refused_artifact_leaves_what_was_there_before(
+    shallow_model: Transformer, tokenizer: Tokenizer, short_pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    output = tmp_path / "artifact"
+    output.mkdir()
+    (output / "older").touch()
+    with pytest.raises(proof.ProofError, match=r"refuses this artifact: bleu_loss: .*, limit -1000 "):
+        build_artifact(
+            shallow_model,
+            tokenizer,
+            output,
+            precision="int8",
+            pairs=short_pairs,
+            limits=LIMITS,
+            max_bleu_loss=-1000,
+        )
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["artifact", "older"]
+
+
+def test_too_few_sentences_prove_nothing(
+    shallow_model: Transformer, tokenizer: Tokenizer, short_pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    with pytest.raises(proof.ProofError, match="99 sentence pairs, the proof needs at least 100"):
+        build_artifact(
+            shallow_model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs[1:], limits=LIMITS
+        )
+    assert not list(tmp_path.iterdir())

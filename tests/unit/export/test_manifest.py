@@ -1,0 +1,152 @@
+"""An artifact is read whole and proven, or refused with what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.manifest import (
+    BEAM,
+    ENCODER,
+    GREEDY,
+    MANIFEST_NAME,
+    PROOF_NAME,
+    SCHEMA_VERSION,
+    ArtifactError,
+    GraphInfo,
+    Manifest,
+    SelfCheck,
+    SpecialIds,
+    TensorInfo,
+    file_info,
+    load_manifest,
+)
+
+CONTENT = {f"{ENCODER}.onnx": b"encoder", f"{GREEDY}.onnx": b"greedy", PROOF_NAME: b"{}"}
+CACHE = TensorInfo(name="self_key_0", dtype="float32", shape=("rows", 4, "columns", 8))
+TOKEN = TensorInfo(name="token", dtype="int64", shape=("rows", 1))
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    """Of an artifact in the test's folder, complete but for manifest.json."""
+    for name, content in CONTENT.items():
+        (tmp_path / name).write_bytes(content)
+    graph = GraphInfo(
+        file=f"{GREEDY}.onnx", inputs=(TOKEN, CACHE), outputs=(CACHE,), structure_sha256="0" * 64
+    )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name="città",
+        architecture="transformer",
+        precision="fp32",
+        language_pairs=(("en", "it"), ("it", "en")),
+        vocabulary_size=600,
+        special_ids=SpecialIds(padding=0, unknown=1, start=2, end=3),
+        max_source_tokens=256,
+        max_target_tokens=128,
+        devices=("cpu", "cuda"),
+        caches=(CACHE,),
+        memory=(dataclasses.replace(CACHE, name="cross_key_0"),),
+        graphs=dict.fromkeys((ENCODER, GREEDY, BEAM), graph),
+        self_check=SelfCheck(source=(4, 9, 3), target=(8, 3)),
+        checkpoint_sha256="1" * 64,
+        produced_with={"torch": "2.13.0"},
+        files={name: file_info(tmp_path / name) for name in CONTENT},
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path, manifest: Manifest) -> Callable[..., None]:
+    """Write manifest.json with some fields changed; None takes a field out."""
+
+    def write(**fields: object) -> None:
+        content = json.loads(manifest.to_json()) | fields
+        kept = {name: value for name, value in content.items() if value is not None}
+        (tmp_path / MANIFEST_NAME).write_text(json.dumps(kept), encoding="utf-8")
+
+    return write
+
+
+def test_a_manifest_reads_back_as_itself(tmp_path: Path, manifest: Manifest) -> None:
+    (tmp_path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    found = load_manifest(tmp_path)
+    assert found == manifest
+    assert found.digest() == hashlib.sha256((tmp_path / MANIFEST_NAME).read_bytes()).hexdigest()
+
+
+def test_the_digest_changes_with_any_file(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / PROOF_NAME).write_bytes(b"[]")
+    files = manifest.files | {PROOF_NAME: file_info(tmp_path / PROOF_NAME)}
+    assert dataclasses.replace(manifest, files=files).digest() != manifest.digest()
+
+
+def test_damaged_and_missing_files_are_all_named_with_both_hashes(
+    tmp_path: Path, write: Callable[..., None]
+) -> None:
+    write()
+    (tmp_path / f"{ENCODER}.onnx").write_bytes(b"other")
+    (tmp_path / f"{GREEDY}.onnx").unlink()
+    with pytest.raises(ArtifactError) as caught:
+        load_manifest(tmp_path)
+    found, expected = (hashlib.sha256(content).hexdigest() for content in (b"other", b"encoder"))
+    message = str(caught.value)
+    assert f"{ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
+    assert f"{GREEDY}.onnx is missing" in message
+
+
+def test_an_artifact_without_its_proof_is_refused(
+    tmp_path: Path, manifest: Manifest, write: Callable[..., None]
+) -> None:
+    files = {name: dataclasses.asdict(info) for name, info in manifest.files.items() if name != PROOF_NAME}
+    write(files=files)
+    with pytest.raises(ArtifactError, match=r"no proof\.json: an artifact without its proof is not served"):
+        load_manifest(tmp_path)
+
+
+def test_a_graph_without_a_hash_is_refused(
+    tmp_path: Path, manifest: Manifest, write: Callable[..., None]
+) -> None:
+    name = f"{GREEDY}.onnx"
+    write(files={key: dataclasses.asdict(info) for key, info in manifest.files.items() if key != name})
+    with pytest.raises(ArtifactError, match=name):
+        load_manifest(tmp_path)
+
+
+def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
+    write(schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(ArtifactError, match=r"has schema version 2, this version reads 1"):
+        load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"precision": None}, "precision"),
+        ({"colour": "red"}, "colour"),
+        ({"self_check": {"source": [1]}}, "target"),
+        ({"graphs": {}}, "graphs lacks decoder_step_beam, decoder_step_greedy, encoder"),
+        ({"schema_version": None}, "schema_version"),
+    ],
+    ids=["missing", "unknown", "nested", "graphs", "no-version"],
+)
+def test_a_damaged_manifest_says_what_is_wrong(
+    tmp_path: Path, write: Callable[..., None], fields: dict[str, object], fault: str
+) -> None:
+    write(**fields)
+    with pytest.raises(ArtifactError, match=f"damaged: .*{fault}"):
+        load_manifest(tmp_path)
+
+
+def test_what_is_no_manifest_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is no artifact: it has no manifest\.json"):
+        load_manifest(tmp_path)
+    for content in ("{", "[]", "3"):
+        (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
+        with pytest.raises(ArtifactError, match="is damaged"):
+            load_manifest(tmp_path)

@@ -1,0 +1,172 @@
+"""Whatever is submitted, cancelled and stepped, in whatever order, the engine keeps its promises."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from export.manifest import ENCODER
+from export.onnx_graph import Exported
+from server.engine.engine import Engine, StepReport
+from server.engine.sequence import Failed, Finished, Hypothesis, InferenceError, SequenceRequest
+from server.engine.session import ModelSession
+
+FIRST_PIECE = 300  # ordinary pieces; those below are special ones, tags and bytes
+POISON = 333
+VOCABULARY_SIZE = 600
+
+
+def request_of(
+    sequence_id: int, num_tokens: int, beam_size: int, limit: int, first: int = FIRST_PIECE
+) -> SequenceRequest:
+    return SequenceRequest(
+        sequence_id=sequence_id,
+        source=tuple(first + i for i in range(num_tokens)),
+        beam_size=beam_size,
+        length_penalty=1.0,
+        max_target_tokens=limit,
+    )
+
+
+@dataclass
+class Drive:
+    """An engine, and what was seen of it; every call checks the invariants."""
+
+    engine: Engine
+    submitted: list[int] = field(default_factory=list)
+    joined: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    finished: dict[int, Finished | Failed] = field(default_factory=dict)
+
+    def submit(self, request: SequenceRequest) -> None:
+        self.engine.submit(request)
+        self.submitted.append(request.sequence_id)
+        self.engine.check()
+
+    def cancel(self, sequence_id: int) -> None:
+        is_live = sequence_id not in {*self.finished, *self.cancelled}
+        is_running = is_live and sequence_id in self.joined
+        before = self.engine.num_running, self.engine.num_waiting
+        assert self.engine.cancel(sequence_id) == is_live
+        expected = (before[0] - is_running, before[1] - (is_live and not is_running))
+        assert (self.engine.num_running, self.engine.num_waiting) == expected
+        self.cancelled += [sequence_id] * is_live
+        self.engine.check()
+
+    def step(self) -> None:
+        self._see(self.engine.admit())
+        assert self.engine.num_running == self.engine.num_slots or self.engine.num_waiting == 0
+        num_running = self.engine.num_running
+        report = self.engine.decode_step()
+        assert (report.num_sequences if report else 0) == num_running
+        self._see(report)
+
+    def _see(self, report: StepReport | None) -> None:
+        for result in report.results if report else ():
+            assert result.sequence_id not in {*self.finished, *self.cancelled}, "it ended twice"
+            self.finished[result.sequence_id] = result
+        self.joined += sorted(report.joined) if report else ()
+        assert report is None or 0 <= report.padding_ratio < 1
+        self.engine.check()
+
+    def run_out(self) -> None:
+        for _ in range(1000):
+            if not (self.engine.num_waiting or self.engine.num_running):
+                break
+            self.step()
+        assert self.engine.admit() is None
+        assert self.engine.decode_step() is None
+
+
+submits = st.tuples(
+    st.just("submit"), st.integers(1, 40), st.sampled_from([1, 1, 2, 3]), st.sampled_from([1, 2, 5, 40])
+)
+cancels = st.tuples(st.just("cancel"), st.integers(0, 30))
+steps = st.tuples(st.just("step"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    num_slots=st.integers(1, 4),
+    actions=st.lists(st.one_of(submits, submits, steps, steps, cancels), max_size=30),
+)
+def test_every_sequence_ends_exactly_once_in_its_own_slot(
+    tiny_session: ModelSession, num_slots: int, actions: list[tuple[str, int, int, int]]
+) -> None:
+    drive = Drive(Engine(tiny_session, num_slots))
+    for action, *arguments in actions:
+        if action == "submit":
+            drive.submit(request_of(len(drive.submitted), *arguments))
+        elif action == "cancel" and drive.submitted:
+            drive.cancel(arguments[0] % len(drive.submitted))
+        elif action == "step":
+            drive.step()
+    drive.run_out()
+    assert sorted([*drive.finished, *drive.cancelled]) == drive.submitted
+    assert drive.joined == sorted(drive.joined), "first come, first admitted"
+    assert all(isinstance(result, Finished) for result in drive.finished.values())
+
+
+def test_a_cancel_frees_the_slot_for_the_next_in_line(tiny_session: ModelSession) -> None:
+    drive = Drive(Engine(tiny_session, 2))
+    for sequence_id in range(4):
+        drive.submit(request_of(sequence_id, 8, 1 + sequence_id % 2, 60))
+    drive.step()
+    assert drive.joined == [0, 1]
+    drive.cancel(0)
+    drive.step()
+    assert drive.joined == [0, 1, 2]
+
+
+def test_a_sequence_that_never_was_cannot_be_cancelled(tiny_session: ModelSession) -> None:
+    assert not Engine(tiny_session, 1).cancel(5)
+
+
+@pytest.fixture(scope="session")
+def poisoned_session(
+    open_session: Callable[[dict[str, Exported]], ModelSession], exported: dict[str, Exported]
+) -> ModelSession:
+    """A model whose encoder has an embedding that is no number."""
+    encoder = onnx.ModelProto()
+    encoder.CopyFrom(exported[ENCODER].model)
+    (table,) = (i for i in encoder.graph.initializer if i.dims[:1] == [VOCABULARY_SIZE])
+    weights = numpy_helper.to_array(table).copy()
+    weights[POISON] = np.nan
+    table.CopyFrom(numpy_helper.from_array(weights, table.name))
+    return open_session({**exported, ENCODER: dataclasses.replace(exported[ENCODER], model=encoder)})
+
+
+def translate(session: ModelSession, requests: list[SequenceRequest], num_slots: int) -> Drive:
+    drive = Drive(Engine(session, num_slots))
+    for request in requests:
+        drive.submit(request)
+    drive.run_out()
+    return drive
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_sequence_without_a_number_fails_alone_and_leaves_a_clean_slot(
+    poisoned_session: ModelSession, beam_size: int
+) -> None:
+    first = [FIRST_PIECE, POISON, FIRST_PIECE + 50, POISON - 2, FIRST_PIECE + 100, FIRST_PIECE + 150]
+    requests = [request_of(i, 7, beam_size, 12, piece) for i, piece in enumerate(first)]
+    alone: dict[int, tuple[Hypothesis, ...]] = {}
+    for i in (0, 2, 4, 5):
+        result = translate(poisoned_session, [requests[i]], 1).finished[i]
+        assert isinstance(result, Finished)
+        alone[i] = result.hypotheses
+    found = translate(poisoned_session, requests, 2).finished
+    for i in (1, 3):
+        result = found[i]
+        assert isinstance(result, Failed)
+        assert isinstance(result.error, InferenceError)
+    for i, hypotheses in alone.items():
+        assert found[i] == Finished(sequence_id=i, hypotheses=hypotheses)

@@ -1,0 +1,80 @@
+"""Who joins next."""
+
+from __future__ import annotations
+
+from server.engine.lane import padded_source_size
+from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
+from server.engine.sequence import SequenceRequest
+
+
+def request(sequence_id: int, num_tokens: int = 5) -> SequenceRequest:
+    return SequenceRequest(
+        sequence_id=sequence_id,
+        source=(4,) * num_tokens,
+        beam_size=1,
+        length_penalty=1.0,
+        max_target_tokens=4,
+    )
+
+
+def scheduler_of(*num_tokens: int) -> Scheduler:
+    scheduler = Scheduler()
+    for sequence_id, count in enumerate(num_tokens):
+        scheduler.add(request(sequence_id, count))
+    return scheduler
+
+
+def take(scheduler: Scheduler, free_slots: int) -> list[int]:
+    return [taken.sequence_id for taken in scheduler.take(free_slots)]
+
+
+def test_who_comes_first_is_admitted_first() -> None:
+    scheduler = scheduler_of(9, 3, 30, 1, 7)
+    assert take(scheduler, 2) == [0, 1]
+    scheduler.add(request(5))
+    assert take(scheduler, 10) == [2, 3, 4, 5]
+
+
+def test_no_more_are_taken_than_slots_are_free() -> None:
+    scheduler = scheduler_of(5, 5, 5)
+    assert take(scheduler, 0) == []
+    assert take(scheduler, 2) == [0, 1]
+    assert len(scheduler) == 1
+
+
+def test_the_padded_tokens_of_one_take_stay_within_the_budget() -> None:
+    num_tokens = 57
+    per_take = MAX_ENCODE_TOKENS // padded_source_size(num_tokens)
+    assert per_take < MAX_ENCODE_TOKENS // num_tokens  # so that the padding shows
+    scheduler = scheduler_of(*[num_tokens] * (per_take + 3))
+    assert take(scheduler, 100) == list(range(per_take))
+    assert take(scheduler, 100) == [per_take, per_take + 1, per_take + 2]
+
+
+def test_a_short_source_does_not_overtake_a_long_one_that_the_budget_holds_back() -> None:
+    scheduler = scheduler_of(MAX_ENCODE_TOKENS, 300, 1)
+    assert take(scheduler, 3) == [0]
+    assert take(scheduler, 3) == [1, 2]
+
+
+def test_a_source_over_the_budget_is_taken_alone() -> None:
+    scheduler = scheduler_of(MAX_ENCODE_TOKENS + 1, 1)
+    assert take(scheduler, 2) == [0]
+    assert take(scheduler, 2) == [1]
+
+
+def test_a_removed_request_is_never_taken() -> None:
+    scheduler = scheduler_of(5, 5, 5)
+    assert scheduler.remove(1)
+    assert not scheduler.remove(1)
+    assert not scheduler.remove(77)
+    assert take(scheduler, 3) == [0, 2]
+    assert not scheduler.remove(0)
+
+
+def test_waiting_tokens_are_those_of_the_sources_that_wait() -> None:
+    scheduler = scheduler_of(5, 11, 2)
+    assert (len(scheduler), scheduler.num_tokens) == (3, 18)
+    scheduler.remove(1)
+    take(scheduler, 1)
+    assert (len(scheduler), scheduler.num_tokens) == (1, 2)

@@ -1,0 +1,160 @@
+"""Flags, variables, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+
+from server.config import ConfigError, ServerConfig, is_loopback, parse_config, split_address
+
+# For each flag a value for its variable, and another one for the flag; neither is the default.
+VALUES: dict[str, tuple[str, str]] = {
+    "listen": ("127.0.0.1:7", "[::1]:8"),
+    "metrics_listen": ("127.0.0.1:7", "0.0.0.0:8"),
+    "health_listen": ("127.0.0.1:7", "0.0.0.0:8"),
+    "device": ("cpu", "cuda"),
+    "slots": ("7", "8"),
+    "threads": ("7", "8"),
+    "max_queue": ("7", "8"),
+    "max_texts": ("7", "8"),
+    "max_beam_size": ("7", "8"),
+    "max_source_tokens": ("7", "8"),
+    "max_target_tokens": ("7", "8"),
+    "drain_seconds": ("7.5", "8.5"),
+    "log_level": ("debug", "error"),
+}
+BOOLEANS = {"allow_plaintext"}
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    return "TRAGHETTO_" + name.upper()
+
+
+def test_the_tables_above_name_every_option() -> None:
+    options = {f.name for f in fields(ServerConfig) if f.default is not MISSING}
+    assert options == VALUES.keys() | BOOLEANS
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_a_variable_replaces_the_default_and_a_flag_wins_over_both(name: str) -> None:
+    from_variable, from_flag = VALUES[name]
+    environment = {variable(name): from_variable}
+    found = [
+        getattr(parse_config(["model"], {}), name),
+        getattr(parse_config(["model"], environment), name),
+        getattr(parse_config(["model", flag(name), from_flag], environment), name),
+    ]
+    assert [str(value) for value in found[1:]] == [from_variable, from_flag]
+    assert len(set(found)) == 3
+    assert len({type(value) for value in found}) == 1
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES"])
+def test_a_boolean_variable_turns_its_option_on(text: str) -> None:
+    assert parse_config(["model"], {"TRAGHETTO_ALLOW_PLAINTEXT": text}).allow_plaintext is True
+
+
+@pytest.mark.parametrize("text", ["0", "False", "no", ""])
+def test_a_boolean_variable_turns_its_option_off_and_the_flag_wins(text: str) -> None:
+    environment = {"TRAGHETTO_ALLOW_PLAINTEXT": text}
+    assert parse_config(["model"], environment).allow_plaintext is False
+    assert parse_config(["model", "--allow-plaintext"], environment).allow_plaintext is True
+
+
+def test_artifacts_come_from_arguments_or_else_from_their_variable() -> None:
+    environment = {"TRAGHETTO_ARTIFACTS": "one:two"}
+    assert parse_config([], environment).artifacts == (Path("one"), Path("two"))
+    assert parse_config(["three"], environment).artifacts == (Path("three"),)
+
+
+def test_without_an_artifact_there_is_nothing_to_serve() -> None:
+    with pytest.raises(ConfigError, match="no artifact"):
+        parse_config([], {"TRAGHETTO_ARTIFACTS": ""})
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    least = {name: "0" for name in ("slots", "threads", "max_queue", "max_texts", "max_beam_size")}
+    least |= {"max_source_tokens": "-1", "max_target_tokens": "-1", "drain_seconds": "-1"}
+    addresses = {"listen": "nonsense", "metrics_listen": "127.0.0.1:70000", "health_listen": ":9"}
+    arguments = [f"{flag(name)}={value}" for name, value in (least | addresses).items()]
+    environment = {"TRAGHETTO_DEVICE": "abacus", "TRAGHETTO_LOG_LEVEL": "loud"}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(arguments, environment)
+    for name in (*least, *addresses, "device", "log_level"):
+        assert flag(name) in str(caught.value)
+    assert all(word in str(caught.value) for word in ("no artifact", "abacus", "loud", "70000", "nonsense"))
+
+
+def test_every_variable_that_is_no_number_is_named() -> None:
+    environment = {
+        "TRAGHETTO_SLOTS": "many",
+        "TRAGHETTO_DRAIN_SECONDS": "a while",
+        "TRAGHETTO_ALLOW_PLAINTEXT": "perhaps",
+    }
+    for name, value in environment.items():
+        with pytest.raises(ConfigError, match=f"{name} is '{value}'"):
+            parse_config(["model"], {name: value})
+    with pytest.raises(ConfigError) as caught:
+        parse_config(["model"], environment)
+    assert all(name in str(caught.value) for name in environment)
+
+
+@pytest.mark.parametrize("value", ["nan", "-0.1"])
+def test_a_drain_time_that_is_no_time_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="drain-seconds"):
+        parse_config(["model", f"--drain-seconds={value}"], {})
+
+
+def test_a_flag_with_a_bad_value_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--slots", "many"], ["--device", "abacus"], ["--no-such-flag"]):
+        with pytest.raises(SystemExit) as caught:
+            parse_config(["model", *arguments], {})
+        assert caught.value.code == 2
+        assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1", "[::]:1", "192.168.0.7:1", "example.org:1", "[2001:db8::1]:1"]
+)
+def test_plain_text_beyond_loopback_must_be_allowed(address: str) -> None:
+    with pytest.raises(ConfigError, match="--allow-plaintext"):
+        parse_config(["model", "--listen", address], {})
+    assert parse_config(["model", "--listen", address, "--allow-plaintext"], {}).listen == address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    assert is_loopback(host)
+    address = f"[{host}]:0" if ":" in host else f"{host}:0"
+    assert parse_config(["model", "--listen", address], {}).listen == address
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("localhost:50051", ("localhost", 50051)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(address: str, expected: tuple[str, int]) -> None:
+    assert split_address(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:", ":1", "host:-1", "host:65536", "host:http", "1"])
+def test_what_is_no_host_and_port_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        split_address(address)
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_config(["--help"], {})
+    text = capsys.readouterr().out
+    assert all(flag(name) in text for name in VALUES.keys() | BOOLEANS)
