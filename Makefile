@@ -24,6 +24,8 @@ help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:50051).
+	@echo 'Once it says "ready", try in another shell:' \
+		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."'
 	exec $(BIN)/traghetto-serve $(ARTIFACT) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests.

@@ -231,7 +231,7 @@ class Trainer:
         self.progress.evaluations_without_gain += 1
         if bleu > self.progress.best_bleu:
             self.progress.best_bleu, self.progress.evaluations_without_gain = bleu, 0
-            save_checkpoint(self.output / BEST_FOLDER, self.model, self.tokenizer)
+            save_checkpoint(self.output / BEST_FOLDER, self.model, self.tokenizer, torch.float16)
             self._save_sentences()
         load_weights(self.model, current)
         self.curves.draw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import queue
 import sys
 import threading
@@ -43,16 +44,27 @@ def _parser() -> argparse.ArgumentParser:
 def in_order(translate: Callable[[str], T], texts: Iterable[str]) -> Iterator[T]:
     """Translate texts as they come, several at once, and give the results in order as each is done."""
     futures: queue.Queue[Future[T] | None] = queue.Queue(_IN_FLIGHT)
+    is_over = threading.Event()
 
     def read() -> None:
-        for text in texts:
-            futures.put(pool.submit(translate, text))
+        try:
+            for text in texts:
+                if is_over.is_set():
+                    return
+                futures.put(pool.submit(translate, text))
+        except Exception as error:  # noqa: BLE001 - whatever reading raises is raised where results are read
+            failed: Future[T] = Future()
+            failed.set_exception(error)
+            futures.put(failed)
         futures.put(None)
 
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         threading.Thread(target=read, daemon=True).start()
-        while (future := futures.get()) is not None:
-            yield future.result()
+        try:
+            while (future := futures.get()) is not None:
+                yield future.result()
+        finally:
+            is_over.set()
 
 
 def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
@@ -71,8 +83,11 @@ def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
 
 
 def main() -> int:
-    """Run the command; exit status 1 if a text, or the call, failed."""
+    """Run the command; exit status 1 if a text, or the call, failed, 2 for input that cannot be read."""
     arguments = _parser().parse_args()
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     texts: Iterable[str] = arguments.texts or (line.rstrip("\n") for line in sys.stdin)
     has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
     with Client(arguments.server, arguments.timeout) as client:
@@ -92,6 +107,9 @@ def main() -> int:
         except CallError as error:
             print(f"traghetto-translate: {error}", file=sys.stderr)
             return 1
+        except UnicodeDecodeError as error:
+            print(f"traghetto-translate: standard input is no UTF-8: {error}", file=sys.stderr)
+            return 2
 
 
 if __name__ == "__main__":

@@ -206,8 +206,8 @@ class Worker:
         if live.encoded is not None:
             self._metrics.stage_seconds["decode"].observe(now - live.encoded)
         is_whole = hypotheses[0].stop_reason is StopReason.END
-        live.future.set_result(hypotheses)
         self._end(sequence_id, "eos" if is_whole else "length", None)
+        live.future.set_result(hypotheses)
 
     def _fail(self, failed: Failed) -> None:
         log.error("model %s: %s", self._name, failed.error)

@@ -14,7 +14,8 @@ import numpy as np
 
 from server.engine.search import BeamSearch, Continuation
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
-from server.engine.session import LaneTensors, ModelSession
+from server.engine.session import ModelSession
+from server.engine.tensors import new_lane_tensors
 
 SMALLEST_CAPACITY = 32
 SOURCE_MULTIPLE = 8
@@ -65,7 +66,7 @@ class Lane:
     def __init__(self, session: ModelSession, key: LaneKey, num_rows: int) -> None:
         self._session = session
         self.key = key
-        self._tensors: LaneTensors = session.new_lane(max(num_rows, MIN_ROWS), key.beam_size, key.capacity)
+        self._tensors = new_lane_tensors(session, max(num_rows, MIN_ROWS), key.beam_size, key.capacity)
         self._running: list[Running | None] = [None] * num_rows
         self._retired: set[int] = set()
         for row in range(max(num_rows, MIN_ROWS)):

@@ -12,26 +12,26 @@ MAX_ENCODE_TOKENS = 640
 
 
 class Scheduler:
-    """The queue of sequences that wait for a slot."""
+    """The queue of sequences that wait for a slot; num_tokens are their source tokens."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
+        self.num_tokens = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def num_tokens(self) -> int:
-        """Source tokens that wait."""
-        return sum(len(request.source) for request in self._waiting.values())
-
     def add(self, request: SequenceRequest) -> None:
         """Queue a request behind all others."""
         self._waiting[request.sequence_id] = request
+        self.num_tokens += len(request.source)
 
     def remove(self, sequence_id: int) -> bool:
         """Forget a waiting request; False if it does not wait."""
-        return self._waiting.pop(sequence_id, None) is not None
+        request = self._waiting.pop(sequence_id, None)
+        if request is not None:
+            self.num_tokens -= len(request.source)
+        return request is not None
 
     def take(self, free_slots: int) -> list[SequenceRequest]:
         """The next requests to encode, in order of arrival; at least one if a slot is free."""
@@ -42,5 +42,7 @@ class Scheduler:
             if taken and tokens + size > MAX_ENCODE_TOKENS:
                 break
             tokens += size
-            taken.append(self._waiting.popitem(last=False)[1])
+            request = self._waiting.popitem(last=False)[1]
+            self.num_tokens -= len(request.source)
+            taken.append(request)
         return taken

@@ -15,7 +15,7 @@ from export.artifact import Limits, build_artifact, structure_sha256
 from export.graph_model import GraphModel, GraphScorer
 from export.graphs import EncoderGraph
 from export.manifest import ENCODER, PROOF_NAME, Manifest, load_manifest
-from export.onnx_graph import export_encoder
+from export.onnx_graph import ExportError, export_encoder
 from export.weights import FILE_NAME
 from model.checkpoint import unique_weights
 from model.search import greedy_search
@@ -152,4 +152,16 @@ def test_too_few_sentences_prove_nothing(
         build_artifact(
             shallow_model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs[1:], limits=LIMITS
         )
+    assert not list(tmp_path.iterdir())
+
+
+def test_limits_beyond_the_learned_positions_are_refused(
+    make_model: Callable[..., Transformer],
+    tokenizer: Tokenizer,
+    short_pairs: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    model = make_model(positions="learned", max_positions=48)
+    with pytest.raises(ExportError, match="the limit of 50 tokens is more than the 48 that the learned"):
+        build_artifact(model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs, limits=LIMITS)
     assert not list(tmp_path.iterdir())

@@ -91,11 +91,16 @@ def test_training_lowers_the_loss_and_writes_its_curves(make_trainer: MakeTraine
     assert (trainer.output / "dev.csv").read_text(encoding="utf-8").startswith("step,direction,bleu,chrf\n")
 
 
-def test_the_best_checkpoint_loads_with_its_dev_sentences(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer("run")
-    trainer.train()
+def test_the_best_checkpoint_is_the_average_of_the_snapshots_with_its_dev_sentences(
+    make_trainer: MakeTrainer,
+) -> None:
+    trainer = make_trainer("run", snapshot_steps=3)
+    trainer.train(max_steps=6)
     model, tokenizer = load_checkpoint(trainer.output / "best")
-    assert model.config == trainer.run.model
+    expected = average(trainer.progress.recent)
+    assert len(trainer.progress.recent) == 2
+    for name, weight in unique_weights(model).items():
+        torch.testing.assert_close(weight, expected[name], rtol=2**-11, atol=1e-6)  # it may be kept as fp16
     assert tokenizer.serialized == trainer.tokenizer.serialized
     assert len((trainer.output / "best" / "sentences.tsv").read_text(encoding="utf-8").splitlines()) == 3
 
