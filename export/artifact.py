@@ -111,7 +111,8 @@ def build_artifact(
     sentences = proof.prepare(pairs, tokenizer)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as name:
-        folder = Path(name)
+        folder = Path(name) / output.name
+        folder.mkdir()
         exact = export_graphs(model, "float32")
         write_graphs(folder, exact)
         caches, memory = _pools(model, "float32")
@@ -271,9 +272,10 @@ def _versions(*names: str) -> dict[str, str]:
 
 def _put(folder: Path, output: Path) -> None:
     """Replace output by the finished folder; an older artifact stays until the new one is whole."""
-    folder.chmod(0o755)
+    folder.chmod(0o755)  # temporary folders are closed to others
     old = output.with_name(f".{output.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
     if output.exists():
         output.rename(old)
-    shutil.copytree(folder, output)
+    folder.rename(output)
     shutil.rmtree(old, ignore_errors=True)

@@ -15,6 +15,8 @@ from typing import Any
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
+WEIGHTS_NAME = "weights.bin"
+TOKENIZER_NAME = "tokenizer.model"
 
 ENCODER = "encoder"
 GREEDY = "decoder_step_greedy"
@@ -155,6 +157,8 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     faults = []
     if PROOF_NAME not in manifest.files:
         faults.append(f"no {PROOF_NAME}: an artifact without its proof is not served")
+    needed = [WEIGHTS_NAME, TOKENIZER_NAME, *(graph.file for graph in manifest.graphs.values())]
+    faults += [f"{name} has no sha256" for name in needed if name not in manifest.files]
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():

@@ -75,6 +75,8 @@ def prepare(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> list[Sent
     """
     if len(pairs) < MIN_PAIRS:
         raise ProofError(f"{len(pairs)} sentence pairs, the proof needs at least {MIN_PAIRS}")
+    if len(tokenizer.languages) != 2:
+        raise ProofError(f"the model has languages {', '.join(tokenizer.languages)}, the proof takes 2")
     first, second = tokenizer.languages
     sentences = []
     for a, b in pairs:
@@ -98,16 +100,24 @@ def log_prob_checks(model: Transformer, graphs: GraphModel, sentences: Sequence[
     expected_beams = [_expected(model, traced) for traced in beams]
     what = "largest absolute difference of a log-probability to PyTorch, "
     layouts = (
-        ("positions", "one sequence alone, nothing to mask", Layout(rows=1, exact=True)),
-        ("causal_mask", "later target columns filled with noise", Layout(rows=2, noise=True)),
         (
-            "cache_rows",
-            "sequences of mixed lengths joining and leaving the rows, sources padded together",
-            Layout(rows=4, padded_together=True),
+            "positions",
+            "one sequence alone, nothing to mask",
+            Layout(rows=1, exact_source=True, exact_target=True),
+        ),
+        (
+            "causal_mask",
+            "one sequence alone, later target columns filled with noise",
+            Layout(rows=1, exact_source=True, noise=True),
         ),
         (
             "source_mask",
-            "sources padded together, padding and positions behind it filled with noise",
+            "one sequence alone, source padding and the positions behind it filled with noise too",
+            Layout(rows=1, noise=True),
+        ),
+        (
+            "cache_rows",
+            "sequences of mixed lengths joining and leaving the rows, noise behind every mask",
             Layout(rows=4, padded_together=True, noise=True),
         ),
     )

@@ -45,14 +45,17 @@ class Layout:
 
     Args:
         rows: Slots; more sequences than rows means that they join as others leave.
-        exact: Pools hold exactly the positions in use, so that no mask has anything to hide.
+        exact_source: The memory holds exactly the source's positions, so that no mask has anything to
+            hide there; for one row.
+        exact_target: The caches hold exactly the columns in use, likewise.
         padded_together: Sources of one encoder run are padded to the longest of them; otherwise
             each runs at its own length, rounded up, whoever joins with it.
         noise: Fill what the masks must hide: later columns, padded source ids and positions.
     """
 
     rows: int
-    exact: bool = False
+    exact_source: bool = False
+    exact_target: bool = False
     padded_together: bool = False
     noise: bool = False
 
@@ -102,7 +105,7 @@ class _Run:
 
     def _own_size(self, index: int) -> int:
         length = len(self.sequences[index].source)
-        return length if self.layout.exact else length + -length % 8
+        return length if self.layout.exact_source else length + -length % 8
 
     def _encode(self, group: list[tuple[int, int]]) -> None:
         sources = [self.sequences[i].source for _, i in group]
@@ -112,7 +115,7 @@ class _Run:
             source = self.random.integers(1, 50, source.shape)
         for row, ids in enumerate(sources):
             source[row, : len(ids)] = ids
-        if self.layout.exact:  # memory of exactly this source's length
+        if self.layout.exact_source:  # memory of exactly this source's length
             fresh = self.graphs.new_pools(self.layout.rows, 1, size)
             self.pools |= {spec.name: fresh[spec.name] for spec in self.graphs.memory}
         slot = np.array([row for row, _ in group])
@@ -141,7 +144,7 @@ class _Run:
             own = np.arange(self.beam_size)
             self.is_ancestor[row] = self.is_ancestor[row, list(self.sequences[i].parents[step])]
             self.is_ancestor[row, own, step * self.beam_size + own] = True
-        pools = self._exact_columns() if self.layout.exact else self.pools
+        pools = self._exact_columns() if self.layout.exact_target else self.pools
         is_ancestor = self.is_ancestor if self.beam_size > 1 else None
         log_probs = self.graphs.step(token, self.position, source_length, pools, is_ancestor)
         self.pools |= pools

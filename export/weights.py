@@ -7,7 +7,8 @@ from pathlib import Path
 
 import onnx
 
-FILE_NAME = "weights.bin"
+from export.manifest import WEIGHTS_NAME
+
 _ALIGNMENT = 64
 _SMALLEST_BYTES = 256
 
@@ -30,7 +31,11 @@ class WeightFile:
                 tensor.ClearField(field)
             tensor.data_location = onnx.TensorProto.EXTERNAL
             del tensor.external_data[:]
-            for key, value in (("location", FILE_NAME), ("offset", str(offset)), ("length", str(len(data)))):
+            for key, value in (
+                ("location", WEIGHTS_NAME),
+                ("offset", str(offset)),
+                ("length", str(len(data))),
+            ):
                 tensor.external_data.add(key=key, value=value)
 
     def _offset(self, data: bytes) -> int:
@@ -43,4 +48,4 @@ class WeightFile:
 
     def write(self, folder: Path) -> None:
         """Write the file into an artifact's folder."""
-        (folder / FILE_NAME).write_bytes(self._content)
+        (folder / WEIGHTS_NAME).write_bytes(self._content)

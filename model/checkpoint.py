@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -67,14 +68,19 @@ def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
     """Read a checkpoint as an fp32 model in evaluation mode.
 
     Raises:
-        CheckpointError: a file is missing, or the weights do not fit the configuration.
+        CheckpointError: a file is missing or damaged, or the weights do not fit the configuration.
         ConfigError: the configuration is impossible.
     """
     if missing := [n for n in (CONFIG_NAME, WEIGHTS_NAME, FILE_NAME) if not (folder / n).is_file()]:
         raise CheckpointError(f"{folder} has no {' and no '.join(missing)}")
-    config = model_config(json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8")))
+    try:
+        fields = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        weights = load_file(folder / WEIGHTS_NAME)
+    except (ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error}") from error
+    config = model_config(fields)
     model = Transformer(config)
-    load_weights(model, load_file(folder / WEIGHTS_NAME))
+    load_weights(model, weights)
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size != config.vocabulary_size:
         raise CheckpointError(

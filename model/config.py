@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -179,16 +179,37 @@ class RunConfig:
     model: TransformerConfig
     training: TrainingConfig
 
+    def __post_init__(self) -> None:
+        if self.model.positions == "learned" and self.model.max_positions < self.data.max_tokens:
+            raise ConfigError(
+                f"model: max_positions is {self.model.max_positions}, "
+                f"must be at least data.max_tokens, {self.data.max_tokens}"
+            )
 
-def _build(kind: type[T], fields: dict[str, Any], where: str) -> T:
+
+def _build(kind: type[T], fields: object, where: str) -> T:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{where}: is {fields!r}, must be a mapping of fields to values")
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(fields) - known):
         raise ConfigError(f"{where}: unknown field {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    _check(_type_faults(kind, values), where)
     try:
         return kind(**values)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _type_faults(kind: type, values: dict[str, Any]) -> list[str]:
+    """YAML reads 1e-3 as text and a lone name as a string: say so instead of failing later."""
+    wanted = {int: ("a whole number", (int,)), float: ("a number, such as 1.0e-3", (int, float))}
+    faults = []
+    for name, hint in get_type_hints(kind).items():
+        described, types = wanted.get(hint, ("a list", (tuple,)) if get_origin(hint) is tuple else ("", ()))
+        if name in values and types and type(values[name]) not in types:
+            faults.append(f"{name} is {values[name]!r}, must be {described}")
+    return faults
 
 
 def model_config(fields: dict[str, Any]) -> TransformerConfig:
@@ -204,13 +225,17 @@ def load_run_config(path: Path) -> RunConfig:
     """Read a run from YAML with the sections data, model and training.
 
     Raises:
-        ConfigError: a section or field is unknown or missing, or a value is impossible.
+        ConfigError: the file cannot be read, a section or field is unknown or missing, or a value is
+            impossible.
     """
-    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
     if not isinstance(sections, dict) or set(sections) != {"data", "model", "training"}:
         raise ConfigError(f"{path}: needs exactly the sections data, model and training")
     data = _build(DataConfig, sections["data"], "data")
-    model = model_config({"vocabulary_size": data.vocabulary_size, **sections["model"]})
+    model = model_config({"vocabulary_size": data.vocabulary_size, **(sections["model"] or {})})
     training = _build(TrainingConfig, sections["training"], "training")
     return RunConfig(data=data, model=model, training=training)
 

@@ -118,7 +118,7 @@ def greedy_search_batch(
     is_finished = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     for _ in range(max_target_tokens):
         best = model.decode_step(prefix, memory, source_is_padding).argmax(dim=-1)  # (B)
-        prefix = torch.cat((prefix, best.masked_fill(is_finished, END_ID)[:, None]), dim=1)
+        prefix = torch.cat((prefix, best[:, None]), dim=1)
         is_finished |= best == END_ID
         if bool(is_finished.all()):
             break

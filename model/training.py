@@ -165,10 +165,9 @@ class Trainer:
         last = min(self.config.max_steps, max_steps or self.config.max_steps)
         steps = tqdm(total=last, initial=self.progress.step, unit="step", dynamic_ncols=True)
         started, tokens = time.monotonic(), 0
-        for indices in self._batches():
-            if self.progress.step >= last or self.progress.evaluations_without_gain >= self.config.patience:
-                break
-            loss, count = self._step(indices)
+        batches = self._batches()
+        while self.progress.step < last and self.progress.evaluations_without_gain < self.config.patience:
+            loss, count = self._step(next(batches))
             steps.update()
             tokens += count
             step = self.progress.step

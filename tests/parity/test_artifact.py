@@ -14,9 +14,8 @@ from export import proof
 from export.artifact import Limits, build_artifact, structure_sha256
 from export.graph_model import GraphModel, GraphScorer
 from export.graphs import EncoderGraph
-from export.manifest import ENCODER, PROOF_NAME, Manifest, load_manifest
+from export.manifest import ENCODER, PROOF_NAME, WEIGHTS_NAME, Manifest, load_manifest
 from export.onnx_graph import ExportError, export_encoder
-from export.weights import FILE_NAME
 from model.checkpoint import unique_weights
 from model.search import greedy_search
 from model.tokenizer import Tokenizer
@@ -114,7 +113,7 @@ def test_fp16_is_nearer_to_fp32_than_int8(build: Build) -> None:
 def test_three_graphs_share_one_copy_of_the_weights(build: Build, shallow_model: Transformer) -> None:
     num_bytes = sum(weight.nbytes for weight in unique_weights(shallow_model).values())
     for precision, share in (("fp32", 1), ("fp16", 1 / 2), ("int8", 1 / 4)):
-        found = (build(precision) / FILE_NAME).stat().st_size
+        found = (build(precision) / WEIGHTS_NAME).stat().st_size
         assert found < 1.25 * share * num_bytes
 
 

@@ -17,6 +17,8 @@ from export.manifest import (
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
+    TOKENIZER_NAME,
+    WEIGHTS_NAME,
     ArtifactError,
     GraphInfo,
     Manifest,
@@ -27,7 +29,13 @@ from export.manifest import (
     load_manifest,
 )
 
-CONTENT = {f"{ENCODER}.onnx": b"encoder", f"{GREEDY}.onnx": b"greedy", PROOF_NAME: b"{}"}
+CONTENT = {
+    f"{ENCODER}.onnx": b"encoder",
+    f"{GREEDY}.onnx": b"greedy",
+    PROOF_NAME: b"{}",
+    TOKENIZER_NAME: b"pieces",
+    WEIGHTS_NAME: b"weights",
+}
 CACHE = TensorInfo(name="self_key_0", dtype="float32", shape=("rows", 4, "columns", 8))
 TOKEN = TensorInfo(name="token", dtype="int64", shape=("rows", 1))
 

@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.weights import FILE_NAME, WeightFile
+from export.manifest import WEIGHTS_NAME
+from export.weights import WeightFile
 
 LARGE, OTHER = np.arange(100, dtype=np.float32), np.ones(101, np.float32)
 SMALL = np.arange(3, dtype=np.float32)
@@ -27,7 +28,7 @@ def test_equal_tensors_of_several_graphs_are_stored_once(tmp_path: Path) -> None
         weights.move(model)
     weights.write(tmp_path)
     unaligned = LARGE.nbytes + OTHER.nbytes
-    assert unaligned <= (tmp_path / FILE_NAME).stat().st_size < unaligned + 64
+    assert unaligned <= (tmp_path / WEIGHTS_NAME).stat().st_size < unaligned + 64
     entries = [*first.graph.initializer, *second.graph.initializer]
     offsets = {t.name: int({e.key: e.value for e in t.external_data}["offset"]) for t in entries}
     assert offsets["a"] == offsets["d"] == offsets["e"] != offsets["b"] == offsets["c"]
@@ -49,4 +50,4 @@ def test_small_tensors_stay_in_the_graph(tmp_path: Path) -> None:
     weights.move(model)
     weights.write(tmp_path)
     np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), SMALL)
-    assert (tmp_path / FILE_NAME).stat().st_size == 0
+    assert (tmp_path / WEIGHTS_NAME).stat().st_size == 0

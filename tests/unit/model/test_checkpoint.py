@@ -94,3 +94,13 @@ def test_a_tokenizer_of_another_size_is_refused(
     save_checkpoint(tmp_path, make_model(vocabulary_size=601), tokenizer)
     with pytest.raises(CheckpointError, match="tokenizer has 600 pieces, model 601"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors"])
+def test_a_damaged_file_is_refused(
+    make_model: Callable[..., Transformer], tokenizer: Tokenizer, tmp_path: Path, name: str
+) -> None:
+    save_checkpoint(tmp_path, make_model(), tokenizer)
+    (tmp_path / name).write_bytes(b"{damaged")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(tmp_path)

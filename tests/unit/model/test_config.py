@@ -121,3 +121,36 @@ def test_a_run_with_other_sections_is_refused(tmp_path: Path) -> None:
 def test_a_models_json_reads_back_as_itself() -> None:
     config = TransformerConfig(vocabulary_size=10, norm="post", positions="learned", dropout=0.3)
     assert model_config(json.loads(to_json(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "wanted"),
+    [
+        ("training", "learning_rate", "1e-3", "a number"),
+        ("training", "max_steps", 10.0, "a whole number"),
+        ("model", "num_heads", True, "a whole number"),
+        ("data", "train", "train.tsv", "a list"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    tmp_path: Path, section: str, field: str, value: object, wanted: str
+) -> None:
+    run: dict[str, dict[str, object]] = {"data": DATA, "model": {}, "training": {"max_steps": 10}}
+    run[section] = run[section] | {field: value}
+    with pytest.raises(ConfigError, match=f"{section}: {field} is {value!r}, must be {wanted}"):
+        load_run_config(write(tmp_path, run))
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("data: [", encoding="utf-8")
+    for unreadable in (path, tmp_path / "none.yaml"):
+        with pytest.raises(ConfigError, match=unreadable.name):
+            load_run_config(unreadable)
+
+
+def test_learned_positions_reach_as_far_as_the_data(tmp_path: Path) -> None:
+    model = {"positions": "learned", "max_positions": 64}
+    run = {"data": DATA | {"max_tokens": 65}, "model": model, "training": {"max_steps": 10}}
+    with pytest.raises(ConfigError, match=r"max_positions is 64, must be at least data\.max_tokens, 65"):
+        load_run_config(write(tmp_path, run))

@@ -33,3 +33,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.tsv"
     with pytest.raises(DataError, match=re.escape(f"no data file {path}")):
         read_pairs(path)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.tsv", b"caff\xe8\tcoffee\n"), ("a.tsv.gz", b"no gzip")])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(f"{path} is damaged")):
+        read_pairs(path)

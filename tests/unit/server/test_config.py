@@ -79,7 +79,7 @@ def test_without_an_artifact_there_is_nothing_to_serve() -> None:
 
 
 def test_all_faults_are_listed_at_once() -> None:
-    least = {name: "0" for name in ("slots", "threads", "max_queue", "max_texts", "max_beam_size")}
+    least = dict.fromkeys(("slots", "threads", "max_queue", "max_texts", "max_beam_size"), "0")
     least |= {"max_source_tokens": "-1", "max_target_tokens": "-1", "drain_seconds": "-1"}
     addresses = {"listen": "nonsense", "metrics_listen": "127.0.0.1:70000", "health_listen": ":9"}
     arguments = [f"{flag(name)}={value}" for name, value in (least | addresses).items()]

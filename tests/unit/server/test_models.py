@@ -94,7 +94,7 @@ def test_an_unknown_pair_names_the_pairs_that_are_served(loaded: MakeModel, pair
 
 def test_a_pair_that_only_another_model_serves_names_those_of_the_model_asked_for(loaded: MakeModel) -> None:
     models = Models([loaded("a", EN_IT), loaded("b", IT_EN)])
-    with pytest.raises(NotServed, match="'it-en' is not served by model 'a'; served: en-it$"):
+    with pytest.raises(NotServed, match=r"'it-en' is not served by model 'a'; served: en-it$"):
         models.find("a", "it", "en")
 
 
