@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -25,15 +25,8 @@ ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 SLOTS = 4
 _READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) models=(\S+)\n")
-# Words that no model makes short: its translation takes hundreds of steps.
-LONG_TEXT = " ".join(f"{i} dogs, {i} cats and {i} houses;" for i in range(11, 35))
-
-
-class Changes(defaultdict[str, float]):
-    """How much each series of the metrics page has grown; 0 for one that is not there."""
-
-    def __init__(self, before: Mapping[str, float], after: Mapping[str, float]) -> None:
-        super().__init__(float, {name: value - before.get(name, 0.0) for name, value in after.items()})
+# Nothing a model has learnt: it finds no end and runs into the limit, hundreds of steps later.
+_LONG_TEXT = "🛶🎭" * 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +61,30 @@ class RunningServer:
             time.sleep(0.01)
         return found
 
+    def settled(self) -> dict[str, float]:
+        """The page once every call that began is counted as handled: that is a little after its answer."""
+
+        def number(page: dict[str, float], name: str) -> float:
+            return sum(value for series, value in page.items() if series.startswith(f"{name}{{"))
+
+        return self.wait_until(
+            lambda page: (
+                number(page, "grpc_server_started_total")
+                == number(page, "grpc_server_handling_seconds_count")
+            )
+        )
+
     def wait_for(self, series: str, value: float) -> None:
         """Scrape until a series has this value."""
         self.wait_until(lambda found: found.get(series) == value)
 
-    def wait_until_idle(self) -> dict[str, float]:
-        """Scrape until nothing waits or runs."""
-        busy = ("translator_running_sequences{", "translator_queue_requests{")
-        return self.wait_until(lambda found: not any(v for k, v in found.items() if k.startswith(busy)))
+    def wait_until_running(self, count: int, model: str = "en-it") -> None:
+        """Scrape until so many sequences have a slot."""
+        self.wait_for(f'translator_running_sequences{{model="{model}"}}', count)
+
+    def wait_until_queued(self, count: int, model: str = "en-it") -> None:
+        """Scrape until so many sequences wait for a slot."""
+        self.wait_for(f'translator_queue_requests{{model="{model}"}}', count)
 
     def terminate(self) -> int:
         """SIGTERM; gives the exit status."""
@@ -150,7 +159,7 @@ def serve_in_vain() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def server(start_server: StartServer) -> Iterator[RunningServer]:
-    """The server that most tests share: few slots, so that texts wait, join and leave."""
+    """The server that most tests use: few slots, so that texts wait, join and leave."""
     with start_server(ARTIFACT, f"--slots={SLOTS}") as running:
         yield running
 
@@ -173,7 +182,7 @@ def connect() -> Iterator[Callable[[RunningServer], pb_grpc.TranslationServiceSt
 def stub(
     server: RunningServer, connect: Callable[[RunningServer], pb_grpc.TranslationServiceStub]
 ) -> pb_grpc.TranslationServiceStub:
-    """Of the shared server."""
+    """Of the server that most tests use."""
     return connect(server)
 
 
@@ -183,6 +192,23 @@ def long_request() -> pb.TranslateRequest:
     return pb.TranslateRequest(
         source_language="en",
         target_language="it",
-        texts=[LONG_TEXT],
-        options=pb.TranslateOptions(beam_size=8, max_target_tokens=256),
+        texts=[_LONG_TEXT],
+        options=pb.TranslateOptions(beam_size=16, max_target_tokens=256),
     )
+
+
+@pytest.fixture(scope="session")
+def make_request() -> Callable[..., pb.TranslateRequest]:
+    """A request for texts from English to Italian, or for another pair, with any options."""
+
+    def make(*texts: str, pair: str = "en-it", model: str = "", **options: Any) -> pb.TranslateRequest:
+        source, target = pair.split("-")
+        return pb.TranslateRequest(
+            source_language=source,
+            target_language=target,
+            texts=texts,
+            model=model,
+            options=pb.TranslateOptions(**options),
+        )
+
+    return make

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
 
-from export.manifest import ENCODER
-from export.onnx_graph import Exported
 from server.engine.engine import Engine, StepReport
 from server.engine.sequence import Failed, Finished, Hypothesis, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
 
 FIRST_PIECE = 300  # ordinary pieces; those below are special ones, tags and bytes
-POISON = 333
-VOCABULARY_SIZE = 600
+POISON = 333  # as `poisoned_session` has it
 
 
 def request_of(
@@ -86,9 +78,8 @@ class Drive:
         assert self.engine.decode_step() is None
 
 
-submits = st.tuples(
-    st.just("submit"), st.integers(1, 40), st.sampled_from([1, 1, 2, 3]), st.sampled_from([1, 2, 5, 40])
-)
+shapes = st.tuples(st.integers(1, 40), st.sampled_from([1, 1, 2, 3]), st.sampled_from([1, 2, 5, 40]))
+submits = shapes.map(lambda shape: ("submit", *shape))
 cancels = st.tuples(st.just("cancel"), st.integers(0, 30))
 steps = st.tuples(st.just("step"))
 
@@ -115,6 +106,19 @@ def test_every_sequence_ends_exactly_once_in_its_own_slot(
     assert all(isinstance(result, Finished) for result in drive.finished.values())
 
 
+@settings(max_examples=20, deadline=None)
+@given(shapes=st.lists(shapes, min_size=2, max_size=8), num_slots=st.integers(2, 5))
+def test_in_fp32_too_a_sequence_gets_what_it_gets_alone(
+    tiny_session: ModelSession, shapes: list[tuple[int, int, int]], num_slots: int
+) -> None:
+    requests = [request_of(i, *shape, first=FIRST_PIECE + 20 * i) for i, shape in enumerate(shapes)]
+    together = translate(tiny_session, requests, num_slots).finished
+    for request in requests:
+        assert translate(tiny_session, [request], 1).finished == {
+            request.sequence_id: together[request.sequence_id]
+        }
+
+
 def test_a_cancel_frees_the_slot_for_the_next_in_line(tiny_session: ModelSession) -> None:
     drive = Drive(Engine(tiny_session, 2))
     for sequence_id in range(4):
@@ -130,20 +134,6 @@ def test_a_sequence_that_never_was_cannot_be_cancelled(tiny_session: ModelSessio
     assert not Engine(tiny_session, 1).cancel(5)
 
 
-@pytest.fixture(scope="session")
-def poisoned_session(
-    open_session: Callable[[dict[str, Exported]], ModelSession], exported: dict[str, Exported]
-) -> ModelSession:
-    """A model whose encoder has an embedding that is no number."""
-    encoder = onnx.ModelProto()
-    encoder.CopyFrom(exported[ENCODER].model)
-    (table,) = (i for i in encoder.graph.initializer if i.dims[:1] == [VOCABULARY_SIZE])
-    weights = numpy_helper.to_array(table).copy()
-    weights[POISON] = np.nan
-    table.CopyFrom(numpy_helper.from_array(weights, table.name))
-    return open_session({**exported, ENCODER: dataclasses.replace(exported[ENCODER], model=encoder)})
-
-
 def translate(session: ModelSession, requests: list[SequenceRequest], num_slots: int) -> Drive:
     drive = Drive(Engine(session, num_slots))
     for request in requests:
@@ -157,7 +147,11 @@ def test_a_sequence_without_a_number_fails_alone_and_leaves_a_clean_slot(
     poisoned_session: ModelSession, beam_size: int
 ) -> None:
     first = [FIRST_PIECE, POISON, FIRST_PIECE + 50, POISON - 2, FIRST_PIECE + 100, FIRST_PIECE + 150]
-    requests = [request_of(i, 7, beam_size, 12, piece) for i, piece in enumerate(first)]
+    num_tokens = (7, 15, 7, 15, 7, 7)  # the clean ones do not overwrite all that the others left
+    requests = [
+        request_of(i, n, beam_size, 12, piece)
+        for i, (n, piece) in enumerate(zip(num_tokens, first, strict=True))
+    ]
     alone: dict[int, tuple[Hypothesis, ...]] = {}
     for i in (0, 2, 4, 5):
         result = translate(poisoned_session, [requests[i]], 1).finished[i]
