@@ -98,6 +98,9 @@ class DataConfig:
         vocabulary_size: Pieces of the joint SentencePiece vocabulary.
         max_tokens: Longer sentences are left out of training (their number is printed).
         dev_sentences: How many dev pairs of each direction are translated at each evaluation.
+        concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
+            the data's sentences.
+        max_concatenated: Most sentences in one of them.
     """
 
     languages: tuple[str, str]
@@ -106,6 +109,8 @@ class DataConfig:
     vocabulary_size: int
     max_tokens: int = 128
     dev_sentences: int = 400
+    concatenated_pairs: int = 0
+    max_concatenated: int = 6
 
     def __post_init__(self) -> None:
         faults = []
@@ -114,6 +119,11 @@ class DataConfig:
             faults.append(f"languages is {languages}, must be two different codes")
         if not self.train:
             faults.append("train names no file")
+        if self.concatenated_pairs < 0 or self.max_concatenated < 2:
+            faults.append(
+                f"concatenated_pairs is {self.concatenated_pairs} and max_concatenated "
+                f"{self.max_concatenated}, must be at least 0 and 2"
+            )
         if self.vocabulary_size < 300:
             faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
         _check(faults, "data")

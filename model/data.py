@@ -34,6 +34,21 @@ class Batch:
     target_output: Tensor
 
 
+def concatenated(pairs: Sequence[tuple[str, str]], count: int, most: int, seed: int) -> list[tuple[str, str]]:
+    """Pairs of 2 to `most` sentences, joined at random from given pairs.
+
+    A model that saw only short sentences has never seen the later positions.
+
+    Source: Kondo et al. 2021, arXiv:2104.08478.
+    """
+    chance = random.Random(seed)
+    joined = []
+    for _ in range(count):
+        parts = chance.choices(pairs, k=chance.randint(2, most))
+        joined.append((" ".join(a for a, _ in parts), " ".join(b for _, b in parts)))
+    return joined
+
+
 def both_directions(
     pairs: Sequence[tuple[str, str]], languages: tuple[str, str], tokenizer: Tokenizer
 ) -> list[Example]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from model.checkpoint import load_weights, save_checkpoint, unique_weights
 from model.config import RunConfig, TrainingConfig
 from model.curves import Curves
-from model.data import Example, both_directions, epoch_batches, make_batch, pad
+from model.data import Example, both_directions, concatenated, epoch_batches, make_batch, pad
 from model.evaluation import evaluate
 from model.parallel_text import read_pairs
 from model.search import greedy_search_batch
@@ -123,8 +123,9 @@ class Trainer:
         return train_tokenizer(text, self.run.data.vocabulary_size, self.run.data.languages)
 
     def _examples(self, pairs: list[tuple[str, str]]) -> list[Example]:
-        limit = self.run.data.max_tokens
-        examples = both_directions(pairs, self.run.data.languages, self.tokenizer)
+        data, limit = self.run.data, self.run.data.max_tokens
+        joined = concatenated(pairs, data.concatenated_pairs, data.max_concatenated, self.config.seed)
+        examples = both_directions([*pairs, *joined], data.languages, self.tokenizer)
         kept = [e for e in examples if max(len(e.source), len(e.target)) <= limit]
         left_out = len(examples) - len(kept)
         log.info("%d examples, %d left out as longer than %d tokens", len(kept), left_out, limit)

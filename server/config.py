@@ -60,7 +60,7 @@ class ServerConfig:
                 ("max_target_tokens", 0),
                 ("drain_seconds", 0),
             )
-            if getattr(self, name) < least
+            if not getattr(self, name) >= least  # NaN is not
         ]
         if not self.artifacts:
             faults.append("no artifact is named")
@@ -165,10 +165,16 @@ def parse_config(arguments: Sequence[str], environment: Mapping[str, str] = os.e
             parser.add_argument(_flag(f.name), type=type(f.default), choices=f.metadata["choices"], help=note)
     parsed = vars(parser.parse_args(arguments))
     values: dict[str, Any] = {}
+    faults = []
     for f in options:
         if parsed[f.name] is not None:
             values[f.name] = parsed[f.name]
         elif (text := environment.get(_variable(f.name))) is not None:
-            values[f.name] = _from_environment(f.default, f.name, text)
+            try:
+                values[f.name] = _from_environment(f.default, f.name, text)
+            except ConfigError as error:
+                faults.append(str(error))
+    if faults:
+        raise ConfigError("; ".join(faults))
     listed = [Path(p) for p in environment.get("TRAGHETTO_ARTIFACTS", "").split(os.pathsep) if p]
     return ServerConfig(artifacts=tuple(parsed["artifacts"] or listed), **values)

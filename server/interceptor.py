@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import grpc
 
-from server.errors import MalformedRequest, abort
+from server.errors import DEADLINE_MARGIN_SECONDS, MalformedRequest, abort
 from server.metrics import Metrics
 
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
@@ -58,18 +58,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = grpc.StatusCode.OK
                 return response  # noqa: TRY300 - an else block would stand far from its try
             except asyncio.CancelledError:
-                remaining = cast("float | None", context.time_remaining())  # None without a deadline
-                is_late = remaining is not None and remaining <= 0
-                code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if _is_late(context) else grpc.StatusCode.CANCELLED
                 raise
             except grpc.aio.AbortError:
                 code = _code(context)
                 raise
+            except grpc.aio.BaseError as error:  # gRPC has ended the call before our answer
+                if not _is_late(context):
+                    raise
+                code = grpc.StatusCode.DEADLINE_EXCEEDED
+                raise asyncio.CancelledError from error
             finally:
                 self._metrics.rpc_handled.labels(*labels, code.name).inc()
                 seconds.observe(time.monotonic() - started)
 
         return wrapped
+
+
+def _is_late(context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+    remaining = cast("float | None", context.time_remaining())  # None without a deadline
+    return remaining is not None and remaining <= DEADLINE_MARGIN_SECONDS
 
 
 def _code(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:

@@ -15,7 +15,6 @@ from model.tokenizer import Tokenizer
 from server.config import ServerConfig
 from server.engine.sequence import Hypothesis, StopReason
 from server.errors import (
-    STATUS_CODES,
     DeadlineExceeded,
     Draining,
     InvalidRequest,
@@ -40,9 +39,10 @@ DEFAULT_LENGTH_PENALTY = 1.0
 _NUM_SPECIAL = 2  # a source is never without its tag and its end
 _INLINE_CHARACTERS = 4096
 _REJECT_REASON: dict[type[RequestError], str] = {
+    InvalidRequest: "invalid",
+    NotServed: "invalid",
     QueueFull: "queue_full",
     Draining: "draining",
-    DeadlineExceeded: "deadline",
 }
 _STOP_REASONS = {
     StopReason.END: pb.STOP_REASON_END_OF_SENTENCE,
@@ -79,9 +79,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         try:
             return await self._translate(request, context)
         except RequestError as error:
-            reason = _REJECT_REASON.get(type(error), "invalid")
-            if STATUS_CODES[type(error)] is not grpc.StatusCode.INTERNAL:
-                self._metrics.rejected[reason].inc()
+            if type(error) in _REJECT_REASON:
+                self._metrics.rejected[_REJECT_REASON[type(error)]].inc()
             await abort(context, error)
 
     async def _translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
@@ -99,12 +98,15 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             for i, source in enumerate(sources)
             if source and len(source) <= model.max_source_tokens
         }
-        found = await self._run(model, jobs)
+        found = await self._run(model, jobs, deadline)
         return self._response(model, pair, sources, found, options)
 
     async def _run(
-        self, model: LoadedModel, jobs: dict[int, Job]
+        self, model: LoadedModel, jobs: dict[int, Job], deadline: float | None
     ) -> dict[int, tuple[Hypothesis, ...] | BaseException]:
+        if deadline is not None and deadline <= time.monotonic():
+            self._metrics.rejected["deadline"].inc()
+            raise DeadlineExceeded
         submitted = model.worker.submit(list(jobs.values()))
         try:
             results = await asyncio.gather(
@@ -238,7 +240,7 @@ async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str
     """
 
     def ids() -> list[list[int]]:
-        sources = (tokenizer.encode_source(text, target_language) for text in texts)
+        sources = (tokenizer.encode_source(text, target_language) if text.strip() else [] for text in texts)
         return [source if len(source) > _NUM_SPECIAL else [] for source in sources]
 
     is_short = sum(map(len, texts)) <= _INLINE_CHARACTERS

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from server.engine.engine import Engine, StepReport
 from server.engine.sequence import Failed, Hypothesis, InferenceError, SequenceRequest, StopReason
-from server.errors import DeadlineExceeded, Draining, InternalError, QueueFull
+from server.errors import DEADLINE_MARGIN_SECONDS, DeadlineExceeded, Draining, InternalError, QueueFull
 from server.metrics import Metrics
 
 log = logging.getLogger("traghetto.worker")
@@ -163,7 +163,7 @@ class Worker:
             if sequence_id in self._live:
                 self._engine.cancel(sequence_id)
                 # gRPC cancels a call whose deadline passed, often before the next step sees it.
-                is_late = self._is_late(self._live[sequence_id], time.monotonic())
+                is_late = self._is_late(self._live[sequence_id], time.monotonic() + DEADLINE_MARGIN_SECONDS)
                 self._end(sequence_id, "deadline" if is_late else "cancelled", None)
 
     @staticmethod

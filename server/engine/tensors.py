@@ -134,10 +134,9 @@ class LaneTensors:
         other.token[other_row] = self.token[row]
         other.position[other_row] = self.position[row]
         other.source_length[other_row] = self.source_length[row]
+        columns = self.is_ancestor.shape[2]
         other.is_ancestor[other_row] = False
-        used_columns += self.token.shape[1]  # the columns of the coming step are marked already
-        if used_columns <= self.is_ancestor.shape[2]:
-            other.is_ancestor[other_row, :, :used_columns] = self.is_ancestor[row, :, :used_columns]
+        other.is_ancestor[other_row, :, :columns] = self.is_ancestor[row]
 
     def clear_row(self, row: int) -> bool:
         """Zero a row of the pools, after a score that is no number; False where that is not possible."""

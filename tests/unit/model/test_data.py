@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data import Example, both_directions, epoch_batches, make_batch, pad
+from model.data import Example, both_directions, concatenated, epoch_batches, make_batch, pad
 from model.tokenizer import END_ID, PADDING_ID, START_ID, Tokenizer
 
 lengths = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), max_size=40)
@@ -57,3 +57,13 @@ def test_the_target_output_is_one_token_ahead_of_its_input() -> None:
 
 def test_rows_are_padded_to_the_longest() -> None:
     assert pad([(1, 2, 3), (), (4,)]).tolist() == [[1, 2, 3], [PADDING_ID] * 3, [4, PADDING_ID, PADDING_ID]]
+
+
+def test_concatenated_pairs_join_whole_pairs_in_one_order() -> None:
+    pairs = [("a.", "A!"), ("b.", "B!"), ("c.", "C!")]
+    joined = concatenated(pairs, 50, 4, seed=1)
+    assert len(joined) == 50
+    for first, second in joined:
+        assert 2 <= len(first.split()) <= 4
+        assert second == first.upper().replace(".", "!")
+    assert {len(first.split()) for first, _ in joined} == {2, 3, 4}

@@ -147,11 +147,7 @@ def test_a_sequence_without_a_number_fails_alone_and_leaves_a_clean_slot(
     poisoned_session: ModelSession, beam_size: int
 ) -> None:
     first = [FIRST_PIECE, POISON, FIRST_PIECE + 50, POISON - 2, FIRST_PIECE + 100, FIRST_PIECE + 150]
-    num_tokens = (7, 15, 7, 15, 7, 7)  # the clean ones do not overwrite all that the others left
-    requests = [
-        request_of(i, n, beam_size, 12, piece)
-        for i, (n, piece) in enumerate(zip(num_tokens, first, strict=True))
-    ]
+    requests = [request_of(i, 7, beam_size, 12, piece) for i, piece in enumerate(first)]
     alone: dict[int, tuple[Hypothesis, ...]] = {}
     for i in (0, 2, 4, 5):
         result = translate(poisoned_session, [requests[i]], 1).finished[i]
