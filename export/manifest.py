@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.tokenizer import FILE_NAME as TOKENIZER_NAME
+
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
-TOKENIZER_NAME = "tokenizer.model"
 
 ENCODER = "encoder"
 GREEDY = "decoder_step_greedy"

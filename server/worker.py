@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from server.engine.engine import Engine, StepReport
 from server.engine.sequence import Failed, Hypothesis, InferenceError, SequenceRequest, StopReason
@@ -43,9 +43,7 @@ class _Live:
     job: Job
     future: Future[tuple[Hypothesis, ...]]
     submitted: float
-    joined: float | None = None
-    encoded: float | None = None
-    is_running: bool = field(default=False)
+    encoded: float | None = None  # when it took its slot
 
 
 class Worker:
@@ -196,7 +194,7 @@ class Worker:
                 self._finish(result.sequence_id, result.hypotheses, now)
 
     def _join(self, live: _Live, started: float, now: float) -> None:
-        live.is_running, live.encoded = True, now
+        live.encoded = now
         self._leave_queue()
         self._metrics.stage_seconds["queue"].observe(started - live.submitted)
         self._metrics.stage_seconds["encode"].observe(now - started)
@@ -217,7 +215,7 @@ class Worker:
 
     def _end(self, sequence_id: int, reason: str, error: Exception | None) -> None:
         live = self._live.pop(sequence_id)
-        if not live.is_running:
+        if live.encoded is None:
             self._leave_queue()
         self._metrics.finished[reason].inc()
         if error is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Lane:
         Raises:
             InferenceError: then none has joined.
         """
-        rows = [self._free_row(i) for i in range(len(requests))]
+        rows = self._free_rows(len(requests))
         size = padded_source_size(max(len(request.source) for request in requests))
         source = np.full((len(requests), size), self._session.manifest.special_ids.padding, np.int64)
         for i, request in enumerate(requests):
@@ -105,11 +106,9 @@ class Lane:
             self._reset(row, len(request.source))
             self._running[row] = Running(request, BeamSearch(request, end_id))
 
-    def _free_row(self, skip: int) -> int:
+    def _free_rows(self, count: int) -> list[int]:
         free = (row for row, r in enumerate(self._running) if r is None and row not in self._retired)
-        for _ in range(skip):
-            next(free)
-        return next(free)
+        return list(islice(free, count))
 
     def _reset(self, row: int, source_length: int) -> None:
         """Step 0 of a sequence; also what a free row holds, so that it computes harmless numbers."""
@@ -192,14 +191,14 @@ class Lane:
 
     def promote(self, row: int, larger: Lane) -> None:
         """Move a row to a lane of larger capacity."""
-        target = larger._free_row(0)
+        target = larger._free_rows(1)[0]
         self._move(row, larger, target)
         larger._mark_own_columns(target)
 
     def compact(self) -> None:
         """Fill holes from the end, once they pass a quarter of the rows in use."""
         while self.num_rows_in_use - self.num_running > self.num_rows_in_use // 4:
-            self._move(self.num_rows_in_use - 1, self, self._free_row(0))
+            self._move(self.num_rows_in_use - 1, self, self._free_rows(1)[0])
 
     def _move(self, row: int, other: Lane, other_row: int) -> None:
         self._tensors.move_row(row, other._tensors, other_row)

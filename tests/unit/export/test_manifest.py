@@ -17,7 +17,6 @@ from export.manifest import (
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
-    TOKENIZER_NAME,
     WEIGHTS_NAME,
     ArtifactError,
     GraphInfo,
@@ -28,6 +27,7 @@ from export.manifest import (
     file_info,
     load_manifest,
 )
+from model.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 CONTENT = {
     f"{ENCODER}.onnx": b"encoder",
