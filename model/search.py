@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from model.encoder_decoder import EncoderDecoder
 from model.length_penalty import length_penalty
 from model.tokenizer import END_ID, START_ID
-from model.transformer import Transformer
 
 
 class Scorer(Protocol):
@@ -21,6 +21,16 @@ class Scorer(Protocol):
 
     def decode_step(self, prefix: Tensor, memory: Any) -> Tensor:
         """Prefixes (K, t), START_ID first, to log-probabilities (K, V) of the next token."""
+
+
+class HiddenScorer(Protocol):
+    """What contrastive search needs of a model."""
+
+    def encode(self, source: Tensor) -> Any:
+        """As for `Scorer`."""
+
+    def decode_step_with_hidden(self, prefix: Tensor, memory: Any) -> tuple[Tensor, Tensor]:
+        """As for `Scorer`, and the decoder's last hidden state (K, E) at each prefix' last token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +48,8 @@ class Hypothesis:
     score: float
 
 
-def _finish(token_ids: tuple[int, ...], log_prob: float, alpha: float) -> Hypothesis:
+def finish(token_ids: tuple[int, ...], log_prob: float, alpha: float) -> Hypothesis:
+    """A target that ended or was cut, and its score."""
     score = log_prob / length_penalty(len(token_ids), alpha)
     return Hypothesis(token_ids=token_ids, log_prob=log_prob, score=score)
 
@@ -61,7 +72,7 @@ def greedy_search(model: Scorer, source: list[int], max_target_tokens: int, alph
         tokens, total = (*tokens, best), total + float(log_probs[best])
         if best == END_ID:
             break
-    return _finish(tokens, total, alpha)
+    return finish(tokens, total, alpha)
 
 
 @torch.inference_mode()
@@ -87,12 +98,12 @@ def beam_search(
         candidates = _best_continuations(live, log_probs, 2 * beam_size)
         for rank, (tokens, total) in enumerate(candidates):
             if tokens[-1] == END_ID and rank < beam_size:
-                finished.append(_finish(tokens, total, alpha))
+                finished.append(finish(tokens, total, alpha))
         live = [c for c in candidates if c[0][-1] != END_ID][:beam_size]
         if len(finished) >= beam_size:
             break
     else:
-        finished += [_finish(tokens, total, alpha) for tokens, total in live]
+        finished += [finish(tokens, total, alpha) for tokens, total in live]
     return sorted(finished, key=lambda hypothesis: -hypothesis.score)[:beam_size]
 
 
@@ -110,7 +121,7 @@ def _best_continuations(
 
 @torch.inference_mode()
 def greedy_search_batch(
-    model: Transformer, source: Tensor, source_is_padding: Tensor, max_target_tokens: int
+    model: EncoderDecoder, source: Tensor, source_is_padding: Tensor, max_target_tokens: int
 ) -> list[list[int]]:
     """Greedy targets of a padded batch (B, S), for dev scores during training; END_ID left out."""
     memory = model.encode(source, source_is_padding)
