@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.architectures import build_model
 from model.config import model_config, to_json
+from model.encoder_decoder import EncoderDecoder
 from model.tokenizer import FILE_NAME, Tokenizer
-from model.transformer import Transformer
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -22,7 +23,7 @@ class CheckpointError(ValueError):
     """A checkpoint's weights do not fit its configuration."""
 
 
-def unique_weights(model: Transformer) -> dict[str, Tensor]:
+def unique_weights(model: EncoderDecoder) -> dict[str, Tensor]:
     """The weights, each tied one once, under its first name."""
     seen: set[int] = set()
     weights = {}
@@ -33,7 +34,7 @@ def unique_weights(model: Transformer) -> dict[str, Tensor]:
     return weights
 
 
-def load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
+def load_weights(model: EncoderDecoder, weights: dict[str, Tensor]) -> None:
     """Copy weights as `unique_weights` names them into a model, converted to its type.
 
     Raises:
@@ -54,7 +55,7 @@ def load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
 
 
 def save_checkpoint(
-    folder: Path, model: Transformer, tokenizer: Tokenizer, dtype: torch.dtype = torch.float32
+    folder: Path, model: EncoderDecoder, tokenizer: Tokenizer, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write a checkpoint; fp16 halves its size."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ def save_checkpoint(
     tokenizer.save(folder)
 
 
-def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
+def load_checkpoint(folder: Path) -> tuple[EncoderDecoder, Tokenizer]:
     """Read a checkpoint as an fp32 model in evaluation mode.
 
     Raises:
@@ -79,7 +80,7 @@ def load_checkpoint(folder: Path) -> tuple[Transformer, Tokenizer]:
     except (ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is damaged: {error}") from error
     config = model_config(fields)
-    model = Transformer(config)
+    model = build_model(config)
     load_weights(model, weights)
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size != config.vocabulary_size:

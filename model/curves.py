@@ -28,6 +28,19 @@ class Curves:
         for direction, (bleu, chrf) in scores.items():
             _append(self._evaluations, EVALUATION_FIELDS, (step, direction, f"{bleu:.2f}", f"{chrf:.2f}"))
 
+    def rewind(self, step: int) -> None:
+        """Forget what comes after a step: a resumed run will do it again."""
+        for path, fields in ((self._steps, STEP_FIELDS), (self._evaluations, EVALUATION_FIELDS)):
+            rows = [row for row in _read(path) if int(row["step"]) <= step]
+            kept = path.with_suffix(".part")
+            kept.unlink(missing_ok=True)
+            for row in rows:
+                _append(kept, fields, tuple(row.values()))
+            if rows:
+                kept.replace(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def draw(self) -> None:
         """Loss and dev BLEU over steps, as a PNG."""
         figure = Figure(figsize=(11, 4), layout="constrained")

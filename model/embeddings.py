@@ -37,16 +37,18 @@ class LearnedPositions(nn.Embedding):
 
 
 class Embedding(nn.Module):
-    """√E · token embedding + position (Vaswani et al. 2017, sections 3.4 and 3.5)."""
+    """√E · token embedding + position, if any (Vaswani et al. 2017, sections 3.4 and 3.5)."""
 
-    def __init__(self, tokens: nn.Embedding, positions: nn.Module, dropout: float) -> None:
+    def __init__(self, tokens: nn.Embedding, positions: nn.Module | None, dropout: float) -> None:
         super().__init__()
         self.tokens = tokens
         self.positions = positions
         self.dropout = nn.Dropout(dropout)
         self.scale = math.sqrt(tokens.embedding_dim)
 
-    def forward(self, token_ids: Tensor, position: Tensor) -> Tensor:
+    def forward(self, token_ids: Tensor, position: Tensor | None = None) -> Tensor:
         """Ids (B, T) at integer positions, broadcast to (B, T), to vectors (B, T, E)."""
         embedded = self.tokens(token_ids) * self.scale  # (B, T, E)
-        return self.dropout(embedded + self.positions(position).to(embedded.dtype))  # type: ignore[no-any-return]
+        if self.positions is not None:
+            embedded = embedded + self.positions(position).to(embedded.dtype)
+        return self.dropout(embedded)  # type: ignore[no-any-return]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
+from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint, unique_weights
-from model.config import ConfigError, load_run_config
+from model.config import load_run_config
 from model.parallel_text import DataError
 from model.tokenizer import TokenizerError
 from model.training import BEST_FOLDER, Trainer

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from model.architectures import build_model
 from model.checkpoint import load_weights, save_checkpoint, unique_weights
 from model.config import RunConfig, TrainingConfig
 from model.curves import Curves
@@ -23,7 +24,6 @@ from model.evaluation import evaluate
 from model.parallel_text import read_pairs
 from model.search import greedy_search_batch
 from model.tokenizer import FILE_NAME, PADDING_ID, Tokenizer, train_tokenizer
-from model.transformer import Transformer
 
 log = logging.getLogger("traghetto.train")
 
@@ -46,8 +46,10 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return rate
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bf16 for matrix products where the processor or GPU multiplies in it, else fp32."""
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """bf16 for matrix products if asked for and the processor or GPU multiplies in it, else fp32."""
+    if precision != "bf16":
+        return torch.autocast(device.type, enabled=False)
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported()
     else:
@@ -101,7 +103,7 @@ class Trainer:
         self.tokenizer = tokenizer or self._tokenizer(train_pairs)
         self.tokenizer.save(output)
         self.examples = self._examples(train_pairs)
-        self.model = Transformer(run.model).to(device)
+        self.model = build_model(run.model).to(device)
         if initial is not None:
             load_weights(self.model, initial)
         self.optimizer = torch.optim.AdamW(
@@ -133,14 +135,14 @@ class Trainer:
 
     def _resume(self) -> None:
         path = self.output / SNAPSHOT_NAME
-        if not path.is_file():
-            return
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        load_weights(self.model, saved["weights"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.progress = Progress(**saved["progress"])
-        torch.set_rng_state(saved["random_state"])
-        log.info("resumed at step %d", self.progress.step)
+        if path.is_file():
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            load_weights(self.model, saved["weights"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.progress = Progress(**saved["progress"])
+            torch.set_rng_state(saved["random_state"])
+            log.info("resumed at step %d", self.progress.step)
+        self.curves.rewind(self.progress.step)
 
     def _remember(self) -> None:
         weights = {name: tensor.to("cpu", copy=True) for name, tensor in unique_weights(self.model).items()}
@@ -204,7 +206,7 @@ class Trainer:
             group["lr"] = learning_rate(self.progress.step, self.config)
         batch = make_batch([self.examples[i] for i in indices])
         target_output = batch.target_output.to(self.device)
-        with autocast(self.device):
+        with autocast(self.device, self.config.precision):
             logits = self.model(batch.source.to(self.device), batch.target_input.to(self.device))  # (B, T, V)
         loss = nn.functional.cross_entropy(
             logits.float().flatten(0, 1),
@@ -260,7 +262,7 @@ class Trainer:
             chosen = order[start : start + DEV_BATCH]
             source = pad([sources[i] for i in chosen]).to(self.device)
             limit = 2 * source.shape[1] + 10
-            with autocast(self.device):
+            with autocast(self.device, self.config.precision):
                 rows = greedy_search_batch(self.model, source, source == PADDING_ID, limit)
             for i, row in zip(chosen, rows, strict=True):
                 texts[i] = self.tokenizer.detokenize(row)

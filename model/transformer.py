@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.architecture_config import TransformerConfig
 from model.attention import MultiHeadAttention, causal_mask
-from model.config import TransformerConfig
 from model.embeddings import Embedding, LearnedPositions, SinusoidalPositions
+from model.encoder_decoder import Decoded, EncoderDecoder
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
@@ -45,12 +46,16 @@ class Residual(nn.Module):
         return total if self.is_pre_norm else self.norm(total)  # type: ignore[no-any-return]
 
 
+def _attention(config: TransformerConfig) -> MultiHeadAttention:
+    return MultiHeadAttention(config.model_size, config.num_heads, is_scaled=config.scale_attention)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention over the source, then the feed-forward network."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(config.model_size, config.num_heads)
+        self.self_attention = _attention(config)
         self.feed_forward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_feed_forward = Residual(config)
@@ -58,7 +63,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, is_masked: Tensor | None) -> Tensor:
         """x: (B, S, E); is_masked: (B, 1, 1, S), True at padding."""
         inner = self.around_self.before(x)
-        x = self.around_self.after(x, self.self_attention(inner, inner, is_masked))
+        x = self.around_self.after(x, self.self_attention(inner, inner, is_masked)[0])
         return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
 
 
@@ -67,8 +72,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(config.model_size, config.num_heads)
-        self.cross_attention = MultiHeadAttention(config.model_size, config.num_heads)
+        self.self_attention = _attention(config)
+        self.cross_attention = _attention(config)
         self.feed_forward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_cross = Residual(config)
@@ -76,23 +81,24 @@ class DecoderLayer(nn.Module):
 
     def forward(
         self, x: Tensor, memory: Tensor, is_future: Tensor, source_is_masked: Tensor | None
-    ) -> Tensor:
-        """x: (B, T, E); memory: (B, S, E); is_future: (T, T); source_is_masked: (B, 1, 1, S)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Also returns the weights over the source (B, H, T, S).
+
+        x: (B, T, E); memory: (B, S, E); is_future: (T, T); source_is_masked: (B, 1, 1, S).
+        """
         inner = self.around_self.before(x)
-        x = self.around_self.after(x, self.self_attention(inner, inner, is_future))
-        x = self.around_cross.after(
-            x, self.cross_attention(self.around_cross.before(x), memory, source_is_masked)
-        )
-        return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
+        x = self.around_self.after(x, self.self_attention(inner, inner, is_future)[0])
+        attended, weights = self.cross_attention(self.around_cross.before(x), memory, source_is_masked)
+        x = self.around_cross.after(x, attended)
+        return self.around_feed_forward.after(
+            x, self.feed_forward(self.around_feed_forward.before(x))
+        ), weights
 
 
-class Transformer(nn.Module):
-    """An encoder-decoder that translates token ids to token ids.
+class Transformer(EncoderDecoder):
+    """An encoder-decoder of attention alone; its memory is the encoded source (B, S, E)."""
 
-    `encode` runs once for a sentence; `decode_step` scores the next token of given prefixes and
-    recomputes them from the start each time: slow and obvious, it is what every faster way is
-    held against.
-    """
+    config: TransformerConfig
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -108,23 +114,16 @@ class Transformer(nn.Module):
         self.encoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
         self.decoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
         self.output = nn.Linear(size, config.vocabulary_size, bias=False)
-        self._initialise()
+        self.initialise()
         if config.tie_embeddings:
             self.output.weight = target_tokens.weight
 
-    def _positions(self) -> nn.Module:
+    def _positions(self) -> nn.Module | None:
+        if self.config.positions == "none":
+            return None
         if self.config.positions == "learned":
             return LearnedPositions(self.config.max_positions, self.config.model_size)
         return SinusoidalPositions(self.config.model_size)
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for embedding in (self.source_embedding, self.target_embedding):
-            nn.init.normal_(embedding.tokens.weight, std=self.config.model_size**-0.5)
 
     def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
         """Encode sources once.
@@ -142,38 +141,18 @@ class Transformer(nn.Module):
             x = layer(x, is_masked)
         return self.encoder_norm(x)  # type: ignore[no-any-return]
 
-    def decode(self, target: Tensor, memory: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
-        """Score every next token of known targets at once (teacher forcing).
-
-        Args:
-            target: Token ids (B, T), START_ID first. Padding may only follow at the end: the causal
-                mask already keeps it from earlier positions.
-            memory: (B, S, E) from `encode`.
-            source_is_padding: (B, S), True at padding; None when there is none.
-
-        Returns:
-            Logits (B, T, V); those at t score the token after target[:, t].
-        """
+    def decode_states(
+        self, target: Tensor, memory: Tensor, source_is_padding: Tensor | None = None
+    ) -> Decoded:
+        """Run the decoder over targets (B, T), memory (B, S, E), see `EncoderDecoder`."""
         x = self.target_embedding(target, torch.arange(target.shape[1], device=target.device))  # (B, T, E)
         is_future = causal_mask(target.shape[1], target.device)
         source_is_masked = broadcast_over_queries(source_is_padding)
+        attention = []
         for layer in self.decoder_layers:
-            x = layer(x, memory, is_future, source_is_masked)
-        return self.output(self.decoder_norm(x))  # type: ignore[no-any-return]
-
-    def decode_step(self, prefix: Tensor, memory: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
-        """Score the token that follows each prefix.
-
-        Args: as for `decode`, with prefixes (B, t) of one length.
-
-        Returns:
-            Log-probabilities (B, V), fp32.
-        """
-        return self.decode(prefix, memory, source_is_padding)[:, -1].float().log_softmax(dim=-1)
-
-    def forward(self, source: Tensor, target: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
-        """Encode, then decode with teacher forcing: logits (B, T, V)."""
-        return self.decode(target, self.encode(source, source_is_padding), source_is_padding)
+            x, weights = layer(x, memory, is_future, source_is_masked)
+            attention.append(weights)
+        return Decoded(self.decoder_norm(x), tuple(attention))
 
 
 def broadcast_over_queries(is_padding: Tensor | None) -> Tensor | None:

@@ -10,10 +10,15 @@ import torch
 
 from export.artifact import export_graphs
 from export.onnx_graph import Exported
-from model.config import TransformerConfig
+from model.architecture_config import ModelConfig, RecurrentConfig, TransformerConfig
+from model.architectures import build_model
+from model.encoder_decoder import EncoderDecoder
 from model.parallel_text import read_pairs
+from model.recurrent import Recurrent
 from model.tokenizer import END_ID, Tokenizer, train_tokenizer
 from model.transformer import Transformer
+
+torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 
 DATA = Path(__file__).parent / "data"
 VOCABULARY_SIZE = 600
@@ -22,6 +27,14 @@ TINY = {
     "model_size": 32,
     "num_heads": 4,
     "feed_forward_size": 64,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "dropout": 0.0,
+}
+TINY_RECURRENT = {
+    "vocabulary_size": VOCABULARY_SIZE,
+    "embedding_size": 24,
+    "model_size": 32,
     "num_encoder_layers": 2,
     "num_decoder_layers": 2,
     "dropout": 0.0,
@@ -53,27 +66,45 @@ def tokenizer(pairs: list[tuple[str, str]]) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., Transformer]:
-    """A small random model of a given seed and any fields of `TransformerConfig`.
+    """A small random Transformer of a given seed and any fields of `TransformerConfig`.
 
     Its weights are larger than a fresh model's, so that every part of it shows in the logits, and
     the end of the sentence stands out, so that greedy targets differ in length.
     """
 
     def make(seed: int = 0, **fields: object) -> Transformer:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = Transformer(TransformerConfig(**(TINY | fields)))  # type: ignore[arg-type]
-            _exaggerate(model)
-        return model.eval().requires_grad_(False)
+        model = _make(seed, TransformerConfig(**(TINY | fields)))  # type: ignore[arg-type]
+        assert isinstance(model, Transformer)
+        return model
 
     return make
 
 
+@pytest.fixture(scope="session")
+def make_recurrent() -> Callable[..., Recurrent]:
+    """Likewise a recurrent model, of any fields of `RecurrentConfig`."""
+
+    def make(seed: int = 0, **fields: object) -> Recurrent:
+        model = _make(seed, RecurrentConfig(**(TINY_RECURRENT | fields)))  # type: ignore[arg-type]
+        assert isinstance(model, Recurrent)
+        return model
+
+    return make
+
+
+def _make(seed: int, config: ModelConfig) -> EncoderDecoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(config)
+        _exaggerate(model)
+    return model.eval().requires_grad_(False)
+
+
 @torch.no_grad()
-def _exaggerate(model: Transformer) -> None:
+def _exaggerate(model: EncoderDecoder) -> None:
     for name, weight in model.named_parameters():
         if name == "output.weight":  # untied: as large as embeddings are
-            weight.normal_(std=model.config.model_size**-0.5)
+            weight.normal_(std=weight.shape[1] ** -0.5)
         elif weight.dim() == 1:
             weight.add_(0.1 * torch.randn_like(weight))
         elif "embedding" not in name:

@@ -60,7 +60,7 @@ def test_multi_head_attention_equals_pytorchs_with_the_same_weights() -> None:
     x, memory = random_tensors((B, T, E), (B, S, E))
     is_padding = torch.tensor([[False] * S, [False, False, True, True, True]])
     expected, _ = theirs(x, memory, memory, key_padding_mask=is_padding, need_weights=False)
-    found = ours(x, memory, is_padding[:, None, None])
+    found, _ = ours(x, memory, is_padding[:, None, None])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

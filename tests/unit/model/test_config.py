@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from model.config import (
-    ConfigError,
-    DataConfig,
-    TrainingConfig,
-    TransformerConfig,
-    load_run_config,
-    model_config,
-    to_json,
-)
+from model.architecture_config import ConfigError, RecurrentConfig, TransformerConfig
+from model.config import DataConfig, TrainingConfig, load_run_config, model_config, to_json
 
 CONFIGS = Path(__file__).parents[3] / "model" / "configs"
 DATA = {"languages": ["en", "it"], "train": ["train.tsv"], "dev": "dev.tsv", "vocabulary_size": 600}
@@ -37,7 +30,6 @@ def test_every_fault_of_a_model_is_listed() -> None:
                 "norm": "middle",
                 "activation": "tanh",
                 "positions": "rotary",
-                "architecture": "rnn",
                 "dropout": 1,
             }
         )
@@ -46,11 +38,80 @@ def test_every_fault_of_a_model_is_listed() -> None:
         "num_decoder_layers is -2, must be at least 1",
         "norm is 'middle', must be one of pre, post",
         "activation is 'tanh', must be one of relu, gelu, silu",
-        "positions is 'rotary', must be one of sinusoidal, learned",
-        "architecture is 'rnn', must be one of transformer",
+        "positions is 'rotary', must be one of sinusoidal, learned, none",
         "dropout is 1, must be in [0, 1)",
     ):
         assert fault in str(caught.value)
+
+
+def test_every_fault_of_a_recurrent_model_is_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        model_config(
+            {
+                "architecture": "recurrent",
+                "vocabulary_size": 600,
+                "embedding_size": 0,
+                "model_size": 33,
+                "cell": "qrnn",
+                "attention": "none",
+                "hard_attention": True,
+                "decoder": "vaswani",
+                "context": "never",
+                "dropout": -0.5,
+            }
+        )
+    for fault in (
+        "embedding_size is 0, must be at least 1",
+        "cell is 'qrnn', must be one of rnn, lstm, gru",
+        "decoder is 'vaswani', must be one of luong, bahdanau",
+        "context is 'never', must be one of initial_state, every_step",
+        "model_size 33 is odd, a bidirectional encoder halves it",
+        "attention is 'none', hard_attention and decoder 'bahdanau' need one",
+        "dropout is -0.5, must be in [0, 1)",
+    ):
+        assert fault in str(caught.value)
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ConfigError, match="architecture is 'rnn', must be one of transformer, recurrent"):
+        model_config({"architecture": "rnn", "vocabulary_size": 600})
+
+
+def test_the_architecture_says_which_configuration_is_read() -> None:
+    found = model_config({"architecture": "recurrent", "vocabulary_size": 600, "cell": "gru"})
+    assert found == RecurrentConfig(vocabulary_size=600, cell="gru")
+    assert isinstance(model_config({"vocabulary_size": 600}), TransformerConfig)
+
+
+def test_a_word_is_no_switch() -> None:
+    with pytest.raises(ConfigError, match="reverse_source is 'yes', must be true or false"):
+        model_config({"architecture": "recurrent", "vocabulary_size": 600, "reverse_source": "yes"})
+
+
+def test_a_run_takes_what_it_does_not_say_from_its_base(tmp_path: Path) -> None:
+    base = {"data": DATA, "model": {"num_heads": 2, "norm": "post"}, "training": {"max_steps": 7}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base), encoding="utf-8")
+    run = load_run_config(write(tmp_path, {"base": "base.yaml", "model": {"norm": "pre"}}))
+    assert isinstance(run.model, TransformerConfig)
+    assert (run.model.num_heads, run.model.norm, run.training.max_steps) == (2, "pre", 7)
+
+
+def test_a_file_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run\.yaml is its own base"):
+        load_run_config(write(tmp_path, {"base": "run.yaml"}))
+
+
+def test_a_model_must_be_a_mapping_and_its_architecture_a_name(tmp_path: Path) -> None:
+    sections = {"data": DATA, "training": {"max_steps": 1}}
+    with pytest.raises(ConfigError, match=r"model: is \[1\], must be a mapping"):
+        load_run_config(write(tmp_path, {**sections, "model": [1]}))
+    with pytest.raises(ConfigError, match=r"architecture is \['rnn'\], must be one of"):
+        load_run_config(write(tmp_path, {**sections, "model": {"architecture": ["rnn"]}}))
+
+
+def test_a_missing_base_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.yaml"):
+        load_run_config(write(tmp_path, {"base": "nowhere.yaml"}))
 
 
 @pytest.mark.parametrize(("model_size", "num_heads"), [(30, 4), (12, 4), (7, 1)])
@@ -114,7 +175,7 @@ def test_a_run_with_other_sections_is_refused(tmp_path: Path) -> None:
         [1],
         None,
     ):
-        with pytest.raises(ConfigError, match="needs exactly the sections data, model and training"):
+        with pytest.raises(ConfigError, match="needs exactly the sections data, model, training"):
             load_run_config(write(tmp_path, content))
 
 

@@ -77,7 +77,7 @@ def test_decoder_layer_equals_pytorchs(
     theirs.norm2.load_state_dict(ours.around_cross.norm.state_dict())
     theirs.norm3.load_state_dict(ours.around_feed_forward.norm.state_dict())
     x, memory = random_tensor(B, T, E), random_tensor(B, S, E, seed=2)
-    found = ours(x, memory, causal_mask(T), broadcast_over_queries(IS_PADDING))
+    found, _ = ours(x, memory, causal_mask(T), broadcast_over_queries(IS_PADDING))
     expected = theirs(x, memory, tgt_mask=causal_mask(T), memory_key_padding_mask=IS_PADDING)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.architecture_config import TransformerConfig
 from model.checkpoint import load_checkpoint, unique_weights
-from model.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
+from model.config import DataConfig, RunConfig, TrainingConfig
 from model.data import epoch_batches, make_batch
 from model.tokenizer import PADDING_ID, Tokenizer
 from model.training import Trainer, autocast, average, learning_rate
@@ -130,7 +131,7 @@ def test_the_loss_is_smoothed_and_leaves_padding_out(make_trainer: MakeTrainer) 
     trainer = make_trainer("run", dropout=0.0, batch_tokens=10_000, label_smoothing=0.2)
     indices = epoch_batches(trainer.examples, 10_000, trainer.config.seed)[0]
     batch = make_batch([trainer.examples[i] for i in indices])
-    with torch.no_grad(), autocast(CPU):
+    with torch.no_grad(), autocast(CPU, trainer.config.precision):
         log_probs = trainer.model(batch.source, batch.target_input).float().log_softmax(dim=-1)  # (B, T, V)
     right = log_probs.gather(-1, batch.target_output[..., None]).squeeze(-1)  # (B, T)
     each = -(0.8 * right + 0.2 * log_probs.mean(dim=-1))
@@ -138,3 +139,22 @@ def test_the_loss_is_smoothed_and_leaves_padding_out(make_trainer: MakeTrainer) 
     assert float((each[~is_padding].mean() - each.mean()).abs()) > 0.01
     trainer.train(max_steps=1)
     assert losses(trainer) == [pytest.approx(float(each[~is_padding].mean()), rel=0, abs=1e-3)]
+
+
+def test_a_resumed_run_forgets_what_its_curves_saw_after_the_snapshot(make_trainer: MakeTrainer) -> None:
+    killed = make_trainer("run")
+    killed.train(max_steps=6)
+    killed.curves.add_step(9, 1.0, 0.1, 5.0)
+    killed.curves.add_evaluation(9, {"en-it": (1.0, 2.0)})
+    resumed = make_trainer("run")
+    for name in ("curves.csv", "dev.csv"):
+        with (resumed.output / name).open(encoding="utf-8") as file:
+            assert {int(row["step"]) for row in csv.DictReader(file)} == {6}
+
+
+def test_a_run_killed_before_its_first_snapshot_starts_its_curves_anew(make_trainer: MakeTrainer) -> None:
+    make_trainer("run").curves.add_step(5, 1.0, 0.1, 5.0)
+    again = make_trainer("run")
+    again.train(max_steps=6)
+    with (again.output / "curves.csv").open(encoding="utf-8") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [6]

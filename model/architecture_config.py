@@ -1,0 +1,189 @@
+"""What a network is: a frozen dataclass for each architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+class ConfigError(ValueError):
+    """A configuration names an unknown field or an impossible value."""
+
+
+def check(faults: list[str], where: str) -> None:
+    """Refuse if there are faults.
+
+    Raises:
+        ConfigError: lists all of them.
+    """
+    if faults:
+        raise ConfigError(f"{where}: " + "; ".join(faults))
+
+
+def _below_one(config: Any, names: Iterable[str]) -> list[str]:
+    return [
+        f"{name} is {getattr(config, name)}, must be at least 1"
+        for name in names
+        if getattr(config, name) < 1
+    ]
+
+
+def _not_allowed(config: Any, allowed: dict[str, tuple[str, ...]]) -> list[str]:
+    return [
+        f"{name} is {getattr(config, name)!r}, must be one of {', '.join(values)}"
+        for name, values in allowed.items()
+        if getattr(config, name) not in values
+    ]
+
+
+def _dropout_faults(dropout: float) -> list[str]:
+    return [] if 0 <= dropout < 1 else [f"dropout is {dropout}, must be in [0, 1)"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of a Transformer (Vaswani et al. 2017, arXiv:1706.03762, table 3).
+
+    Args:
+        vocabulary_size: Joint source and target vocabulary V.
+        model_size: E, the width of embeddings and of every layer's output.
+        num_heads: H; each head has E / H dimensions.
+        feed_forward_size: Width of the inner layer of the feed-forward network.
+        num_encoder_layers, num_decoder_layers: Depth of each stack.
+        norm: "pre" normalises each sublayer's input, "post" its output after the residual sum.
+        activation: Of the feed-forward network.
+        positions: "sinusoidal" needs no weights and has no limit; "learned" is a table; with "none" the
+            encoder cannot tell the order of its tokens.
+        max_positions: Rows of the learned table; the longest source or target, in tokens.
+        scale_attention: Divide attention's scores by √D (equation 1).
+        tie_embeddings: One matrix for source, target and output embeddings (section 3.4).
+        dropout: Probability of dropping an activation, in training only.
+    """
+
+    architecture: Literal["transformer"] = "transformer"
+    vocabulary_size: int
+    model_size: int = 256
+    num_heads: int = 4
+    feed_forward_size: int = 1024
+    num_encoder_layers: int = 6
+    num_decoder_layers: int = 2
+    norm: Literal["pre", "post"] = "pre"
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    positions: Literal["sinusoidal", "learned", "none"] = "sinusoidal"
+    max_positions: int = 512
+    scale_attention: bool = True
+    tie_embeddings: bool = True
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        sizes = (
+            "vocabulary_size",
+            "model_size",
+            "num_heads",
+            "feed_forward_size",
+            "num_encoder_layers",
+            "num_decoder_layers",
+            "max_positions",
+        )
+        faults = _below_one(self, sizes)
+        if not faults and self.model_size % (2 * self.num_heads):
+            faults.append(f"model_size {self.model_size} is no multiple of 2 x num_heads {self.num_heads}")
+        allowed = {
+            "architecture": ("transformer",),
+            "norm": ("pre", "post"),
+            "activation": ("relu", "gelu", "silu"),
+            "positions": ("sinusoidal", "learned", "none"),
+        }
+        check([*faults, *_not_allowed(self, allowed), *_dropout_faults(self.dropout)], "model")
+
+    @property
+    def head_size(self) -> int:
+        """D = E / H."""
+        return self.model_size // self.num_heads
+
+    @property
+    def most_positions(self) -> int | None:
+        """The longest source or target, in tokens; None for no limit."""
+        return self.max_positions if self.positions == "learned" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentConfig:
+    """The shape of a recurrent encoder-decoder, without or with attention.
+
+    Args:
+        vocabulary_size: Joint source and target vocabulary V.
+        cell: Plain tanh units (Elman 1990), LSTM (Hochreiter & Schmidhuber 1997) or GRU (Cho et al.
+            2014, arXiv:1406.1078).
+        embedding_size: Width of embeddings and of what the output layer reads.
+        model_size: E, the width of the decoder's state and of each source position; each direction of
+            a bidirectional encoder has half of it.
+        num_encoder_layers, num_decoder_layers: Depth of each stack.
+        bidirectional: The encoder reads the source in both directions.
+        reverse_source: The encoder reads the source from its end (Sutskever et al. 2014, arXiv:1409.3215).
+        attention: How the decoder scores source positions; "none" leaves it with one context vector.
+        hard_attention: Look at one source position, the best, instead of the weighted mean of all.
+        decoder: "luong" attends with the new state (Luong et al. 2015, arXiv:1508.04025), "bahdanau" with
+            the one before, and feeds the context to the cell (Bahdanau et al. 2014, arXiv:1409.0473).
+        context: The context vector gives the decoder's first state, and with "every_step" it is fed with
+            every token too (Cho et al. 2014).
+        tie_embeddings: One matrix for source, target and output embeddings.
+        dropout: Probability of dropping an activation, in training only.
+    """
+
+    architecture: Literal["recurrent"] = "recurrent"
+    vocabulary_size: int
+    cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    embedding_size: int = 256
+    model_size: int = 256
+    num_encoder_layers: int = 1
+    num_decoder_layers: int = 1
+    bidirectional: bool = True
+    reverse_source: bool = False
+    attention: Literal["none", "dot", "scaled_dot", "cosine", "general", "additive"] = "general"
+    hard_attention: bool = False
+    decoder: Literal["luong", "bahdanau"] = "luong"
+    context: Literal["initial_state", "every_step"] = "initial_state"
+    tie_embeddings: bool = True
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        sizes = (
+            "vocabulary_size",
+            "embedding_size",
+            "model_size",
+            "num_encoder_layers",
+            "num_decoder_layers",
+        )
+        faults = _below_one(self, sizes)
+        allowed = {
+            "architecture": ("recurrent",),
+            "cell": ("rnn", "lstm", "gru"),
+            "attention": ("none", "dot", "scaled_dot", "cosine", "general", "additive"),
+            "decoder": ("luong", "bahdanau"),
+            "context": ("initial_state", "every_step"),
+        }
+        faults += [*_not_allowed(self, allowed), *_dropout_faults(self.dropout)]
+        if self.bidirectional and self.model_size % 2:
+            faults.append(f"model_size {self.model_size} is odd, a bidirectional encoder halves it")
+        if self.attention == "none" and (self.hard_attention or self.decoder == "bahdanau"):
+            faults.append("attention is 'none', hard_attention and decoder 'bahdanau' need one")
+        check(faults, "model")
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the decoder looks back at the source positions."""
+        return self.attention != "none"
+
+    @property
+    def most_positions(self) -> int | None:
+        """No limit on lengths."""
+        return None
+
+
+ModelConfig = TransformerConfig | RecurrentConfig
+ARCHITECTURES: dict[str, type[ModelConfig]] = {
+    "transformer": TransformerConfig,
+    "recurrent": RecurrentConfig,
+}
