@@ -14,9 +14,9 @@ from typing import Any
 
 import onnx
 
-from export import proof
+from export.contract import TensorSpec
 from export.graph_model import GraphModel, GraphScorer
-from export.graphs import DecoderStepGraph, EncoderGraph
+from export.graphs import graphs_of
 from export.manifest import (
     BEAM,
     ENCODER,
@@ -24,6 +24,7 @@ from export.manifest import (
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
+    AttentionInfo,
     GraphInfo,
     Manifest,
     SelfCheck,
@@ -31,19 +32,18 @@ from export.manifest import (
     TensorInfo,
     file_info,
 )
-from export.onnx_graph import (
-    Exported,
-    ExportError,
-    TensorSpec,
-    export_decoder_step,
-    export_encoder,
-    pool_specs,
-)
+from export.onnx_graph import Exported, ExportError, export_decoder_step, export_encoder
+from export.proof.checks import Check, require
+from export.proof.sentences import CAPACITY, Sentence, prepare
+from export.proof.step_checks import BEAM_SIZE, log_prob_checks, neighbour_checks
+from export.proof.text_checks import quality_checks, text_checks
 from export.quantize import quantize_graph
 from export.weights import WeightFile
-from model.search import greedy_search
+from model.alignment import anchor_accuracy
+from model.architectures import build_model
+from model.encoder_decoder import EncoderDecoder
+from model.search import beam_search, greedy_search
 from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
-from model.transformer import Transformer
 
 PRECISIONS = ("fp32", "fp16", "int8")
 CANDIDATES_PER_BEAM = 2
@@ -58,12 +58,13 @@ class Limits:
     max_target_tokens: int = 256
 
 
-def export_graphs(model: Transformer, dtype: str) -> dict[str, Exported]:
+def export_graphs(model: EncoderDecoder, dtype: str) -> dict[str, Exported]:
     """The three graphs of a model whose weights have this type."""
+    graphs = graphs_of(model)
     return {
-        ENCODER: export_encoder(EncoderGraph(model), dtype),
-        GREEDY: export_decoder_step(DecoderStepGraph(model), dtype),
-        BEAM: export_decoder_step(DecoderStepGraph(model, CANDIDATES_PER_BEAM), dtype),
+        ENCODER: export_encoder(graphs, dtype),
+        GREEDY: export_decoder_step(graphs, dtype, 0),
+        BEAM: export_decoder_step(graphs, dtype, CANDIDATES_PER_BEAM),
     }
 
 
@@ -77,7 +78,7 @@ def structure_sha256(model: onnx.ModelProto) -> str:
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def checkpoint_sha256(model: Transformer, tokenizer: Tokenizer) -> str:
+def checkpoint_sha256(model: EncoderDecoder, tokenizer: Tokenizer) -> str:
     """A hash of configuration, weights and tokenizer, whatever files they lie in."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.config), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
@@ -88,7 +89,7 @@ def checkpoint_sha256(model: Transformer, tokenizer: Tokenizer) -> str:
 
 
 def build_artifact(
-    model: Transformer,
+    model: EncoderDecoder,
     tokenizer: Tokenizer,
     output: Path,
     *,
@@ -105,56 +106,60 @@ def build_artifact(
 
     Raises:
         ProofError: the graphs do not do what PyTorch does.
-        ExportError: the exporter froze an axis or renamed a tensor.
+        ExportError: the limits are beyond what the model has positions for, or the exporter froze an axis
+            or renamed a tensor.
     """
     _check_limits(model, limits)
-    sentences = proof.prepare(pairs, tokenizer)
+    sentences = prepare(pairs, tokenizer, min(CAPACITY, _position_limit(model) or CAPACITY))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as name:
         folder = Path(name) / output.name
         folder.mkdir()
         exact = export_graphs(model, "float32")
         write_graphs(folder, exact)
-        caches, memory = _pools(model, "float32")
-        graphs = GraphModel(folder, caches, memory)
+        graphs = GraphModel(folder, graphs_of(model).pools)
         checks = [
-            *proof.log_prob_checks(model, graphs, sentences),
-            *proof.text_checks(model, graphs, sentences),
+            *log_prob_checks(model, graphs, sentences),
+            *text_checks(model, graphs, sentences),
         ]
         figures: dict[str, float] = {}
         exported = exact
         if precision != "fp32":
-            proof.require(checks)
+            require(checks)
             exported = _smaller(model, exact, precision)
             write_graphs(folder, exported)
-            caches, memory = _pools(model, _POOL_TYPE[precision])
-            graphs = GraphModel(folder, caches, memory)
-            quality, figures = proof.quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
+            graphs = GraphModel(folder, graphs_of(model).pools.of_type(_POOL_TYPE[precision]))
+            quality, figures = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
             checks += quality
-        checks += proof.neighbour_checks(model, graphs, sentences)
-        proof.require(checks)
+        checks += neighbour_checks(model, graphs, sentences)
+        require(checks)
         _write_proof(folder, checks, figures, len(sentences))
         tokenizer.save(folder)
         manifest = _manifest(
             model,
             tokenizer,
-            name=output.name,
+            folder=folder,
             precision=precision,
             limits=limits,
             exported=exported,
             sentences=sentences,
-            folder=folder,
+            graphs=graphs,
         )
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         _put(folder, output)
     return manifest
 
 
-def _check_limits(model: Transformer, limits: Limits) -> None:
+def _position_limit(model: EncoderDecoder) -> int | None:
     """Learned positions end somewhere, and a server pads a source to a multiple of 8."""
-    most = model.config.max_positions // 8 * 8
+    most = model.config.most_positions
+    return None if most is None else most // 8 * 8
+
+
+def _check_limits(model: EncoderDecoder, limits: Limits) -> None:
+    most = _position_limit(model)
     longest = max(limits.max_source_tokens, limits.max_target_tokens)
-    if model.config.positions == "learned" and longest > most:
+    if most is not None and longest > most:
         raise ExportError(
             f"the limit of {longest} tokens is more than the {most} that the learned positions allow"
         )
@@ -164,22 +169,17 @@ _POOL_TYPE = {"fp32": "float32", "int8": "float32", "fp16": "float16"}
 _DEVICES = {"fp32": ("cpu", "cuda"), "int8": ("cpu",), "fp16": ("cuda", "cpu")}
 
 
-def _pools(model: Transformer, dtype: str) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
-    caches, memory = pool_specs(model, dtype)
-    return _infos(caches), _infos(memory)
-
-
 def _infos(specs: Sequence[TensorSpec]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(name=s.name, dtype=s.dtype, shape=s.shape) for s in specs)
 
 
-def _smaller(model: Transformer, exact: Mapping[str, Exported], precision: str) -> dict[str, Exported]:
+def _smaller(model: EncoderDecoder, exact: Mapping[str, Exported], precision: str) -> dict[str, Exported]:
     if precision == "int8":
         return {
             name: dataclasses.replace(graph, model=quantize_graph(graph.model))
             for name, graph in exact.items()
         }
-    half = Transformer(model.config)
+    half = build_model(model.config)
     half.load_state_dict(model.state_dict())
     return export_graphs(half.half().eval(), "float16")
 
@@ -196,7 +196,7 @@ def write_graphs(folder: Path, exported: Mapping[str, Exported]) -> None:
 
 
 def _write_proof(
-    folder: Path, checks: Sequence[proof.Check], figures: Mapping[str, float], num_sentences: int
+    folder: Path, checks: Sequence[Check], figures: Mapping[str, float], num_sentences: int
 ) -> None:
     content: dict[str, Any] = {
         "num_sentences": num_sentences,
@@ -208,21 +208,21 @@ def _write_proof(
 
 
 def _manifest(
-    model: Transformer,
+    model: EncoderDecoder,
     tokenizer: Tokenizer,
     *,
-    name: str,
+    folder: Path,
     precision: str,
     limits: Limits,
     exported: Mapping[str, Exported],
-    sentences: Sequence[proof.Sentence],
-    folder: Path,
+    sentences: Sequence[Sentence],
+    graphs: GraphModel,
 ) -> Manifest:
-    caches, memory = _pools(model, _POOL_TYPE[precision])
+    pools = graphs.pools
     languages = tokenizer.languages
     return Manifest(
         schema_version=SCHEMA_VERSION,
-        name=name,
+        name=folder.name,
         architecture=model.config.architecture,
         precision=precision,
         language_pairs=tuple((a, b) for a in languages for b in languages if a != b),
@@ -231,8 +231,10 @@ def _manifest(
         max_source_tokens=limits.max_source_tokens,
         max_target_tokens=limits.max_target_tokens,
         devices=_DEVICES[precision],
-        caches=caches,
-        memory=memory,
+        caches=_infos(pools.caches),
+        states=_infos(pools.states),
+        memory=_infos(pools.memory),
+        attention=_attention(model, tokenizer, sentences),
         graphs={
             key: GraphInfo(
                 file=f"{key}.onnx",
@@ -242,22 +244,38 @@ def _manifest(
             )
             for key, graph in exported.items()
         },
-        self_check=_self_check(folder, caches, memory, sentences[0]),
+        self_check=_self_check(graphs, sentences[0]),
         checkpoint_sha256=checkpoint_sha256(model, tokenizer),
         produced_with=_versions(*_LIBRARIES),
         files={path.name: file_info(path) for path in sorted(folder.iterdir())},
     )
 
 
-def _self_check(
-    folder: Path,
-    caches: tuple[TensorInfo, ...],
-    memory: tuple[TensorInfo, ...],
-    sentence: proof.Sentence,
-) -> SelfCheck:
-    scorer = GraphScorer(GraphModel(folder, caches, memory), 1, 256)
-    found = greedy_search(scorer, list(sentence.source), sentence.max_target_tokens)
-    return SelfCheck(source=sentence.source, target=found.token_ids)
+def _attention(
+    model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence[Sentence]
+) -> AttentionInfo | None:
+    accuracy = anchor_accuracy(model, [(s.source, tokenizer.encode_target(s.reference)) for s in sentences])
+    if not accuracy:
+        return None
+    return AttentionInfo(
+        num_layers=len(accuracy),
+        num_heads=graphs_of(model).num_heads,
+        default_layer=accuracy.index(max(accuracy)),
+        anchor_accuracy=accuracy,
+    )
+
+
+def _self_check(graphs: GraphModel, sentence: Sentence) -> SelfCheck:
+    source, limit = list(sentence.source), sentence.max_target_tokens
+    greedy = greedy_search(GraphScorer(graphs, 1, CAPACITY), source, limit)
+    beam = beam_search(GraphScorer(graphs, BEAM_SIZE, CAPACITY), source, BEAM_SIZE, limit)
+    return SelfCheck(
+        source=sentence.source,
+        max_target_tokens=limit,
+        greedy=greedy.token_ids,
+        beam_size=BEAM_SIZE,
+        beam=beam[0].token_ids,
+    )
 
 
 def _versions(*names: str) -> dict[str, str]:

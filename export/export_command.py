@@ -11,9 +11,9 @@ import torch
 from export.artifact import PRECISIONS, Limits, build_artifact
 from export.manifest import PROOF_NAME
 from export.onnx_graph import ExportError
-from export.proof import ProofError
+from export.proof.checks import ProofError
+from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint
-from model.config import ConfigError
 from model.parallel_text import DataError, read_pairs
 from model.tokenizer import TokenizerError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from model.tokenizer import FILE_NAME as TOKENIZER_NAME
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
@@ -71,10 +71,39 @@ class SpecialIds:
 
 @dataclass(frozen=True, kw_only=True)
 class SelfCheck:
-    """A greedy translation that a server repeats when it starts: the processor must count alike."""
+    """Translations that a server repeats when it starts: the processor must count alike.
+
+    Args:
+        source: Token ids.
+        max_target_tokens: Limit of both searches.
+        greedy: The translation by greedy search.
+        beam_size: Of the beam search, length penalty 1.
+        beam: The best translation by it.
+    """
 
     source: tuple[int, ...]
-    target: tuple[int, ...]
+    max_target_tokens: int
+    greedy: tuple[int, ...]
+    beam_size: int
+    beam: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionInfo:
+    """The attention over the source that a decoder step returns as `attention_0`, `attention_1`, ...
+
+    Args:
+        num_layers: Outputs of that name; each is (rows, H, W, source_capacity).
+        num_heads: H.
+        default_layer: From 0: the one that aligned best in the export's sentences.
+        anchor_accuracy: For each layer the share of anchors, tokens that stand once in the source and
+            once in its translation, to which the mean of the heads attends most.
+    """
+
+    num_layers: int
+    num_heads: int
+    default_layer: int
+    anchor_accuracy: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +117,11 @@ class Manifest:
         language_pairs: (source, target) codes that it translates.
         max_source_tokens, max_target_tokens: Limits, special tokens included.
         devices: Where it may run.
-        caches: Pools that a decoder step reads and writes.
+        caches: Pools of one column a hypothesis and step: a decoder step writes a column of each row.
+        states: Pools of one state a hypothesis, which a decoder step replaces; what they hold at position
+            0 does not count. For beams the input `parent` says whose state a hypothesis goes on from.
         memory: Pools that the encoder writes and a decoder step reads.
+        attention: Of a model that attends to its source; None without.
         graphs: By ENCODER, GREEDY and BEAM.
         checkpoint_sha256: Of the checkpoint's configuration, weights and tokenizer.
         files: By name, all but the manifest.
@@ -107,7 +139,9 @@ class Manifest:
     max_target_tokens: int
     devices: tuple[str, ...]
     caches: tuple[TensorInfo, ...]
+    states: tuple[TensorInfo, ...]
     memory: tuple[TensorInfo, ...]
+    attention: AttentionInfo | None
     graphs: dict[str, GraphInfo]
     self_check: SelfCheck
     checkpoint_sha256: str
@@ -177,6 +211,17 @@ def _tensors(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(name=i["name"], dtype=i["dtype"], shape=tuple(i["shape"])) for i in items)
 
 
+def _self_check(fields: dict[str, Any]) -> SelfCheck:
+    ids = {name: tuple(fields[name]) for name in ("source", "greedy", "beam")}
+    return SelfCheck(**{**fields, **ids})
+
+
+def _attention(fields: dict[str, Any] | None) -> AttentionInfo | None:
+    if fields is None:
+        return None
+    return AttentionInfo(**{**fields, "anchor_accuracy": tuple(fields["anchor_accuracy"])})
+
+
 def _parse(fields: dict[str, Any]) -> Manifest:
     graphs = {
         name: GraphInfo(
@@ -194,9 +239,11 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         "special_ids": SpecialIds(**fields["special_ids"]),
         "devices": tuple(fields["devices"]),
         "caches": _tensors(fields["caches"]),
+        "states": _tensors(fields["states"]),
         "memory": _tensors(fields["memory"]),
+        "attention": _attention(fields["attention"]),
         "graphs": graphs,
-        "self_check": SelfCheck(**{k: tuple(v) for k, v in fields["self_check"].items()}),
+        "self_check": _self_check(fields["self_check"]),
         "files": {name: FileInfo(**info) for name, info in fields["files"].items()},
     }
     return Manifest(**{**fields, **parsed})

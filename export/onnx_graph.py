@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.graphs import DecoderStepGraph, EncoderGraph
-from export.tensor_scatter import OPSET, translation_table
-from model.transformer import Transformer
-
-Axis = str | int
+from export import recurrent_layer, tensor_scatter
+from export.contract import Axis, TensorSpec
+from export.graphs import ModelGraphs
+from export.tensor_scatter import OPSET
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
 _TRACE_SIZES = {
@@ -37,15 +36,6 @@ class ExportError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """A graph input or output: an axis is a number, or the name of a dynamic size."""
-
-    name: str
-    dtype: str
-    shape: tuple[Axis, ...]
-
-
-@dataclass(frozen=True)
 class Exported:
     """A graph, and what its inputs and outputs are called."""
 
@@ -54,54 +44,58 @@ class Exported:
     outputs: tuple[TensorSpec, ...]
 
 
-def pool_specs(model: Transformer, dtype: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The pools that the decoder step writes (self-attention) and those it only reads (cross-attention)."""
-    heads, size = model.config.num_heads, model.config.head_size
-    names = [(part, i) for i in range(model.config.num_decoder_layers) for part in ("key", "value")]
-    caches = tuple(TensorSpec(f"self_{p}_{i}", dtype, ("rows", heads, "columns", size)) for p, i in names)
-    memory = tuple(
-        TensorSpec(f"cross_{p}_{i}", dtype, ("rows", heads, "source_capacity", size)) for p, i in names
-    )
-    return caches, memory
-
-
-def export_encoder(graph: EncoderGraph, dtype: str) -> Exported:
-    """The encoder graph: sources into rows of the cross-attention pools."""
-    _, memory = pool_specs(graph.model, dtype)
-    pools = tuple(TensorSpec(spec.name, dtype, ("slots", *spec.shape[1:])) for spec in memory)
+def export_encoder(graphs: ModelGraphs, dtype: str) -> Exported:
+    """The encoder graph: sources into rows of the memory pools."""
+    pools = tuple(TensorSpec(spec.name, dtype, ("slots", *spec.shape[1:])) for spec in graphs.pools.memory)
     inputs = (
         TensorSpec("source", "int64", ("batch", "source_tokens")),
         TensorSpec("source_length", "int64", ("batch",)),
         TensorSpec("slot", "int64", ("batch",)),
         *pools,
     )
-    return _export(graph, inputs, _as_outputs(pools))
+    return _export(graphs.encoder(), inputs, _as_outputs(pools))
 
 
-def export_decoder_step(graph: DecoderStepGraph, dtype: str) -> Exported:
-    """The decoder step, greedy or for beams as the module says."""
-    caches, memory = pool_specs(graph.model, dtype)
-    is_beam = graph.num_candidates_per_beam > 0
+def export_decoder_step(graphs: ModelGraphs, dtype: str, num_candidates_per_beam: int) -> Exported:
+    """The decoder step, greedy for 0 candidates or for beams, see `DecoderStepGraph`."""
+    is_beam = num_candidates_per_beam > 0
     beam: Axis = "beam" if is_beam else 1
-    vocabulary = graph.model.config.vocabulary_size
+    pools = graphs.pools.of_type(dtype)
+    states = tuple(
+        TensorSpec(s.name, dtype, tuple(beam if axis == "beam" else axis for axis in s.shape))
+        for s in pools.states
+    )
+    ancestors = [TensorSpec("is_ancestor", "bool", ("rows", beam, "columns"))] if pools.caches else []
+    parents = [TensorSpec("parent", "int64", ("rows", beam))] if pools.states else []
     inputs = (
         TensorSpec("token", "int64", ("rows", beam)),
         TensorSpec("position", "int64", ("rows",)),
         TensorSpec("source_length", "int64", ("rows",)),
-        *([TensorSpec("is_ancestor", "bool", ("rows", beam, "columns"))] if is_beam else []),
-        *caches,
-        *memory,
-    )
-    best = (
-        TensorSpec("best_log_probs", "float32", ("rows", beam, f"{graph.num_candidates_per_beam}*beam")),
-        TensorSpec("best_token", "int64", ("rows", beam, f"{graph.num_candidates_per_beam}*beam")),
+        *([*ancestors, *parents] if is_beam else []),
+        *pools.caches,
+        *states,
+        *pools.memory,
     )
     outputs = (
-        TensorSpec("log_probs", "float32", ("rows", beam, vocabulary)),
-        *(best if is_beam else ()),
-        *_as_outputs(caches),
+        *_scores(graphs, beam, num_candidates_per_beam),
+        TensorSpec("hidden", dtype, ("rows", beam, graphs.hidden_size)),
+        *(
+            TensorSpec(f"attention_{i}", dtype, ("rows", graphs.num_heads, beam, "source_capacity"))
+            for i in range(graphs.num_attention_layers)
+        ),
+        *_as_outputs((*pools.caches, *states)),
     )
-    return _export(graph, inputs, outputs)
+    # Without its limit the exporter would report that so many candidates are not always there.
+    limits = {"beam": graphs.vocabulary_size // num_candidates_per_beam} if is_beam else {}
+    return _export(graphs.decoder_step(num_candidates_per_beam), inputs, outputs, limits)
+
+
+def _scores(graphs: ModelGraphs, beam: Axis, num_candidates_per_beam: int) -> tuple[TensorSpec, ...]:
+    log_probs = TensorSpec("log_probs", "float32", ("rows", beam, graphs.vocabulary_size))
+    if not num_candidates_per_beam:
+        return (log_probs,)
+    best = ("rows", beam, f"{num_candidates_per_beam}*beam")
+    return (log_probs, TensorSpec("best_log_probs", "float32", best), TensorSpec("best_token", "int64", best))
 
 
 def _as_outputs(pools: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -117,8 +111,14 @@ def _example(spec: TensorSpec) -> Tensor:
     return rows.expand(shape).contiguous()
 
 
-def _export(graph: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Exported:
-    axes = {axis: Dim(axis) for spec in inputs for axis in spec.shape if isinstance(axis, str)}
+def _export(
+    graph: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    limits: Mapping[str, int] | None = None,
+) -> Exported:
+    names = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
+    axes = {name: Dim(name, max=(limits or {}).get(name)) for name in names}
     shapes = [{i: axes[a] for i, a in enumerate(spec.shape) if isinstance(a, str)} for spec in inputs]
     fixed = graph.forward.__code__.co_argcount - 1
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -133,7 +133,7 @@ def _export(graph: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[Te
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=(*shapes[:fixed], tuple(shapes[fixed:])),
-            custom_translation_table=translation_table(),
+            custom_translation_table=tensor_scatter.translation_table() | recurrent_layer.translation_table(),
             verbose=False,
         )
     if program is None:

@@ -17,13 +17,14 @@ from onnx import NodeProto, helper, numpy_helper
 _STEP = 1.0 / 127.0
 _ZERO_POINT = 128  # u8 activations: s8 ones are 15 to 25 times slower in ONNX Runtime on x86
 _SMALLEST = 1e-6
+_RECURRENT = frozenset({"RNN", "LSTM", "GRU"})
 
 
 def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Symmetric int8 with one scale for each index of the other axis.
 
     Args:
-        weight: A matrix.
+        weight: A matrix, or several.
         axis: The one that the product sums over.
 
     Returns:
@@ -48,6 +49,7 @@ class _Rewriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
         self.weights = {i.name: i for i in self.graph.initializer if len(i.dims) == 2}
+        self.stacked = {i.name: i for i in self.graph.initializer if len(i.dims) == 3}
         self.nodes: list[NodeProto] = []
         self.new_initializers: dict[str, onnx.TensorProto] = {}
         self.quantized_activations: dict[str, tuple[str, str]] = {}
@@ -65,6 +67,10 @@ class _Rewriter:
                 self._matmul(node, node.input[1], is_transposed=False)
             elif node.op_type == "MatMul" and node.input[1] in transposed:
                 self._matmul(node, transposed[node.input[1]], is_transposed=True)
+            elif node.op_type == "Gemm" and node.input[1] in self.weights:
+                self._gemm(node)
+            elif node.op_type in _RECURRENT:
+                self._recurrent(node)
             elif node.op_type == "Gather" and node.input[0] in self.weights:
                 self._gather(node)
             else:
@@ -130,6 +136,18 @@ class _Rewriter:
         )
         self._node("Mul", [product, row_scale], output)
 
+    def _gemm(self, node: NodeProto) -> None:
+        """A product and a bias in one, as the exporter writes it for rows without a time axis."""
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        is_transposed = bool(attributes.pop("transB", 0))
+        assert set(attributes.values()) <= {0, 1.0}, f"{node.name} scales or transposes"
+        has_bias = len(node.input) == 3  # the exporter drops one of zeros
+        product = f"{node.output[0]}_product" if has_bias else node.output[0]
+        plain = helper.make_node("MatMul", node.input[:2], [product])
+        self._matmul(plain, node.input[1], is_transposed=is_transposed)
+        if has_bias:
+            self._node("Add", [product, node.input[2]], node.output[0])
+
     def _gather(self, node: NodeProto) -> None:
         weight, scale = self._weight(node.input[0], is_transposed=True)
         output, ids = node.output[0], node.input[1]
@@ -139,3 +157,27 @@ class _Rewriter:
         factors = self._node("Gather", [scale, ids], f"{output}_scale_flat")
         column = self._node("Unsqueeze", [factors, axes], f"{output}_scale")
         self._node("Mul", [values, column], output)
+
+    def _recurrent(self, node: NodeProto) -> None:
+        """Store a recurrent layer's matrices as int8; ONNX Runtime unpacks them once, at load.
+
+        Its own int8 kernel takes one scale for the whole batch.
+        """
+        inputs = list(node.input)
+        for i in (1, 2):  # from the input and from the state, (D, G·h, in)
+            inputs[i] = self._unpacked(inputs[i])
+        node = helper.make_node(
+            node.op_type,
+            inputs,
+            list(node.output),
+            name=node.name,
+            **{a.name: helper.get_attribute_value(a) for a in node.attribute},
+        )
+        self.nodes.append(node)
+
+    def _unpacked(self, name: str) -> str:
+        integers, scale = quantize_weight(numpy_helper.to_array(self.stacked[name]), axis=2)
+        stored = self._constant(f"{name}_int8", integers)
+        factors = self._constant(f"{name}_scale", scale[..., None])
+        values = self._node("Cast", [stored], f"{name}_integers", to=onnx.TensorProto.FLOAT)
+        return self._node("Mul", [values, factors], f"{name}_unpacked")

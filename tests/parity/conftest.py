@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pytest
 
 from export.artifact import write_graphs
 from export.graph_model import GraphModel
-from export.manifest import TensorInfo
-from export.onnx_graph import Exported, pool_specs
-from export.proof import Sentence, prepare
+from export.graphs import graphs_of
+from export.onnx_graph import Exported
+from export.proof.sentences import Sentence, prepare
+from model.encoder_decoder import EncoderDecoder
 from model.tokenizer import Tokenizer
-from model.transformer import Transformer
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +22,11 @@ def sentences(short_pairs: list[tuple[str, str]], tokenizer: Tokenizer) -> list[
 
 
 @pytest.fixture
-def open_graphs(tmp_path: Path) -> Callable[[Transformer, Mapping[str, Exported]], GraphModel]:
+def open_graphs(tmp_path: Path) -> Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]:
     """Write fp32 graphs to the test's folder and load them."""
 
-    def open_graphs(model: Transformer, exported: Mapping[str, Exported]) -> GraphModel:
+    def open_graphs(model: EncoderDecoder, exported: Mapping[str, Exported]) -> GraphModel:
         write_graphs(tmp_path, exported)
-        caches, memory = (
-            tuple(TensorInfo(**dataclasses.asdict(spec)) for spec in specs)
-            for specs in pool_specs(model, "float32")
-        )
-        return GraphModel(tmp_path, caches, memory)
+        return GraphModel(tmp_path, graphs_of(model).pools)
 
     return open_graphs

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from export import proof
 from export.artifact import Limits, build_artifact, structure_sha256
 from export.graph_model import GraphModel, GraphScorer
-from export.graphs import EncoderGraph
+from export.graphs import graphs_of
 from export.manifest import ENCODER, PROOF_NAME, WEIGHTS_NAME, Manifest, load_manifest
 from export.onnx_graph import ExportError, export_encoder
+from export.proof.checks import ProofError
 from model.checkpoint import unique_weights
-from model.search import greedy_search
+from model.recurrent import Recurrent
+from model.search import Scorer, beam_search, greedy_search
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
 
@@ -73,11 +74,16 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
 @every_precision
 def test_its_self_check_can_be_repeated(build: Build, shallow_model: Transformer, precision: str) -> None:
     manifest: Manifest = load_manifest(build(precision))
-    source, target = list(manifest.self_check.source), manifest.self_check.target
-    graphs = GraphModel(build(precision), manifest.caches, manifest.memory)
-    assert greedy_search(GraphScorer(graphs, 1, 64), source, len(target)).token_ids == target
+    check = manifest.self_check
+    source, most = list(check.source), max(len(check.greedy), len(check.beam)) + 8
+    pools = graphs_of(shallow_model).pools.of_type("float16" if precision == "fp16" else "float32")
+    graphs = GraphModel(build(precision), pools)
+    scorers: list[Scorer] = [GraphScorer(graphs, 1, 64), GraphScorer(graphs, check.beam_size, 64)]
     if precision == "fp32":
-        assert greedy_search(shallow_model, source, len(target)).token_ids == target
+        scorers += [shallow_model, shallow_model]
+    for greedy, beam in zip(scorers[::2], scorers[1::2], strict=True):
+        assert greedy_search(greedy, source, most).token_ids == check.greedy
+        assert beam_search(beam, source, check.beam_size, most)[0].token_ids == check.beam
 
 
 @every_precision
@@ -85,6 +91,7 @@ def test_its_proof_states_what_was_checked(build: Build, precision: str) -> None
     found = read_proof(build(precision))
     measured = {check["name"]: check["measured"] for check in found["checks"]}
     expected = ["positions", "causal_mask", "cache_rows", "source_mask", "beams", "greedy_text", "beam_text"]
+    expected += ["candidates", "hidden", "attention", "attention_mask"]
     assert measured.keys() >= {*expected, "neighbours", "neighbours_in_beams"}
     assert all(check["passed"] for check in found["checks"])
     assert found["num_sentences"] == 200
@@ -120,7 +127,7 @@ def test_three_graphs_share_one_copy_of_the_weights(build: Build, shallow_model:
 def test_the_structure_depends_on_the_architecture_alone(
     build: Build, make_model: Callable[..., Transformer]
 ) -> None:
-    other = export_encoder(EncoderGraph(make_model(seed=1, **SHALLOW)), "float32")
+    other = export_encoder(graphs_of(make_model(seed=1, **SHALLOW)), "float32")
     fp32, int8 = (load_manifest(build(precision)).graphs[ENCODER] for precision in ("fp32", "int8"))
     assert structure_sha256(other.model) == fp32.structure_sha256 != int8.structure_sha256
 
@@ -131,7 +138,7 @@ def test_a_refused_artifact_leaves_what_was_there_before(
     output = tmp_path / "artifact"
     output.mkdir()
     (output / "older").touch()
-    with pytest.raises(proof.ProofError, match=r"refuses this artifact: bleu_loss: .*, limit -1000 "):
+    with pytest.raises(ProofError, match=r"refuses this artifact: bleu_loss: .*, limit -1000 "):
         build_artifact(
             shallow_model,
             tokenizer,
@@ -147,7 +154,7 @@ def test_a_refused_artifact_leaves_what_was_there_before(
 def test_too_few_sentences_prove_nothing(
     shallow_model: Transformer, tokenizer: Tokenizer, short_pairs: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    with pytest.raises(proof.ProofError, match="99 sentence pairs, the proof needs at least 100"):
+    with pytest.raises(ProofError, match="99 sentence pairs, the proof needs at least 100"):
         build_artifact(
             shallow_model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs[1:], limits=LIMITS
         )
@@ -164,3 +171,16 @@ def test_limits_beyond_the_learned_positions_are_refused(
     with pytest.raises(ExportError, match="the limit of 50 tokens is more than the 48 that the learned"):
         build_artifact(model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs, limits=LIMITS)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recurrent_model_has_an_fp16_artifact_too(
+    make_recurrent: Callable[..., Recurrent],
+    tokenizer: Tokenizer,
+    short_pairs: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    model = make_recurrent(num_encoder_layers=1, num_decoder_layers=1)
+    output = tmp_path / "recurrent"
+    manifest = build_artifact(model, tokenizer, output, precision="fp16", pairs=short_pairs, limits=LIMITS)
+    assert {spec.dtype for spec in (*manifest.states, *manifest.memory)} == {"float16"}
+    assert read_proof(output)["distance_to_fp32"]["log_prob_difference_max"] < 0.01

@@ -1,4 +1,4 @@
-"""The bundled artifact belongs to the bundled checkpoint and to today's exporter."""
+"""Each bundled artifact belongs to its checkpoint and to today's exporter."""
 
 from __future__ import annotations
 
@@ -13,48 +13,61 @@ from export.artifact import checkpoint_sha256, export_graphs, structure_sha256
 from export.manifest import Manifest, load_manifest
 from export.quantize import quantize_graph
 from model.checkpoint import load_checkpoint
+from model.encoder_decoder import EncoderDecoder
 from model.tokenizer import Tokenizer
-from model.transformer import Transformer
 
 REPOSITORY = Path(__file__).parents[2]
-CHECKPOINT = REPOSITORY / "model/pretrained/en-it"
-ARTIFACT = REPOSITORY / "export/artifacts/en-it"
-MAX_BUNDLE_BYTES = 28_000_000
+MAX_BYTES = {"en-it": 28_000_000, "en-it-lstm": 6_000_000}
+MAX_PARAMETERS = {"en-it": 9_000_000, "en-it-lstm": 2_000_000}
+Checkpoint = tuple[EncoderDecoder, Tokenizer]
+
+
+@pytest.fixture(scope="module", params=sorted(MAX_BYTES))
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> tuple[Transformer, Tokenizer]:
-    return load_checkpoint(CHECKPOINT)
+def checkpoint(name: str) -> Checkpoint:
+    return load_checkpoint(REPOSITORY / "model/pretrained" / name)
 
 
 @pytest.fixture(scope="module")
-def manifest() -> Manifest:
-    return load_manifest(ARTIFACT)
+def artifact(name: str) -> Path:
+    return REPOSITORY / "export/artifacts" / name
+
+
+@pytest.fixture(scope="module")
+def manifest(artifact: Path) -> Manifest:
+    return load_manifest(artifact)
 
 
 def test_the_artifact_was_made_from_the_checkpoint(
-    checkpoint: tuple[Transformer, Tokenizer], manifest: Manifest
+    name: str, checkpoint: Checkpoint, manifest: Manifest
 ) -> None:
+    assert manifest.name == name
     assert manifest.checkpoint_sha256 == checkpoint_sha256(*checkpoint)
 
 
 def test_the_exporter_still_writes_the_artifacts_graphs_and_weights(
-    checkpoint: tuple[Transformer, Tokenizer], manifest: Manifest
+    checkpoint: Checkpoint, artifact: Path, manifest: Manifest
 ) -> None:
-    for name, exported in export_graphs(checkpoint[0], "float32").items():
+    for graph, exported in export_graphs(checkpoint[0], "float32").items():
         fresh = quantize_graph(exported.model)
-        assert structure_sha256(fresh) == manifest.graphs[name].structure_sha256, name
-        stored = onnx.load(ARTIFACT / manifest.graphs[name].file)
+        assert structure_sha256(fresh) == manifest.graphs[graph].structure_sha256, graph
+        stored = onnx.load(artifact / manifest.graphs[graph].file)
         for ours, theirs in zip(fresh.graph.initializer, stored.graph.initializer, strict=True):
             assert ours.name == theirs.name
             np.testing.assert_array_equal(numpy_helper.to_array(ours), numpy_helper.to_array(theirs))
 
 
-def test_checkpoint_and_artifact_together_stay_small() -> None:
-    files = [path for folder in (CHECKPOINT, ARTIFACT) for path in folder.iterdir()]
+def test_checkpoint_and_artifact_together_stay_small(name: str, artifact: Path) -> None:
+    files = [
+        path for folder in (REPOSITORY / "model/pretrained" / name, artifact) for path in folder.iterdir()
+    ]
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES[name]
 
-    assert sum(path.stat().st_size for path in files) <= MAX_BUNDLE_BYTES
 
-
-def test_the_model_has_at_most_nine_million_parameters(checkpoint: tuple[Transformer, Tokenizer]) -> None:
-    assert sum(parameter.numel() for parameter in checkpoint[0].parameters()) <= 9_000_000
+def test_the_model_stays_within_its_number_of_parameters(name: str, checkpoint: Checkpoint) -> None:
+    assert sum(parameter.numel() for parameter in checkpoint[0].parameters()) <= MAX_PARAMETERS[name]

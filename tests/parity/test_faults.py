@@ -3,64 +3,62 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from export import proof
+from export.artifact import export_graphs
 from export.graph_model import GraphModel
-from export.graphs import DecoderStepGraph, EncoderGraph
+from export.graphs import graphs_of
 from export.manifest import BEAM, ENCODER, GREEDY
 from export.onnx_graph import Exported, export_decoder_step, export_encoder
+from export.proof.checks import Check, ProofError, require
+from export.proof.sentences import Sentence
+from export.proof.step_checks import log_prob_checks, neighbour_checks
+from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph
+from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs
+from export.transformer_graphs import TransformerEncoderGraph, TransformerStepGraph
+from model.encoder_decoder import EncoderDecoder
+from model.recurrent import Recurrent
 from model.transformer import Transformer
 
-OpenGraphs = Callable[[Transformer, Mapping[str, Exported]], GraphModel]
+OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
 Pools = list[Tensor]
 
 
-class ReadsSourcePadding(EncoderGraph):
-    def forward(
-        self, source: Tensor, source_length: Tensor, slot: Tensor, *memory: Tensor
-    ) -> tuple[Tensor, ...]:
-        return super().forward(source, source_length + 1000, slot, *memory)
+class ReadsSourcePadding(TransformerEncoderGraph):
+    def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
+        return super().encode(source, source_length + 1000)
 
 
-class ReadsBehindTheSource(DecoderStepGraph):
-    def forward(
-        self, token: Tensor, position: Tensor, source_length: Tensor, *rest: Tensor
-    ) -> tuple[Tensor, ...]:
-        return super().forward(token, position, source_length + 1000, *rest)
+class ReadsBehindTheSource(TransformerStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        longer = dataclasses.replace(inputs, source_length=inputs.source_length + 1000)
+        return super().step(longer, caches, states, memory)
 
 
-class ReadsEveryColumn(DecoderStepGraph):
-    def _layers(
+class ReadsEveryColumn(TransformerStepGraph):
+    def layers(
         self,
-        token: Tensor,
-        position: Tensor,
+        inputs: StepInputs,
         is_masked: Tensor,
         source_is_masked: Tensor | None,
         caches: Pools,
         memory: Pools,
-    ) -> tuple[Tensor, Pools]:
-        nothing = torch.zeros_like(is_masked)
-        return super()._layers(token, position, nothing, source_is_masked, caches, memory)
+    ) -> StepOutputs:
+        return super().layers(inputs, torch.zeros_like(is_masked), source_is_masked, caches, memory)
 
 
-class SwapsRows(DecoderStepGraph):
-    def _layers(
-        self,
-        token: Tensor,
-        position: Tensor,
-        is_masked: Tensor,
-        source_is_masked: Tensor | None,
-        caches: Pools,
-        memory: Pools,
-    ) -> tuple[Tensor, Pools]:
-        hidden, written = super()._layers(token, position, is_masked, source_is_masked, caches, memory)
-        return hidden, [cache.flip(0) for cache in written]
+class SwapsRows(TransformerStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        outputs = super().step(inputs, caches, states, memory)
+        return dataclasses.replace(outputs, caches=[cache.flip(0) for cache in outputs.caches])
 
 
 class OneLater(nn.Module):
@@ -72,27 +70,81 @@ class OneLater(nn.Module):
         return self.positions(position + 1)  # type: ignore[no-any-return]
 
 
-class ShiftsPositions(DecoderStepGraph):
-    def __init__(self, model: Transformer) -> None:
+class ShiftsPositions(TransformerStepGraph):
+    def __init__(self, model: Transformer, num_candidates_per_beam: int) -> None:
         shifted = copy.deepcopy(model)
+        assert shifted.target_embedding.positions is not None
         shifted.target_embedding.positions = OneLater(shifted.target_embedding.positions)
-        super().__init__(shifted)
+        super().__init__(shifted, num_candidates_per_beam)
 
 
-FAULTS: dict[str, tuple[str, Callable[[Transformer], EncoderGraph | DecoderStepGraph], str]] = {
+class ReturnsAttentionOfTheNextHead(TransformerStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        outputs = super().step(inputs, caches, states, memory)
+        return dataclasses.replace(outputs, attention=[weights.roll(1, 1) for weights in outputs.attention])
+
+
+class ForgetsTheLengthOfASource(RecurrentEncoderGraph):
+    def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
+        return super().encode(source, torch.full_like(source_length, 1) * source.shape[1])
+
+
+class AttendsBehindTheSource(RecurrentStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        longer = dataclasses.replace(inputs, source_length=inputs.source_length + 1000)
+        return super().step(longer, caches, states, memory)
+
+
+class GoesOnFromAnyState(RecurrentStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        late = dataclasses.replace(inputs, position=inputs.position + 1)
+        return super().step(late, caches, states, memory)
+
+
+class KeepsTheOrderOfHypotheses(RecurrentStepGraph):
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        return super().step(dataclasses.replace(inputs, parent=None), caches, states, memory)
+
+
+FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
     "positions shifted by one": (GREEDY, ShiftsPositions, "positions"),
     "causal mask off": (GREEDY, ReadsEveryColumn, "causal_mask"),
     "cache rows swapped": (GREEDY, SwapsRows, "cache_rows"),
     "source mask off in the encoder": (ENCODER, ReadsSourcePadding, "source_mask"),
     "source mask off in the decoder": (GREEDY, ReadsBehindTheSource, "source_mask"),
-    "ancestor mask off": (BEAM, lambda model: ReadsEveryColumn(model, 2), "beams"),
+    "ancestor mask off": (BEAM, ReadsEveryColumn, "beams"),
+    "heads of attention mixed up": (GREEDY, ReturnsAttentionOfTheNextHead, "attention"),
+}
+RECURRENT_FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
+    "lengths ignored by the encoder": (ENCODER, ForgetsTheLengthOfASource, "source_mask"),
+    "source mask off in the decoder": (GREEDY, AttendsBehindTheSource, "source_mask"),
+    "first state ignored": (GREEDY, GoesOnFromAnyState, "recurrence"),
+    "states not reordered": (BEAM, KeepsTheOrderOfHypotheses, "beams"),
 }
 
 
-def export(graph: EncoderGraph | DecoderStepGraph) -> Exported:
-    if isinstance(graph, EncoderGraph):
-        return export_encoder(graph, "float32")
-    return export_decoder_step(graph, "float32")
+def replaced(
+    model: EncoderDecoder, exported: Mapping[str, Exported], name: str, graph: Any
+) -> dict[str, Exported]:
+    """The graphs with one of them broken."""
+    graphs = graphs_of(model)
+    if name == ENCODER:
+        return {
+            **exported,
+            name: export_encoder(dataclasses.replace(graphs, encoder=partial(graph, model)), "float32"),
+        }
+    broken = dataclasses.replace(graphs, decoder_step=partial(graph, model))
+    return {**exported, name: export_decoder_step(broken, "float32", 2 if name == BEAM else 0)}
+
+
+@pytest.fixture(scope="module")
+def recurrent(make_recurrent: Callable[..., Recurrent]) -> Recurrent:
+    return make_recurrent(cell="lstm", attention="general", num_encoder_layers=1)
+
+
+@pytest.fixture(scope="module")
+def exported_recurrent(recurrent: Recurrent) -> dict[str, Exported]:
+    return export_graphs(recurrent, "float32")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -100,26 +152,44 @@ def test_a_fault_is_refused_and_named(
     small_model: Transformer,
     exported: dict[str, Exported],
     open_graphs: OpenGraphs,
-    sentences: list[proof.Sentence],
+    sentences: list[Sentence],
     fault: str,
 ) -> None:
     name, broken, check = FAULTS[fault]
-    graphs = open_graphs(small_model, exported | {name: export(broken(small_model))})
-    checks = proof.log_prob_checks(small_model, graphs, sentences)
+    refused_for(
+        small_model, open_graphs(small_model, replaced(small_model, exported, name, broken)), sentences, check
+    )
+
+
+@pytest.mark.parametrize("fault", RECURRENT_FAULTS)
+def test_a_fault_of_a_recurrent_model_is_refused_and_named(
+    recurrent: Recurrent,
+    exported_recurrent: dict[str, Exported],
+    open_graphs: OpenGraphs,
+    sentences: list[Sentence],
+    fault: str,
+) -> None:
+    name, broken, check = RECURRENT_FAULTS[fault]
+    graphs = open_graphs(recurrent, replaced(recurrent, exported_recurrent, name, broken))
+    refused_for(recurrent, graphs, sentences, check)
+
+
+def refused_for(model: EncoderDecoder, graphs: GraphModel, sentences: list[Sentence], check: str) -> None:
+    checks = log_prob_checks(model, graphs, sentences)
     assert [c.name for c in checks if not c.passed][:1] == [check]
-    with pytest.raises(proof.ProofError, match=re.escape(f"the proof refuses this artifact: {check}: ")):
-        proof.require(checks)
+    with pytest.raises(ProofError, match=re.escape(f"the proof refuses this artifact: {check}: ")):
+        require(checks)
 
 
 def test_graphs_without_a_fault_pass_every_check(
     small_model: Transformer,
     exported: dict[str, Exported],
     open_graphs: OpenGraphs,
-    sentences: list[proof.Sentence],
+    sentences: list[Sentence],
 ) -> None:
     graphs = open_graphs(small_model, exported)
-    proof.require(proof.log_prob_checks(small_model, graphs, sentences))
-    proof.require(proof.neighbour_checks(small_model, graphs, sentences))
+    require(log_prob_checks(small_model, graphs, sentences))
+    require(neighbour_checks(small_model, graphs, sentences))
 
 
 def test_graphs_of_other_weights_are_refused_by_every_check(
@@ -127,15 +197,16 @@ def test_graphs_of_other_weights_are_refused_by_every_check(
     small_model: Transformer,
     exported: dict[str, Exported],
     open_graphs: OpenGraphs,
-    sentences: list[proof.Sentence],
+    sentences: list[Sentence],
 ) -> None:
     other = make_model(seed=1, num_encoder_layers=1)
     graphs = open_graphs(small_model, exported)
-    checks = proof.log_prob_checks(other, graphs, sentences)
-    assert not [check.name for check in checks if check.passed]
+    checks = log_prob_checks(other, graphs, sentences)
+    right = [check.name for check in checks if check.passed]
+    assert right == ["candidates"]  # the best of its own log-probabilities, whatever the weights
 
 
 def test_what_could_not_be_measured_does_not_pass() -> None:
-    check = proof.Check(name="positions", what="difference", measured=float("nan"), limit=1.0)
-    with pytest.raises(proof.ProofError, match="positions: nan, limit 1 "):
-        proof.require([check])
+    check = Check(name="positions", what="difference", measured=float("nan"), limit=1.0)
+    with pytest.raises(ProofError, match="positions: nan, limit 1 "):
+        require([check])

@@ -1,18 +1,24 @@
-"""Every kind of Transformer that can be configured exports to graphs that agree with it."""
+"""Whatever kind of model can be configured exports to graphs that agree with it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import pytest
 
-from export import proof
 from export.artifact import export_graphs
 from export.graph_model import GraphModel
 from export.onnx_graph import Exported
+from export.proof.checks import require
+from export.proof.sentences import Sentence
+from export.proof.step_checks import log_prob_checks, neighbour_checks
+from export.quantize import quantize_graph
+from model.encoder_decoder import EncoderDecoder
+from model.recurrent import Recurrent
 from model.transformer import Transformer
 
-OpenGraphs = Callable[[Transformer, Mapping[str, Exported]], GraphModel]
+OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +32,7 @@ OpenGraphs = Callable[[Transformer, Mapping[str, Exported]], GraphModel]
 def test_a_variant_exports_and_agrees_with_pytorch(
     make_model: Callable[..., Transformer],
     open_graphs: OpenGraphs,
-    sentences: list[proof.Sentence],
+    sentences: list[Sentence],
     norm: str,
     activation: str,
     positions: str,
@@ -45,4 +51,30 @@ def test_a_variant_exports_and_agrees_with_pytorch(
         num_decoder_layers=1,
     )
     graphs = open_graphs(model, export_graphs(model, "float32"))
-    proof.require(proof.log_prob_checks(model, graphs, sentences))
+    require(log_prob_checks(model, graphs, sentences))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attention": "none", "context": "every_step", "reverse_source": True, "bidirectional": False},
+        {"attention": "additive", "decoder": "bahdanau", "tie_embeddings": False},
+        {"attention": "cosine", "hard_attention": True, "reverse_source": True, "context": "every_step"},
+    ],
+    ids=["one vector", "bahdanau", "hard"],
+)
+def test_a_recurrent_variant_exports_and_agrees_with_pytorch(
+    make_recurrent: Callable[..., Recurrent],
+    open_graphs: OpenGraphs,
+    sentences: list[Sentence],
+    cell: str,
+    fields: dict[str, object],
+) -> None:
+    model = make_recurrent(cell=cell, **fields)
+    exported = export_graphs(model, "float32")
+    graphs = open_graphs(model, exported)
+    require(log_prob_checks(model, graphs, sentences))
+    require(neighbour_checks(model, graphs, sentences))
+    smaller = {n: dataclasses.replace(e, model=quantize_graph(e.model)) for n, e in exported.items()}
+    require(neighbour_checks(model, open_graphs(model, smaller), sentences))

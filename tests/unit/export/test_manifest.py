@@ -19,6 +19,7 @@ from export.manifest import (
     SCHEMA_VERSION,
     WEIGHTS_NAME,
     ArtifactError,
+    AttentionInfo,
     GraphInfo,
     Manifest,
     SelfCheck,
@@ -60,9 +61,11 @@ def manifest(tmp_path: Path) -> Manifest:
         max_target_tokens=128,
         devices=("cpu", "cuda"),
         caches=(CACHE,),
+        states=(),
         memory=(dataclasses.replace(CACHE, name="cross_key_0"),),
+        attention=AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.25, 0.5)),
         graphs=dict.fromkeys((ENCODER, GREEDY, BEAM), graph),
-        self_check=SelfCheck(source=(4, 9, 3), target=(8, 3)),
+        self_check=SelfCheck(source=(4, 9, 3), max_target_tokens=16, greedy=(8, 3), beam_size=4, beam=(7, 3)),
         checkpoint_sha256="1" * 64,
         produced_with={"torch": "2.13.0"},
         files={name: file_info(tmp_path / name) for name in CONTENT},
@@ -128,7 +131,7 @@ def test_a_graph_without_a_hash_is_refused(
 
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 2, this version reads 1"):
+    with pytest.raises(ArtifactError, match=r"has schema version 3, this version reads 2"):
         load_manifest(tmp_path)
 
 
@@ -137,7 +140,7 @@ def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Cal
     [
         ({"precision": None}, "precision"),
         ({"colour": "red"}, "colour"),
-        ({"self_check": {"source": [1]}}, "target"),
+        ({"self_check": {"source": [1]}}, "greedy|max_target_tokens"),
         ({"graphs": {}}, "graphs lacks decoder_step_beam, decoder_step_greedy, encoder"),
         ({"schema_version": None}, "schema_version"),
     ],

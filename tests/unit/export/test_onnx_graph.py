@@ -34,11 +34,18 @@ INPUTS: dict[str, Axes] = {
 }
 OUTPUTS: dict[str, Axes] = {
     ENCODER: {f"{name}_out": ["slots", *axes[1:]] for name, axes in MEMORY.items()},
-    GREEDY: {"log_probs": ["rows", 1, 600], **{f"{name}_out": axes for name, axes in CACHES.items()}},
+    GREEDY: {
+        "log_probs": ["rows", 1, 600],
+        "hidden": ["rows", 1, 32],
+        **{f"attention_{i}": ["rows", 4, 1, "source_capacity"] for i in (0, 1)},
+        **{f"{name}_out": axes for name, axes in CACHES.items()},
+    },
     BEAM: {
         "log_probs": ["rows", "beam", 600],
         "best_log_probs": ["rows", "beam", "2*beam"],
         "best_token": ["rows", "beam", "2*beam"],
+        "hidden": ["rows", "beam", 32],
+        **{f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
         **{f"{name}_out": axes for name, axes in CACHES.items()},
     },
 }
@@ -74,7 +81,7 @@ def test_every_broken_name_and_type_is_listed(exported: dict[str, Exported]) -> 
     model = copy(graph)
     model.graph.input[1].name = "step"
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    model.graph.output[1].type.tensor_type.shape.dim[2].dim_param = "steps"
+    model.graph.output[4].type.tensor_type.shape.dim[2].dim_param = "steps"
     with pytest.raises(ExportError) as caught:
         _assert_contract(model, graph.inputs, graph.outputs)
     for fault in ("inputs are ['token', 'step'", "log_probs is float16", "'rows', 4, 'steps', 8"):

@@ -115,3 +115,19 @@ def test_the_weight_is_kept_as_int8_alone_and_the_original_graph_as_it_was() -> 
     assert stored["weight_int8"] == TensorProto.INT8
     assert "weight" not in stored
     assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_gemm_becomes_a_product_and_a_sum(has_bias: bool) -> None:
+    weight, bias = random_matrix(OUT, IN, 5), random_matrix(1, OUT, 6)[0]
+    inputs = ["x", "weight", "bias"] if has_bias else ["x", "weight"]
+    node = helper.make_node("Gemm", inputs, ["y"], transB=1)
+    model = graph_of([node], weight, TensorProto.FLOAT, ["rows", IN])
+    if has_bias:
+        model.graph.initializer.append(numpy_helper.from_array(bias, "bias"))
+    smaller = quantize_graph(model)
+    assert "Gemm" not in {node.op_type for node in smaller.graph.node}
+    x = random_matrix(7, IN, 7)
+    expected = x @ weight.T + (bias if has_bias else 0)
+    found = run(smaller, x)
+    assert 0 < float(np.abs(found - expected).max()) < 0.05 * float(np.abs(expected).max())

@@ -1,0 +1,42 @@
+"""What graphs are called and shaped like: names, types and axes of their inputs and outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Axis = str | int
+SOURCE_AXIS = "source_capacity"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A graph input or output: an axis is a number, or the name of a dynamic size."""
+
+    name: str
+    dtype: str
+    shape: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What an architecture keeps for each row between runs, see `Manifest`.
+
+    Args:
+        caches: A decoder step writes one column a hypothesis; their axis is "columns".
+        states: A decoder step replaces them; axes ("rows", "beam", ...).
+        memory: The encoder writes a row, decoder steps read it; source positions have the axis
+            "source_capacity".
+    """
+
+    caches: tuple[TensorSpec, ...] = ()
+    states: tuple[TensorSpec, ...] = ()
+    memory: tuple[TensorSpec, ...] = ()
+
+    def of_type(self, dtype: str) -> Pools:
+        """The same pools in another float type."""
+        return Pools(
+            *(
+                tuple(TensorSpec(spec.name, dtype, spec.shape) for spec in specs)
+                for specs in (self.caches, self.states, self.memory)
+            )
+        )
