@@ -12,15 +12,13 @@ from export.manifest import ArtifactError, Manifest, load_manifest
 from model.tokenizer import Tokenizer
 from server.config import ServerConfig
 from server.engine.engine import Engine
-from server.engine.sequence import Finished, SequenceRequest
+from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession, SessionConfig
 from server.errors import NotServed, shown
 from server.metrics import Metrics
 from server.worker import Worker
 
 log = logging.getLogger("traghetto.models")
-
-_SELF_CHECK_MARGIN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +81,37 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
 
 
 def _self_check(engine: Engine, manifest: Manifest) -> None:
-    """Repeat the artifact's own translation: some processors saturate in int8 and would translate wrongly."""
+    """Repeat the artifact's own translations: some processors saturate in int8 and would translate wrongly.
+
+    Raises:
+        ArtifactError: one fails or differs.
+    """
     expected = manifest.self_check
-    engine.submit(
-        SequenceRequest(
-            sequence_id=-1,
-            source=expected.source,
-            beam_size=1,
-            length_penalty=1.0,
-            max_target_tokens=len(expected.target) + _SELF_CHECK_MARGIN,
+    targets = {1: expected.greedy, expected.beam_size: expected.beam}
+    for beam_size in targets:
+        engine.submit(
+            SequenceRequest(
+                sequence_id=beam_size,
+                source=expected.source,
+                method=Beam(beam_size=beam_size),
+                length_penalty=1.0,
+                max_target_tokens=expected.max_target_tokens,
+            )
         )
-    )
-    engine.admit()
-    while (report := engine.decode_step()) is not None:
-        for result in report.results:
-            if not isinstance(result, Finished):
-                raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")
-            if (found := result.hypotheses[0].token_ids) != expected.target:
-                raise ArtifactError(
-                    f"model {manifest.name} fails its self-check: this machine gives tokens {list(found)}, "
-                    f"the artifact has {list(expected.target)}"
-                )
+    while engine.num_waiting or engine.num_running:
+        for report in (engine.admit(), engine.decode_step()):
+            for result in report.results if report else ():
+                _compare(manifest.name, result, targets[result.sequence_id])
+
+
+def _compare(name: str, result: Finished | Failed, expected: tuple[int, ...]) -> None:
+    if isinstance(result, Failed):
+        raise ArtifactError(f"model {name} fails its self-check: {result.error}")
+    if (found := result.hypotheses[0].token_ids) != expected:
+        raise ArtifactError(
+            f"model {name} fails its self-check: this machine gives tokens {list(found)}, "
+            f"the artifact has {list(expected)}"
+        )
 
 
 class Models:

@@ -14,7 +14,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from server.engine.engine import Engine, StepReport
-from server.engine.sequence import Failed, Hypothesis, InferenceError, SequenceRequest, StopReason
+from server.engine.sequence import (
+    AttentionChoice,
+    Failed,
+    Hypothesis,
+    InferenceError,
+    Method,
+    SequenceRequest,
+    StopReason,
+)
 from server.errors import DEADLINE_MARGIN_SECONDS, DeadlineExceeded, Draining, InternalError, QueueFull
 from server.metrics import Metrics
 
@@ -30,9 +38,10 @@ class Job:
     """
 
     source: tuple[int, ...]
-    beam_size: int
+    method: Method
     length_penalty: float
     max_target_tokens: int
+    attention: AttentionChoice | None = None
     deadline: float | None = None
 
 
@@ -150,9 +159,10 @@ class Worker:
                 SequenceRequest(
                     sequence_id=sequence_id,
                     source=job.source,
-                    beam_size=job.beam_size,
+                    method=job.method,
                     length_penalty=job.length_penalty,
                     max_target_tokens=job.max_target_tokens,
+                    attention=job.attention,
                 )
             )
 

@@ -116,7 +116,7 @@ class Engine:
 
     def _promote(self, lane: Lane) -> None:
         for row in lane.full_rows():
-            key = LaneKey(beam_size=lane.key.beam_size, capacity=2 * lane.key.capacity)
+            key = LaneKey(width=lane.key.width, capacity=2 * lane.key.capacity)
             lane.promote(row, self._lane(key))
 
     def _first_lane(self, request: SequenceRequest) -> LaneKey:
@@ -124,7 +124,7 @@ class Engine:
         if not self._session.can_move_rows:
             limits = self._session.manifest
             longest = max(limits.max_source_tokens, limits.max_target_tokens)
-        return LaneKey(beam_size=request.beam_size, capacity=capacity_for(longest))
+        return LaneKey(width=request.method.width, capacity=capacity_for(longest))
 
     def _lane(self, key: LaneKey) -> Lane:
         if key not in self._lanes:

@@ -1,4 +1,4 @@
-"""A lane: the sequences of one beam size and one capacity that advance together, each in a row of its own.
+"""A lane: the sequences of one width and one capacity that advance together, each in a row of its own.
 
 What a row's result depends on is its lane's shape and its own content, never how many others are
 there: that is why a translation does not depend on its neighbours.
@@ -13,7 +13,8 @@ from itertools import islice
 
 import numpy as np
 
-from server.engine.search import BeamSearch, Continuation
+from server.engine.methods import new_search
+from server.engine.search import Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.tensors import new_lane_tensors
@@ -39,11 +40,11 @@ class LaneKey:
     """What the rows of a lane have in common.
 
     Args:
-        beam_size: W.
+        width: W, the hypotheses of each; whatever their method, sequences of one width share a lane.
         capacity: Source positions and target steps that a row holds.
     """
 
-    beam_size: int
+    width: int
     capacity: int
 
 
@@ -52,7 +53,12 @@ class Running:
     """A sequence in a row."""
 
     request: SequenceRequest
-    search: BeamSearch
+    search: Search
+
+    def finished(self) -> Finished:
+        """The result of a search that is over."""
+        hypotheses = tuple(ending.hypothesis for ending in self.search.endings())
+        return Finished(sequence_id=self.request.sequence_id, hypotheses=hypotheses)
 
 
 class Lane:
@@ -67,11 +73,10 @@ class Lane:
     def __init__(self, session: ModelSession, key: LaneKey, num_rows: int) -> None:
         self._session = session
         self.key = key
-        self._tensors = new_lane_tensors(session, max(num_rows, MIN_ROWS), key.beam_size, key.capacity)
+        self._tensors = new_lane_tensors(session, max(num_rows, MIN_ROWS), key.width, key.capacity)
         self._running: list[Running | None] = [None] * num_rows
         self._retired: set[int] = set()
-        for row in range(max(num_rows, MIN_ROWS)):
-            self._reset(row, source_length=1)
+        self._extra_outputs: frozenset[str] | None = frozenset()  # None: to be gathered again
 
     @property
     def num_running(self) -> int:
@@ -103,32 +108,28 @@ class Lane:
         self._tensors.encode(source, source_length, np.array(rows, np.int64))
         end_id = self._session.manifest.special_ids.end
         for row, request in zip(rows, requests, strict=True):
-            self._reset(row, len(request.source))
-            self._running[row] = Running(request, BeamSearch(request, end_id))
+            self._tensors.controls.reset(row, len(request.source))
+            self._seat(row, Running(request, new_search(request, end_id)))
 
     def _free_rows(self, count: int) -> list[int]:
         free = (row for row, r in enumerate(self._running) if r is None and row not in self._retired)
         return list(islice(free, count))
 
-    def _reset(self, row: int, source_length: int) -> None:
-        """Step 0 of a sequence; also what a free row holds, so that it computes harmless numbers."""
-        tensors = self._tensors
-        tensors.token[row] = self._session.manifest.special_ids.start
-        tensors.position[row] = 0
-        tensors.source_length[row] = source_length
-        tensors.is_ancestor[row] = False
-        self._mark_own_columns(row)
+    def _seat(self, row: int, running: Running | None) -> None:
+        self._running[row] = running
+        self._extra_outputs = None
 
-    def _mark_own_columns(self, row: int) -> None:
-        hypotheses = np.arange(self.key.beam_size)
-        first = int(self._tensors.position[row]) * self.key.beam_size
-        self._tensors.is_ancestor[row, hypotheses, first + hypotheses] = True
+    def _needed_outputs(self) -> frozenset[str]:
+        """What the searches here read besides the best next tokens; it changes only with who is here."""
+        if self._extra_outputs is None:
+            self._extra_outputs = frozenset().union(*(r.search.extra_outputs for r in self._running if r))
+        return self._extra_outputs
 
     def step(self) -> list[Finished | Failed]:
         """Advance every sequence by one token; those that are done leave."""
         rows = max(self.num_rows_in_use, MIN_ROWS)
         try:
-            log_probs, tokens = self._tensors.step(rows)
+            outputs = self._tensors.step(rows, self._needed_outputs())
         except InferenceError as error:
             return self._fail_all(error)
         results: list[Finished | Failed] = []
@@ -136,32 +137,21 @@ class Lane:
             if running is None:
                 continue
             try:
-                continuation = running.search.advance(log_probs[row], tokens[row])
+                continuation = running.search.advance(outputs, row)
             except InferenceError as error:
                 results.append(Failed(sequence_id=running.request.sequence_id, error=error))
                 self._drop_poisoned(row)
                 continue
             if continuation is None:
-                results.append(
-                    Finished(sequence_id=running.request.sequence_id, hypotheses=running.search.hypotheses())
-                )
+                results.append(running.finished())
                 self._leave(row)
             else:
-                self._continue(row, continuation)
+                self._tensors.controls.advance(row, continuation)
         return results
 
-    def _continue(self, row: int, continuation: Continuation) -> None:
-        tensors = self._tensors
-        tensors.token[row] = continuation.tokens
-        tensors.position[row] += 1
-        if self.key.beam_size > 1:
-            tensors.is_ancestor[row] = tensors.is_ancestor[row][continuation.parents]
-            if tensors.position[row] < self.key.capacity:
-                self._mark_own_columns(row)
-
     def _leave(self, row: int) -> None:
-        self._running[row] = None
-        self._reset(row, source_length=1)
+        self._seat(row, None)
+        self._tensors.controls.reset(row)
 
     def _drop_poisoned(self, row: int) -> None:
         self._leave(row)
@@ -186,14 +176,12 @@ class Lane:
 
     def full_rows(self) -> list[int]:
         """Rows whose next step does not fit any more."""
-        position = self._tensors.position
+        position = self._tensors.controls.position
         return [row for row, r in enumerate(self._running) if r and position[row] >= self.key.capacity]
 
     def promote(self, row: int, larger: Lane) -> None:
         """Move a row to a lane of larger capacity."""
-        target = larger._free_rows(1)[0]
-        self._move(row, larger, target)
-        larger._mark_own_columns(target)
+        self._move(row, larger, larger._free_rows(1)[0])
 
     def compact(self) -> None:
         """Fill holes from the end, once they pass a quarter of the rows in use."""
@@ -202,7 +190,7 @@ class Lane:
 
     def _move(self, row: int, other: Lane, other_row: int) -> None:
         self._tensors.move_row(row, other._tensors, other_row)
-        other._running[other_row] = self._running[row]
+        other._seat(other_row, self._running[row])
         self._leave(row)
 
     def check(self) -> None:
@@ -210,4 +198,4 @@ class Lane:
         ids = [running.request.sequence_id for running in self._running if running]
         assert len(ids) == len(set(ids)), "a sequence owns two rows"
         for row, running in enumerate(self._running):
-            assert running or self._tensors.position[row] == 0, "a free row is not reset"
+            assert running or self._tensors.controls.position[row] == 0, "a free row is not reset"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class StopReason(Enum):
@@ -14,22 +17,92 @@ class StopReason(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beam:
+    """Beam search; a beam of one is greedy search."""
+
+    beam_size: int
+
+    @property
+    def width(self) -> int:
+        """W, the hypotheses that run side by side."""
+        return self.beam_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Draw each token at random, from the probabilities as temperature, top_k and top_p leave them.
+
+    Args:
+        temperature: Divides the logits; above 0.
+        top_k: Keep so many of the most probable tokens; 0 keeps all.
+        top_p: Of those keep the smallest set whose probability reaches this; 1 keeps all.
+        seed: The same seed gives the same text, alone and in any batch.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+
+    @property
+    def width(self) -> int:
+        """W, the hypotheses that run side by side."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrastive:
+    """Contrastive search (Su et al. 2022, arXiv:2202.06417, equation 5).
+
+    Args:
+        top_k: k, candidates at each step.
+        penalty_alpha: Weight of the degeneration penalty; 0 is greedy search.
+    """
+
+    top_k: int
+    penalty_alpha: float
+
+    @property
+    def width(self) -> int:
+        """W, the hypotheses that run side by side."""
+        return self.top_k
+
+
+Method = Beam | Sampling | Contrastive
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionChoice:
+    """Which attention over the source to return.
+
+    Args:
+        layer: Of the decoder, from 0.
+        heads: From 0; the mean over these is returned.
+    """
+
+    layer: int
+    heads: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SequenceRequest:
     """One source to translate.
 
     Args:
         sequence_id: Unique among live requests.
         source: Token ids, special ones included.
-        beam_size: W; 1 is greedy search.
+        method: How to search.
         length_penalty: Alpha of Wu et al. 2016.
         max_target_tokens: Limit on each hypothesis, end of sentence included.
+        attention: What attention to return with each hypothesis; None for none.
     """
 
     sequence_id: int
     source: tuple[int, ...]
-    beam_size: int
+    method: Method
     length_penalty: float
     max_target_tokens: int
+    attention: AttentionChoice | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +113,14 @@ class Hypothesis:
         token_ids: The end of sentence is the last one if stop_reason is END.
         log_prob: Sum over the tokens, natural logarithm.
         score: log_prob / length penalty.
+        attention: (T, S), the weights with which each token was predicted, where they were asked for.
     """
 
     token_ids: tuple[int, ...]
     log_prob: float
     score: float
     stop_reason: StopReason
+    attention: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

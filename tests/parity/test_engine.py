@@ -7,43 +7,90 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from export.contract import Pools, TensorSpec
 from export.graph_model import GraphModel, GraphScorer
 from export.manifest import load_manifest
+from model.contrastive_search import contrastive_search
+from model.sampling import sample
 from model.search import Hypothesis as ExpectedHypothesis
 from model.search import beam_search, greedy_search
-from model.tokenizer import END_ID, Tokenizer
+from model.tokenizer import END_ID, START_ID, Tokenizer
 from server.engine.engine import Engine
-from server.engine.lane import LaneKey
-from server.engine.sequence import Finished, Hypothesis, SequenceRequest
+from server.engine.lane import LaneKey, capacity_for
+from server.engine.sequence import (
+    AttentionChoice,
+    Beam,
+    Contrastive,
+    Finished,
+    Hypothesis,
+    Method,
+    Sampling,
+    SequenceRequest,
+)
 from server.engine.session import ModelSession, SessionConfig
 
-ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
+ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
 NUM_SLOTS = 5
 NUM_SENTENCES = 48
 NUM_RAMBLING = 10
 CAPACITY = 256
 ALPHA = 1.0
+SAMPLINGS = [
+    Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=11),
+    Sampling(temperature=0.8, top_k=40, top_p=0.9, seed=12),
+]
+METHODS: list[Method] = [
+    Beam(beam_size=1),
+    Beam(beam_size=3),
+    Beam(beam_size=4),
+    *SAMPLINGS,
+    Contrastive(top_k=1, penalty_alpha=0.6),
+    Contrastive(top_k=4, penalty_alpha=0.6),
+]
+
+
+@pytest.fixture(scope="module", params=["en-it", "en-it-lstm"])
+def artifact(request: pytest.FixtureRequest) -> Path:
+    return ARTIFACTS / str(request.param)
 
 
 @pytest.fixture(scope="module")
-def session() -> ModelSession:
-    return ModelSession(ARTIFACT, load_manifest(ARTIFACT), SessionConfig(device="cpu"))
+def session(artifact: Path) -> ModelSession:
+    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
 
 
 @pytest.fixture(scope="module")
-def graphs(session: ModelSession) -> GraphModel:
-    return GraphModel(ARTIFACT, session.manifest.caches, session.manifest.memory)
+def choices(session: ModelSession) -> list[AttentionChoice]:
+    """All heads of the first layer, and some of the last one's in an order of their own."""
+    info = session.manifest.attention
+    assert info is not None
+    heads = tuple(range(info.num_heads))
+    return [
+        AttentionChoice(layer=0, heads=heads),
+        AttentionChoice(layer=info.num_layers - 1, heads=heads[::-2]),
+    ]
 
 
 @pytest.fixture(scope="module")
-def sources(pairs: list[tuple[str, str]]) -> list[tuple[int, ...]]:
+def graphs(artifact: Path, session: ModelSession) -> GraphModel:
+    manifest = session.manifest
+    kinds = (manifest.caches, manifest.states, manifest.memory)
+    return GraphModel(
+        artifact, Pools(*(tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds))
+    )
+
+
+@pytest.fixture(scope="module")
+def sources(artifact: Path, pairs: list[tuple[str, str]]) -> list[tuple[int, ...]]:
     """Both directions, all lengths; some of three sentences, and some of no sense at all.
 
     Nonsense is short, yet its translation rambles on: it outgrows the lane that it started in.
     """
-    tokenizer, rng = Tokenizer.load(ARTIFACT), random.Random(7)
+    tokenizer, rng = Tokenizer.load(artifact), random.Random(7)
     chosen = rng.sample(pairs, NUM_SENTENCES)
     found = []
     for i, pair in enumerate(chosen):
@@ -55,13 +102,16 @@ def sources(pairs: list[tuple[str, str]]) -> list[tuple[int, ...]]:
     return found
 
 
-def request_of(sequence_id: int, source: tuple[int, ...], beam_size: int) -> SequenceRequest:
+def request_of(
+    sequence_id: int, source: tuple[int, ...], method: Method, attention: AttentionChoice | None = None
+) -> SequenceRequest:
     return SequenceRequest(
         sequence_id=sequence_id,
         source=source,
-        beam_size=beam_size,
+        method=method,
         length_penalty=ALPHA,
         max_target_tokens=2 * len(source) + 16,
+        attention=attention,
     )
 
 
@@ -106,12 +156,24 @@ def run(engine: Engine, requests: Sequence[SequenceRequest], rng: random.Random 
     return seen
 
 
+def assert_same(found: tuple[Hypothesis, ...], expected: tuple[Hypothesis, ...]) -> None:
+    """Not one bit differs: tokens, scores, stop reasons, and attention where there is one."""
+    assert found == expected
+    for one, other in zip(found, expected, strict=True):
+        assert (one.attention is None) == (other.attention is None)
+        if one.attention is not None:
+            np.testing.assert_array_equal(one.attention, other.attention)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_mixed_arrivals_do_not_change_one_bit_of_any_result(
-    session: ModelSession, sources: list[tuple[int, ...]], seed: int
+    session: ModelSession, sources: list[tuple[int, ...]], choices: list[AttentionChoice], seed: int
 ) -> None:
     rng = random.Random(seed)
-    requests = [request_of(i, source, (1, 3, 4)[i % 3]) for i, source in enumerate(sources)]
+    requests = [
+        request_of(i, source, METHODS[i % len(METHODS)], rng.choice([None, *choices]))
+        for i, source in enumerate(sources)
+    ]
     alone = {request.sequence_id: run(Engine(session, 1), [request]).results for request in requests}
     rng.shuffle(requests)
     together = run(Engine(session, NUM_SLOTS), requests, rng)
@@ -119,38 +181,126 @@ def test_mixed_arrivals_do_not_change_one_bit_of_any_result(
     assert together.num_promotions > 5
     assert together.num_compactions > 5
     for sequence_id, expected in alone.items():
-        assert together.results[sequence_id] == expected[sequence_id]  # tokens, scores and stop reasons
+        assert_same(together.results[sequence_id], expected[sequence_id])
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [[Beam(beam_size=4), Contrastive(top_k=4, penalty_alpha=0.6)], [Beam(beam_size=1), *SAMPLINGS]],
+    ids=["of width 4", "of width 1"],
+)
+def test_methods_that_share_a_lane_do_not_disturb_each_other(
+    session: ModelSession,
+    sources: list[tuple[int, ...]],
+    choices: list[AttentionChoice],
+    methods: list[Method],
+) -> None:
+    """Nor does attention that a neighbour asks for."""
+    asked = [None, choices[0], None, *choices]
+    requests = [
+        request_of(i, source, methods[i % len(methods)], asked[i % len(asked)])
+        for i, source in enumerate(sources[:24])
+    ]
+    engine = Engine(session, NUM_SLOTS)
+    found = run(engine, requests)
+    assert {key.width for key in engine._lanes} == {methods[0].width}
+    for method in methods:
+        same = [request for request in requests if request.method == method]
+        for sequence_id, expected in run(Engine(session, NUM_SLOTS), same).results.items():
+            assert_same(found.results[sequence_id], expected)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_asking_for_attention_changes_nothing_else(
+    session: ModelSession, sources: list[tuple[int, ...]], choices: list[AttentionChoice], method: Method
+) -> None:
+    chosen = sources[: 2 * NUM_SLOTS : 2]
+    plain = run(Engine(session, NUM_SLOTS), [request_of(i, s, method) for i, s in enumerate(chosen)])
+    attended = run(
+        Engine(session, NUM_SLOTS), [request_of(i, s, method, choices[-1]) for i, s in enumerate(chosen)]
+    )
+    assert attended.results == plain.results
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_attention_is_that_of_the_step_that_predicted_the_token(
+    session: ModelSession,
+    graphs: GraphModel,
+    sources: list[tuple[int, ...]],
+    choices: list[AttentionChoice],
+    method: Method,
+) -> None:
+    choice = choices[-1]
+    requests = [request_of(i, source, method, choice) for i, source in enumerate(sources[:6])]
+    for sequence_id, hypotheses in run(Engine(session, NUM_SLOTS), requests).results.items():
+        source = sources[sequence_id]
+        for hypothesis in hypotheses:
+            assert hypothesis.attention is not None
+            assert hypothesis.attention.shape == (len(hypothesis.token_ids), len(source))
+            scorer = GraphScorer(graphs, method.width, CAPACITY)
+            memory = scorer.encode(torch.tensor([source]))
+            for t, row in enumerate(hypothesis.attention):
+                prefix = torch.tensor([(START_ID, *hypothesis.token_ids[:t])])
+                weights = scorer.step(prefix, memory).attention[choice.layer][0]  # (H, W, C)
+                expected = weights[list(choice.heads), 0, : len(source)].mean(axis=0)
+                np.testing.assert_allclose(row, expected, rtol=0, atol=1e-4)
 
 
 def test_a_lane_used_by_others_before_gives_the_same_results(
     session: ModelSession, sources: list[tuple[int, ...]]
 ) -> None:
     """What earlier sequences left in a row, longer ones among them, shines through nowhere."""
-    requests = [request_of(i, source, 3) for i, source in enumerate(sources[:24:2])]
+    beam, contrastive = Beam(beam_size=3), Contrastive(top_k=3, penalty_alpha=0.6)
+    requests = [request_of(i, source, (beam, contrastive)[i % 2]) for i, source in enumerate(sources[:24:2])]
     engine = Engine(session, 2)
-    run(engine, [request_of(100 + i, source, 3) for i, source in enumerate(reversed(sources))])
+    run(engine, [request_of(100 + i, source, beam) for i, source in enumerate(reversed(sources))])
     again = run(engine, requests).results
     assert again == run(Engine(session, 2), requests).results
 
 
-def oracle(graphs: GraphModel, request: SequenceRequest) -> list[ExpectedHypothesis]:
+def oracle(
+    graphs: GraphModel, request: SequenceRequest, found: tuple[Hypothesis, ...]
+) -> list[ExpectedHypothesis]:
+    """Over pools as large as the lane in which the sequence ended.
+
+    Sums depend on that in their last bits, and in int8 a bit may tip a rounding.
+    """
     source, limit = list(request.source), request.max_target_tokens
-    scorer = GraphScorer(graphs, request.beam_size, CAPACITY)
-    if request.beam_size == 1:
-        return [greedy_search(scorer, source, limit, ALPHA)]
-    return beam_search(scorer, source, request.beam_size, limit, ALPHA)
+    longest = max(len(source), *(1 + len(hypothesis.token_ids) for hypothesis in found))
+    scorer = GraphScorer(graphs, request.method.width, capacity_for(longest))
+    match request.method:
+        case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):
+            return [
+                sample(
+                    scorer,
+                    source,
+                    limit,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                    seed=seed,
+                    alpha=ALPHA,
+                )
+            ]
+        case Contrastive(top_k=top_k, penalty_alpha=penalty_alpha):
+            return [contrastive_search(scorer, source, top_k, penalty_alpha, limit, ALPHA)]
+        case Beam(beam_size=1):
+            return [greedy_search(scorer, source, limit, ALPHA)]
+        case Beam(beam_size=beam_size):
+            return beam_search(scorer, source, beam_size, limit, ALPHA)
 
 
-@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != Beam(beam_size=3)], ids=str)
 def test_the_engine_finds_what_the_slow_search_finds(
-    session: ModelSession, graphs: GraphModel, sources: list[tuple[int, ...]], beam_size: int
+    session: ModelSession, graphs: GraphModel, sources: list[tuple[int, ...]], method: Method
 ) -> None:
     chosen = sources[: 40 - NUM_RAMBLING] + sources[-NUM_RAMBLING:]
-    requests = [request_of(i, source, beam_size) for i, source in enumerate(chosen)]
+    requests = [request_of(i, source, method) for i, source in enumerate(chosen)]
     found = run(Engine(session, NUM_SLOTS), requests)
     assert found.num_promotions > 3
     for request in requests:
-        hypotheses, expected = found.results[request.sequence_id], oracle(graphs, request)
+        hypotheses = found.results[request.sequence_id]
+        expected = oracle(graphs, request, hypotheses)
         assert [h.token_ids for h in hypotheses] == [e.token_ids for e in expected]
         scores = [e.score for e in expected]
-        assert [h.score for h in hypotheses] == pytest.approx(scores, rel=0, abs=1e-4)
+        assert [h.score for h in hypotheses] == pytest.approx(scores, rel=0, abs=2e-3)

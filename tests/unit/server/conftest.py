@@ -1,4 +1,4 @@
-"""A tiny random model behind the server's own session."""
+"""Tiny random models behind the server's own session."""
 
 from __future__ import annotations
 
@@ -10,41 +10,43 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export import proof
-from export.artifact import Limits, _manifest, write_graphs
+from export.artifact import Limits, _manifest, export_graphs, write_graphs
+from export.graph_model import GraphModel
+from export.graphs import graphs_of
 from export.manifest import ENCODER
 from export.onnx_graph import Exported
+from export.proof.sentences import prepare
+from model.encoder_decoder import EncoderDecoder
+from model.recurrent import Recurrent
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
 from server.engine.session import ModelSession, SessionConfig
 
 LIMITS = Limits(max_source_tokens=64, max_target_tokens=64)
 POISON = 333  # an ordinary piece
-OpenSession = Callable[[Mapping[str, Exported]], ModelSession]
+OpenSession = Callable[[EncoderDecoder, Mapping[str, Exported]], ModelSession]
 
 
 @pytest.fixture(scope="session")
 def open_session(
-    tmp_path_factory: pytest.TempPathFactory,
-    small_model: Transformer,
-    tokenizer: Tokenizer,
-    short_pairs: list[tuple[str, str]],
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer, short_pairs: list[tuple[str, str]]
 ) -> OpenSession:
-    """Write graphs of the small model as an artifact, unproven, and open them on CPU."""
-    sentences = proof.prepare(short_pairs, tokenizer)
+    """Write a model's graphs as an artifact, unproven, and open them on CPU."""
+    sentences = prepare(short_pairs, tokenizer)
 
-    def open_(exported: Mapping[str, Exported]) -> ModelSession:
-        folder = tmp_path_factory.mktemp("artifact")
+    def open_(model: EncoderDecoder, exported: Mapping[str, Exported]) -> ModelSession:
+        folder = tmp_path_factory.mktemp("artifact") / "tiny"
+        folder.mkdir()
         write_graphs(folder, exported)
         manifest = _manifest(
-            small_model,
+            model,
             tokenizer,
-            name="tiny",
+            folder=folder,
             precision="fp32",
             limits=LIMITS,
             exported=exported,
             sentences=sentences,
-            folder=folder,
+            graphs=GraphModel(folder, graphs_of(model).pools),
         )
         return ModelSession(folder, manifest, SessionConfig(device="cpu"))
 
@@ -52,13 +54,26 @@ def open_session(
 
 
 @pytest.fixture(scope="session")
-def tiny_session(open_session: OpenSession, exported: dict[str, Exported]) -> ModelSession:
-    return open_session(exported)
+def tiny_session(
+    open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported]
+) -> ModelSession:
+    return open_session(small_model, exported)
+
+
+@pytest.fixture(scope="session")
+def recurrent_model(make_recurrent: Callable[..., Recurrent]) -> Recurrent:
+    """A model of states instead of caches."""
+    return make_recurrent(cell="gru", attention="additive", num_encoder_layers=1)
+
+
+@pytest.fixture(scope="session")
+def recurrent_session(open_session: OpenSession, recurrent_model: Recurrent) -> ModelSession:
+    return open_session(recurrent_model, export_graphs(recurrent_model, "float32"))
 
 
 @pytest.fixture(scope="session")
 def poisoned_session(
-    open_session: OpenSession, exported: dict[str, Exported], tokenizer: Tokenizer
+    open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported], tokenizer: Tokenizer
 ) -> ModelSession:
     """A model whose encoder embeds one piece, 333, as no number."""
     encoder = onnx.ModelProto()
@@ -67,4 +82,5 @@ def poisoned_session(
     weights = numpy_helper.to_array(table).copy()
     weights[POISON] = np.nan
     table.CopyFrom(numpy_helper.from_array(weights, table.name))
-    return open_session({**exported, ENCODER: dataclasses.replace(exported[ENCODER], model=encoder)})
+    poisoned = dataclasses.replace(exported[ENCODER], model=encoder)
+    return open_session(small_model, {**exported, ENCODER: poisoned})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.engine.engine import Engine
-from server.engine.sequence import StopReason
+from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling, StopReason
 from server.engine.session import ModelSession
 from server.errors import DeadlineExceeded, Draining, InternalError, QueueFull
 from server.metrics import Metrics
@@ -17,13 +17,13 @@ from server.worker import Job, Worker
 
 PATIENCE_SECONDS = 60.0
 POISON = 333  # as `poisoned_session` has it
+GREEDY = Beam(beam_size=1)
 MakeWorker = Callable[..., Worker]
 
 
 def job(*source: int, limit: int = 8, **fields: Any) -> Job:
-    return Job(
-        source=source or (300, 301, 3), beam_size=1, length_penalty=1.0, max_target_tokens=limit, **fields
-    )
+    options: dict[str, Any] = {"method": GREEDY, "length_penalty": 1.0, "max_target_tokens": limit}
+    return Job(source=source or (300, 301, 3), **{**options, **fields})
 
 
 @pytest.fixture
@@ -60,6 +60,30 @@ def test_every_job_gets_its_translation(make_worker: MakeWorker, tiny_session: M
         (hypothesis,) = future.result(PATIENCE_SECONDS)
         assert 1 <= len(hypothesis.token_ids) <= 1 + i
         assert hypothesis.stop_reason is StopReason.END or len(hypothesis.token_ids) == 1 + i
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Beam(beam_size=3),
+        Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=1),
+        Contrastive(top_k=2, penalty_alpha=0.6),
+    ],
+    ids=str,
+)
+def test_a_job_is_done_by_its_method_and_with_the_attention_it_asks_for(
+    make_worker: MakeWorker, tiny_session: ModelSession, method: Method
+) -> None:
+    worker = make_worker(tiny_session)
+    worker.start()
+    choice = AttentionChoice(layer=0, heads=(0, 2))
+    plain, attended = worker.submit([job(method=method), job(method=method, attention=choice)])
+    hypotheses = attended[1].result(PATIENCE_SECONDS)
+    assert hypotheses == plain[1].result(PATIENCE_SECONDS)
+    assert len(hypotheses) == (3 if isinstance(method, Beam) else 1)
+    for hypothesis in hypotheses:
+        assert hypothesis.attention is not None
+        assert hypothesis.attention.shape == (len(hypothesis.token_ids), 3)
 
 
 def test_a_call_is_queued_whole_or_not_at_all(
@@ -143,7 +167,7 @@ def test_a_worker_that_fails_ends_every_job_and_takes_no_more(
 ) -> None:
     """A source without a token is our own bug: no lane fits it."""
     worker = make_worker(tiny_session)
-    no_source = Job(source=(), beam_size=1, length_penalty=1.0, max_target_tokens=8)
+    no_source = Job(source=(), method=GREEDY, length_penalty=1.0, max_target_tokens=8)
     submitted = worker.submit([job(), no_source, job()])
     worker.start()
     worker._thread.join(PATIENCE_SECONDS)

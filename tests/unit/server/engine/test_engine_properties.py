@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.engine import Engine, StepReport
-from server.engine.sequence import Failed, Finished, Hypothesis, InferenceError, SequenceRequest
+from server.engine.sequence import (
+    AttentionChoice,
+    Beam,
+    Contrastive,
+    Failed,
+    Finished,
+    Hypothesis,
+    InferenceError,
+    Method,
+    Sampling,
+    SequenceRequest,
+)
 from server.engine.session import ModelSession
 
 FIRST_PIECE = 300  # ordinary pieces; those below are special ones, tags and bytes
 POISON = 333  # as `poisoned_session` has it
 
 
+METHODS: list[Method] = [
+    Beam(beam_size=1),
+    Beam(beam_size=2),
+    Beam(beam_size=3),
+    Sampling(temperature=1.0, top_k=0, top_p=0.95, seed=1),
+    Sampling(temperature=0.7, top_k=20, top_p=1.0, seed=2),
+    Contrastive(top_k=1, penalty_alpha=0.6),
+    Contrastive(top_k=2, penalty_alpha=0.6),
+    Contrastive(top_k=3, penalty_alpha=0.9),
+]
+CHOICES = [None, None, AttentionChoice(layer=0, heads=(0,)), AttentionChoice(layer=0, heads=(0,) * 2)]
+
+
 def request_of(
-    sequence_id: int, num_tokens: int, beam_size: int, limit: int, first: int = FIRST_PIECE
+    sequence_id: int,
+    num_tokens: int,
+    method: Method,
+    limit: int,
+    attention: AttentionChoice | None = None,
+    *,
+    first: int = FIRST_PIECE,
 ) -> SequenceRequest:
     return SequenceRequest(
         sequence_id=sequence_id,
         source=tuple(first + i for i in range(num_tokens)),
-        beam_size=beam_size,
+        method=method,
         length_penalty=1.0,
         max_target_tokens=limit,
+        attention=attention,
     )
 
 
@@ -78,7 +111,9 @@ class Drive:
         assert self.engine.decode_step() is None
 
 
-shapes = st.tuples(st.integers(1, 40), st.sampled_from([1, 1, 2, 3]), st.sampled_from([1, 2, 5, 40]))
+shapes = st.tuples(
+    st.integers(1, 40), st.sampled_from(METHODS), st.sampled_from([1, 2, 5, 40]), st.sampled_from(CHOICES)
+)
 submits = shapes.map(lambda shape: ("submit", *shape))
 cancels = st.tuples(st.just("cancel"), st.integers(0, 30))
 steps = st.tuples(st.just("step"))
@@ -90,7 +125,7 @@ steps = st.tuples(st.just("step"))
     actions=st.lists(st.one_of(submits, submits, steps, steps, cancels), max_size=30),
 )
 def test_every_sequence_ends_exactly_once_in_its_own_slot(
-    tiny_session: ModelSession, num_slots: int, actions: list[tuple[str, int, int, int]]
+    tiny_session: ModelSession, num_slots: int, actions: list[tuple[Any, ...]]
 ) -> None:
     drive = Drive(Engine(tiny_session, num_slots))
     for action, *arguments in actions:
@@ -108,21 +143,39 @@ def test_every_sequence_ends_exactly_once_in_its_own_slot(
 
 @settings(max_examples=20, deadline=None)
 @given(shapes=st.lists(shapes, min_size=2, max_size=8), num_slots=st.integers(2, 5))
+@pytest.mark.parametrize("session", ["tiny_session", "recurrent_session"])
 def test_in_fp32_too_a_sequence_gets_what_it_gets_alone(
-    tiny_session: ModelSession, shapes: list[tuple[int, int, int]], num_slots: int
+    request: pytest.FixtureRequest, session: str, shapes: list[tuple[Any, ...]], num_slots: int
 ) -> None:
+    model: ModelSession = request.getfixturevalue(session)
     requests = [request_of(i, *shape, first=FIRST_PIECE + 20 * i) for i, shape in enumerate(shapes)]
-    together = translate(tiny_session, requests, num_slots).finished
-    for request in requests:
-        assert translate(tiny_session, [request], 1).finished == {
-            request.sequence_id: together[request.sequence_id]
-        }
+    together = translate(model, requests, num_slots).finished
+    for each in requests:
+        alone = translate(model, [each], 1).finished
+        assert alone == {each.sequence_id: together[each.sequence_id]}
+        assert_same_attention(alone[each.sequence_id], together[each.sequence_id], each)
+
+
+def assert_same_attention(
+    found: Finished | Failed, expected: Finished | Failed, request: SequenceRequest
+) -> None:
+    """Bit by bit, and there where it was asked for."""
+    assert isinstance(found, Finished)
+    assert isinstance(expected, Finished)
+    for one, other in zip(found.hypotheses, expected.hypotheses, strict=True):
+        if request.attention is None:
+            assert one.attention is other.attention is None
+            continue
+        assert one.attention is not None
+        assert one.attention.shape == (len(one.token_ids), len(request.source))
+        np.testing.assert_array_equal(one.attention, other.attention)
+        np.testing.assert_allclose(one.attention.sum(axis=1), 1, rtol=0, atol=1e-5)
 
 
 def test_a_cancel_frees_the_slot_for_the_next_in_line(tiny_session: ModelSession) -> None:
     drive = Drive(Engine(tiny_session, 2))
     for sequence_id in range(4):
-        drive.submit(request_of(sequence_id, 8, 1 + sequence_id % 2, 60))
+        drive.submit(request_of(sequence_id, 8, METHODS[sequence_id], 60))
     drive.step()
     assert drive.joined == [0, 1]
     drive.cancel(0)
@@ -142,12 +195,12 @@ def translate(session: ModelSession, requests: list[SequenceRequest], num_slots:
     return drive
 
 
-@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("method", METHODS, ids=str)
 def test_a_sequence_without_a_number_fails_alone_and_leaves_a_clean_slot(
-    poisoned_session: ModelSession, beam_size: int
+    poisoned_session: ModelSession, method: Method
 ) -> None:
     first = [FIRST_PIECE, POISON, FIRST_PIECE + 50, POISON - 2, FIRST_PIECE + 100, FIRST_PIECE + 150]
-    requests = [request_of(i, 7, beam_size, 12, piece) for i, piece in enumerate(first)]
+    requests = [request_of(i, 7, method, 12, first=piece) for i, piece in enumerate(first)]
     alone: dict[int, tuple[Hypothesis, ...]] = {}
     for i in (0, 2, 4, 5):
         result = translate(poisoned_session, [requests[i]], 1).finished[i]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from server.engine.lane import padded_source_size
 from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
-from server.engine.sequence import SequenceRequest
+from server.engine.sequence import Beam, SequenceRequest
 
 
 def request(sequence_id: int, num_tokens: int = 5) -> SequenceRequest:
     return SequenceRequest(
         sequence_id=sequence_id,
         source=(4,) * num_tokens,
-        beam_size=1,
+        method=Beam(beam_size=1),
         length_penalty=1.0,
         max_target_tokens=4,
     )

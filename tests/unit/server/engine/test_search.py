@@ -1,8 +1,9 @@
-"""The engine's search against the slow one of the model, both over the same scores."""
+"""The engine's searches against the slow ones of the model, both over the same scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,89 +12,198 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model import search as oracle
+from model.contrastive_search import contrastive_search
+from model.sampling import sample
 from model.tokenizer import END_ID, START_ID
-from server.engine.search import BeamSearch
-from server.engine.sequence import Hypothesis, InferenceError, SequenceRequest, StopReason
+from server.engine.methods import new_search
+from server.engine.search import StepOutputs
+from server.engine.sequence import (
+    AttentionChoice,
+    Beam,
+    Contrastive,
+    Hypothesis,
+    InferenceError,
+    Method,
+    Sampling,
+    SequenceRequest,
+    StopReason,
+)
 
 V = 12  # at least 2 x the widest beam
+E = 6
+HEADS = 4
 SOURCE = [4, 5, END_ID]
+CAPACITY = 8  # of the source, in the lane
+ROW = 1  # where the sequence stands among others
 SEEDS = range(12)
+SAMPLINGS = [
+    Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=5),
+    Sampling(temperature=0.6, top_k=4, top_p=1.0, seed=6),
+    Sampling(temperature=1.8, top_k=0, top_p=0.7, seed=7),
+    Sampling(temperature=2.5, top_k=6, top_p=0.9, seed=2**63),
+]
+CONTRASTIVES = [
+    Contrastive(top_k=k, penalty_alpha=a) for k, a in [(1, 0.6), (2, 0.5), (4, 0.6), (5, 0.95), (5, 0.0)]
+]
+METHODS: list[Method] = [Beam(beam_size=1), Beam(beam_size=4), *SAMPLINGS, *CONTRASTIVES]
 
 
 class RandomScorer:
-    """Log-probabilities that depend on the whole prefix, and on nothing else."""
+    """Scores, hidden states and attention that depend on the whole prefix, and on nothing else."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def log_probs(self, prefixes: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
-        """Of the next token after prefixes without START_ID (K, V)."""
-        return np.stack([self._row(prefix) for prefix in prefixes])
+    def _random(self, prefix: tuple[int, ...], kind: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, kind, *prefix])
 
-    def _row(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
-        logits = torch.from_numpy(np.random.default_rng([self._seed, *prefix]).normal(size=V))
+    def log_probs(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
+        """Of the next token after a prefix without START_ID (V)."""
+        logits = torch.from_numpy(self._random(prefix, 0).normal(size=V))
         logits[END_ID] += 0.4 * len(prefix) - 1.0  # early ends, late ends and none at all
         return logits.log_softmax(dim=-1).float().numpy()
 
+    def hidden(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
+        """The hidden state (E) at the last token of START_ID and a prefix."""
+        return self._random(prefix, 1).normal(loc=0.5, size=E).astype(np.float32)
+
+    def attention(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
+        """Over the source (H, CAPACITY), as the token after a prefix is predicted."""
+        return self._random(prefix, 2).random((HEADS, CAPACITY), np.float32)
+
+    def step(self, prefixes: Sequence[tuple[int, ...]]) -> StepOutputs:
+        """What a lane's step gives for W hypotheses in row ROW."""
+        width = len(prefixes)
+        log_probs = np.stack([self.log_probs(prefix) for prefix in prefixes])  # (W, V)
+        token = np.argsort(-log_probs, axis=1)[:, : 1 if width == 1 else 2 * width]
+        attention = np.stack([self.attention(prefix) for prefix in prefixes], axis=1)  # (H, W, S)
+        return StepOutputs(
+            _among_others(np.take_along_axis(log_probs, token, axis=1)),
+            _among_others(token),
+            _among_others(log_probs) if width == 1 else None,
+            {
+                "hidden": _among_others(np.stack([self.hidden(prefix) for prefix in prefixes])),
+                "attention_1": _among_others(attention),
+            },
+        )
+
     def encode(self, source: Tensor) -> None:
-        """Part of the oracle's protocol; the source does not matter."""
+        """Part of the oracles' protocol; the source does not matter."""
 
     def decode_step(self, prefix: Tensor, memory: None) -> Tensor:
-        """Part of the oracle's protocol."""
+        """Part of the oracles' protocol."""
+        return self.decode_step_with_hidden(prefix, memory)[0]
+
+    def decode_step_with_hidden(self, prefix: Tensor, memory: None) -> tuple[Tensor, Tensor]:
+        """Part of the oracles' protocol."""
         rows = prefix.tolist()
         assert all(row[0] == START_ID for row in rows)
-        return torch.from_numpy(self.log_probs([tuple(row[1:]) for row in rows]))
+        prefixes = [tuple(row[1:]) for row in rows]
+        log_probs, hidden = zip(*((self.log_probs(p), self.hidden(p)) for p in prefixes), strict=True)
+        return torch.from_numpy(np.stack(log_probs)), torch.from_numpy(np.stack(hidden))
 
 
-def search(scorer: RandomScorer, beam_size: int, limit: int, alpha: float) -> tuple[Hypothesis, ...]:
-    """Drive a BeamSearch as a lane does: the best next tokens in, the live prefixes out."""
-    request = SequenceRequest(
+def _among_others(array: NDArray[Any]) -> NDArray[Any]:
+    rows = np.full((ROW + 2, *array.shape), -7, array.dtype)
+    rows[ROW] = array
+    return rows
+
+
+def request_of(
+    method: Method, limit: int, alpha: float = 1.0, attention: AttentionChoice | None = None
+) -> SequenceRequest:
+    return SequenceRequest(
         sequence_id=0,
         source=tuple(SOURCE),
-        beam_size=beam_size,
+        method=method,
         length_penalty=alpha,
         max_target_tokens=limit,
+        attention=attention,
     )
-    beams = BeamSearch(request, END_ID)
-    num_candidates = 1 if beam_size == 1 else 2 * beam_size
-    prefixes: list[tuple[int, ...]] = [()] * beam_size
+
+
+def run(scorer: RandomScorer, request: SequenceRequest) -> tuple[Hypothesis, ...]:
+    """Drive a search as a lane does: a step's outputs in, the live prefixes out."""
+    search, width = new_search(request, END_ID), request.method.width
+    prefixes: list[tuple[int, ...]] = [()] * width
     while True:
-        log_probs = scorer.log_probs(prefixes)
-        tokens = np.argsort(-log_probs, axis=1)[:, :num_candidates]
-        continuation = beams.advance(np.take_along_axis(log_probs, tokens, axis=1), tokens)
+        step = scorer.step(prefixes)
+        continuation = search.advance(step, ROW)
+        for array in (step.best_log_probs, *step.extra.values()):
+            array.fill(np.nan)  # a lane's arrays are written anew
+        step.best_token.fill(-1)
         if continuation is None:
-            return beams.hypotheses()
-        assert len(continuation.parents) == len(continuation.tokens) == beam_size
+            return tuple(ending.hypothesis for ending in search.endings())
+        assert len(continuation.parents) == len(continuation.tokens) == width
         following = zip(continuation.parents, continuation.tokens, strict=True)
         prefixes = [(*prefixes[parent], token) for parent, token in following]
+
+
+def slow(scorer: RandomScorer, request: SequenceRequest) -> list[oracle.Hypothesis]:
+    limit, alpha = request.max_target_tokens, request.length_penalty
+    match request.method:
+        case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):
+            kept = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+            return [sample(scorer, SOURCE, limit, **kept, seed=seed, alpha=alpha)]  # type: ignore[arg-type]
+        case Contrastive(top_k=top_k, penalty_alpha=penalty_alpha):
+            return [contrastive_search(scorer, SOURCE, top_k, penalty_alpha, limit, alpha)]
+        case Beam(beam_size=beam_size):
+            return oracle.beam_search(scorer, SOURCE, beam_size, limit, alpha)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.5])
 @pytest.mark.parametrize("limit", [1, 2, 5, 12])
 @pytest.mark.parametrize("beam_size", [1, 2, 3, 4, 5])
 def test_a_beam_finds_exactly_what_the_slow_search_finds(beam_size: int, limit: int, alpha: float) -> None:
+    request = request_of(Beam(beam_size=beam_size), limit, alpha)
     for seed in SEEDS:
-        scorer = RandomScorer(seed)
-        expected = oracle.beam_search(scorer, SOURCE, beam_size, limit, alpha)
-        found = search(scorer, beam_size, limit, alpha)
+        found, expected = run(RandomScorer(seed), request), slow(RandomScorer(seed), request)
         assert [(h.token_ids, h.log_prob, h.score) for h in found] == [
             (h.token_ids, h.log_prob, h.score) for h in expected
         ]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5, 12])
+@pytest.mark.parametrize("method", [*SAMPLINGS, *CONTRASTIVES], ids=str)
+def test_sampling_and_contrastive_search_find_exactly_what_the_slow_ones_find(
+    method: Method, limit: int
+) -> None:
+    request = request_of(method, limit, 0.6)
+    for seed in SEEDS:
+        (found,), (expected,) = run(RandomScorer(seed), request), slow(RandomScorer(seed), request)
+        assert (found.token_ids, found.log_prob, found.score) == (
+            expected.token_ids,
+            expected.log_prob,
+            expected.score,
+        )
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Beam(beam_size=1),
+        Sampling(temperature=1.0, top_k=1, top_p=1.0, seed=1),
+        Sampling(temperature=1.0, top_k=0, top_p=1e-9, seed=1),
+        Sampling(temperature=1e-300, top_k=0, top_p=1.0, seed=1),
+        Contrastive(top_k=1, penalty_alpha=0.6),
+        Contrastive(top_k=4, penalty_alpha=0.0),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("limit", [1, 3, 12])
-def test_a_beam_of_one_is_greedy_search(limit: int) -> None:
+def test_what_leaves_no_choice_is_greedy_search(method: Method, limit: int) -> None:
     for seed in SEEDS:
         scorer = RandomScorer(seed)
         expected = oracle.greedy_search(scorer, SOURCE, limit, 0.6)
-        (found,) = search(scorer, 1, limit, 0.6)
+        (found,) = run(scorer, request_of(method, limit, 0.6))
         assert (found.token_ids, found.score) == (expected.token_ids, expected.score)
 
 
-def test_a_hypothesis_says_whether_it_ended_or_was_cut() -> None:
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_hypothesis_says_whether_it_ended_or_was_cut(method: Method) -> None:
     seen = set()
-    for seed in SEEDS:
-        for hypothesis in search(RandomScorer(seed), 4, 5, 1.0):
+    for seed in range(60):
+        for hypothesis in run(RandomScorer(seed), request_of(method, 5)):
             has_ended = hypothesis.token_ids[-1] == END_ID
             assert has_ended or len(hypothesis.token_ids) == 5
             assert hypothesis.stop_reason is (StopReason.END if has_ended else StopReason.LENGTH)
@@ -103,18 +213,37 @@ def test_a_hypothesis_says_whether_it_ended_or_was_cut() -> None:
 
 def test_hypotheses_come_best_first_and_are_all_different() -> None:
     for seed in SEEDS:
-        found = search(RandomScorer(seed), 5, 12, 1.0)
+        found = run(RandomScorer(seed), request_of(Beam(beam_size=5), 12))
         scores = [hypothesis.score for hypothesis in found]
         assert scores == sorted(scores, reverse=True)
         assert len({hypothesis.token_ids for hypothesis in found}) == len(found) == 5
 
 
-@pytest.mark.parametrize("beam_size", [1, 3])
-def test_a_score_that_is_no_number_raises(beam_size: int) -> None:
-    request = SequenceRequest(
-        sequence_id=0, source=(4,), beam_size=beam_size, length_penalty=1.0, max_target_tokens=5
-    )
-    log_probs = np.full((beam_size, 2 * beam_size), -1.0, np.float32)
-    log_probs[-1, -1] = np.nan
-    with pytest.raises(InferenceError, match="not a number"):
-        BeamSearch(request, END_ID).advance(log_probs, np.zeros(log_probs.shape, np.int64))
+@pytest.mark.parametrize("heads", [(0, 1, 2, 3), (2,), (3, 1)])
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_each_token_comes_with_the_attention_that_predicted_it(
+    method: Method, heads: tuple[int, ...]
+) -> None:
+    for seed in SEEDS:
+        scorer, choice = RandomScorer(seed), AttentionChoice(layer=1, heads=heads)
+        found = run(scorer, request_of(method, 7, attention=choice))
+        assert found == run(scorer, request_of(method, 7)), "attention changed the text"
+        for hypothesis in found:
+            ids = hypothesis.token_ids
+            expected = [
+                scorer.attention(ids[:t])[list(heads), : len(SOURCE)].mean(axis=0) for t in range(len(ids))
+            ]
+            assert hypothesis.attention is not None
+            assert hypothesis.attention.dtype == np.float32
+            np.testing.assert_allclose(hypothesis.attention, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_score_that_is_no_number_raises(method: Method) -> None:
+    step = RandomScorer(0).step([()] * method.width)
+    search = new_search(request_of(method, 5), END_ID)
+    for array in (step.best_log_probs, step.log_probs):
+        if array is not None:
+            array[ROW, 0, 0] = np.nan
+    with pytest.raises(InferenceError, match="a log-probability is not a number"):
+        search.advance(step, ROW)

@@ -1,0 +1,28 @@
+"""From what a request asks for to the search that does it: the one place that knows every method."""
+
+from __future__ import annotations
+
+from server.engine.attention import WithAttention
+from server.engine.beam_search import BeamSearch
+from server.engine.contrastive_search import ContrastiveSearch
+from server.engine.sampling import SamplingSearch
+from server.engine.search import Search
+from server.engine.sequence import Contrastive, Sampling, SequenceRequest
+
+
+def new_search(request: SequenceRequest, end_id: int) -> Search:
+    """The search of a sequence, at its start."""
+    search = _search(request, end_id)
+    if request.attention is None:
+        return search
+    return WithAttention(search, request.attention, len(request.source))
+
+
+def _search(request: SequenceRequest, end_id: int) -> Search:
+    match request.method:
+        case Sampling() as method:
+            return SamplingSearch(request, method, end_id)
+        case Contrastive() as method:
+            return ContrastiveSearch(request, method, end_id)
+        case _:
+            return BeamSearch(request, end_id)
