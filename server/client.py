@@ -39,6 +39,9 @@ class TextError:
 
 
 Result = pb.Translation | TextError
+Sampling = pb.Sampling
+ContrastiveSearch = pb.ContrastiveSearch
+AttentionOptions = pb.AttentionOptions
 
 
 class Client:
@@ -62,7 +65,7 @@ class Client:
     ) -> None:
         self._channel.close()
 
-    def translate(
+    def translate(  # noqa: PLR0913 - one keyword for each option of the contract
         self,
         texts: Sequence[str],
         source_language: str,
@@ -73,14 +76,22 @@ class Client:
         length_penalty: float | None = None,
         max_target_tokens: int | None = None,
         num_hypotheses: int | None = None,
+        method: Sampling | ContrastiveSearch | None = None,
+        attention: AttentionOptions | None = None,
     ) -> list[Result]:
         """Translate texts in one call; options left out take the server's defaults.
+
+        Args:
+            method: How to search; None is beam search. `Sampling()` and `ContrastiveSearch()` have defaults
+                of their own, and neither goes with beam_size.
+            attention: Returns each hypothesis' attention; `AttentionOptions()` is the model's default layer.
 
         Returns:
             A translation or an error for each text, in order.
 
         Raises:
             CallError: the call failed as a whole.
+            ValueError: a number does not fit in its field of the contract.
         """
         request = pb.TranslateRequest(
             source_language=source_language,
@@ -92,9 +103,12 @@ class Client:
                 length_penalty=length_penalty,
                 max_target_tokens=max_target_tokens,
                 num_hypotheses=num_hypotheses,
+                sampling=method if isinstance(method, Sampling) else None,
+                contrastive_search=method if isinstance(method, ContrastiveSearch) else None,
+                attention=attention,
             ),
         )
-        return [_result(item) for item in self._call(request).items]
+        return [result_of(item) for item in self.call(request).items]
 
     def models(self) -> list[pb.Model]:
         """What the server serves.
@@ -107,7 +121,12 @@ class Client:
         except grpc.RpcError as error:
             raise _call_error(error) from error
 
-    def _call(self, request: pb.TranslateRequest) -> pb.TranslateResponse:
+    def call(self, request: pb.TranslateRequest) -> pb.TranslateResponse:
+        """Make one call as the contract has it.
+
+        Raises:
+            CallError: it failed as a whole.
+        """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return self._stub.Translate(request, timeout=self._timeout_seconds)
@@ -132,7 +151,8 @@ def _call_error(error: grpc.RpcError) -> CallError:
     return CallError(error.code(), error.details() or "")
 
 
-def _result(item: pb.TranslationItem) -> Result:
+def result_of(item: pb.TranslationItem) -> Result:
+    """An item's translation or error."""
     if item.HasField("translation"):
         return item.translation
     return TextError(item.error.code, item.error.message)

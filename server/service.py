@@ -1,19 +1,18 @@
-"""TranslationService: the one file that handles the contract's messages."""
+"""TranslationService: from messages to jobs and back; of the messages only the options are read elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
-from dataclasses import dataclass
 from typing import cast
 
 import grpc
 
+from export.manifest import AttentionInfo
 from model.tokenizer import Tokenizer
 from server.config import ServerConfig
-from server.engine.sequence import Hypothesis, StopReason
+from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
 from server.errors import (
     DeadlineExceeded,
     Draining,
@@ -29,13 +28,13 @@ from server.errors import (
 )
 from server.metrics import Metrics
 from server.models import LoadedModel, Models
+from server.option_faults import attention_size_faults, option_faults
+from server.options import Options, read_options
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.worker import Job
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
-DEFAULT_BEAM_SIZE = 4
-DEFAULT_LENGTH_PENALTY = 1.0
 _NUM_SPECIAL = 2  # a source is never without its tag and its end
 _INLINE_CHARACTERS = 4096
 _REJECT_REASON: dict[type[RequestError], str] = {
@@ -50,16 +49,6 @@ _STOP_REASONS = {
 }
 
 Context = grpc.aio.ServicerContext[pb.TranslateRequest, pb.TranslateResponse]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to search, defaults filled in; max_target_tokens None depends on the source's length."""
-
-    beam_size: int
-    length_penalty: float
-    max_target_tokens: int | None
-    num_hypotheses: int
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -88,16 +77,18 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
         deadline = None if remaining is None else started + remaining
         model, pair = self._validate(request)
-        options = _options(request.options)
+        options = read_options(request.options, model, self._config.max_beam_size)
         validated = time.monotonic()
         self._stage["validate"].observe(validated - started)
         sources = await _tokenize(model.tokenizer, list(request.texts), pair[1])
         self._stage["tokenize"].observe(time.monotonic() - validated)
         jobs = {
-            i: _job(source, options, model, deadline)
+            i: options.job(source, deadline)
             for i, source in enumerate(sources)
             if source and len(source) <= model.max_source_tokens
         }
+        if faults := attention_size_faults(jobs.values()):
+            raise InvalidRequest(faults)
         found = await self._run(model, jobs, deadline)
         return self._response(model, pair, sources, found, options)
 
@@ -133,27 +124,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         try:
             model, pair = self._models.find(request.model, request.source_language, request.target_language)
         except NotServed as error:
-            faults += self._option_faults(request.options, None)
+            faults += option_faults(request.options, None, self._config.max_beam_size)
             if faults:
                 raise InvalidRequest(faults) from error
             raise
-        faults += self._option_faults(request.options, model.max_target_tokens)
+        faults += option_faults(request.options, model, self._config.max_beam_size)
         if faults:
             raise InvalidRequest(faults)
         return model, pair
-
-    def _option_faults(self, options: pb.TranslateOptions, most_target_tokens: int | None) -> list[Violation]:
-        beam_size = _options(options).beam_size
-        faults = [
-            *_range_fault("beam_size", beam_size, self._config.max_beam_size),
-            *_range_fault("num_hypotheses", _options(options).num_hypotheses, max(beam_size, 1)),
-        ]
-        if options.HasField("max_target_tokens"):
-            faults += _range_fault("max_target_tokens", options.max_target_tokens, most_target_tokens)
-        alpha = _options(options).length_penalty
-        if not (math.isfinite(alpha) and alpha >= 0):
-            faults.append(Violation("options.length_penalty", f"is {alpha}, must be finite and at least 0"))
-        return faults
 
     def _response(
         self,
@@ -176,26 +154,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             elif isinstance(result, BaseException):
                 raise result
             else:
-                items.append(
-                    self._item(model.tokenizer, source, result[: options.num_hypotheses], "-".join(pair))
-                )
+                items.append(self._item(model.tokenizer, source, result, options, "-".join(pair)))
         self._stage["detokenize"].observe(time.monotonic() - started)
         return pb.TranslateResponse(
             items=items, model=pb.ModelReference(name=model.name, sha256=model.sha256)
         )
 
     def _item(
-        self, tokenizer: Tokenizer, source: list[int], hypotheses: tuple[Hypothesis, ...], pair: str
+        self,
+        tokenizer: Tokenizer,
+        source: list[int],
+        hypotheses: tuple[Hypothesis, ...],
+        options: Options,
+        pair: str,
     ) -> pb.TranslationItem:
         described = [
-            pb.Hypothesis(
-                text=tokenizer.detokenize(h.token_ids),
-                score=h.score,
-                log_prob=h.log_prob,
-                stop_reason=_STOP_REASONS[h.stop_reason],
-                target_tokens=len(h.token_ids),
-            )
-            for h in hypotheses
+            _hypothesis(tokenizer, source, hypothesis, options.attention)
+            for hypothesis in hypotheses[: options.num_hypotheses]
         ]
         best = described[0]
         self._metrics.source_tokens.observe(len(source))
@@ -215,24 +190,6 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         )
 
 
-def _range_fault(name: str, value: int, most: int | None) -> list[Violation]:
-    if value >= 1 and (most is None or value <= most):
-        return []
-    upper = f" and at most {most}" if most is not None else ""
-    return [Violation(f"options.{name}", f"is {value}, must be at least 1{upper}")]
-
-
-def _options(options: pb.TranslateOptions) -> Options:
-    return Options(
-        beam_size=options.beam_size if options.HasField("beam_size") else DEFAULT_BEAM_SIZE,
-        length_penalty=options.length_penalty
-        if options.HasField("length_penalty")
-        else DEFAULT_LENGTH_PENALTY,
-        max_target_tokens=options.max_target_tokens if options.HasField("max_target_tokens") else None,
-        num_hypotheses=options.num_hypotheses if options.HasField("num_hypotheses") else 1,
-    )
-
-
 async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str) -> list[list[int]]:
     """Ids of each text; none for one without anything to translate, such as white space.
 
@@ -247,14 +204,29 @@ async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str
     return ids() if is_short else await asyncio.to_thread(ids)
 
 
-def _job(source: list[int], options: Options, model: LoadedModel, deadline: float | None) -> Job:
-    limit = options.max_target_tokens or min(2 * len(source) + 16, model.max_target_tokens)
-    return Job(
-        source=tuple(source),
-        beam_size=options.beam_size,
-        length_penalty=options.length_penalty,
-        max_target_tokens=limit,
-        deadline=deadline,
+def _hypothesis(
+    tokenizer: Tokenizer, source: list[int], hypothesis: Hypothesis, choice: AttentionChoice | None
+) -> pb.Hypothesis:
+    return pb.Hypothesis(
+        text=tokenizer.detokenize(hypothesis.token_ids),
+        score=hypothesis.score,
+        log_prob=hypothesis.log_prob,
+        stop_reason=_STOP_REASONS[hypothesis.stop_reason],
+        target_tokens=len(hypothesis.token_ids),
+        attention=None if choice is None else _attention(tokenizer, source, hypothesis, choice),
+    )
+
+
+def _attention(
+    tokenizer: Tokenizer, source: list[int], hypothesis: Hypothesis, choice: AttentionChoice
+) -> pb.Attention:
+    assert hypothesis.attention is not None, "the engine gives what a job asks for"
+    return pb.Attention(
+        source_tokens=map(tokenizer.piece, source),
+        target_tokens=map(tokenizer.piece, hypothesis.token_ids),
+        layer=choice.layer,
+        heads=choice.heads,
+        weights=hypothesis.attention.ravel().tolist(),  # (T, S) to (T * S)
     )
 
 
@@ -278,4 +250,13 @@ def _describe(model: LoadedModel) -> pb.Model:
         max_source_tokens=model.max_source_tokens,
         max_target_tokens=model.max_target_tokens,
         architecture=model.manifest.architecture,
+        attention=_attention_layers(model.manifest.attention),
+    )
+
+
+def _attention_layers(info: AttentionInfo | None) -> pb.AttentionLayers | None:
+    if info is None:
+        return None
+    return pb.AttentionLayers(
+        num_layers=info.num_layers, num_heads=info.num_heads, default_layer=info.default_layer
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import queue
 import sys
 import threading
@@ -13,32 +14,16 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from server.client import CallError, Client, Result, TextError
+from server.client import CallError, Client, Result, TextError, result_of
+from server.heat_map import DrawingUnavailable, draw, require_matplotlib
+from server.translate_arguments import make_request, parse_arguments
 
 T = TypeVar("T")
 _IN_FLIGHT = 64
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="traghetto-translate",
-        description="Translate texts, or the lines of standard input, with a running server.",
-    )
-    parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)"
-    )
-    parser.add_argument("--source", required=True, help="language of the texts, for example en")
-    parser.add_argument("--target", required=True, help="language to translate into, for example it")
-    parser.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT")
-    parser.add_argument(
-        "--model", default="", help="a model's name (default: the server's choice for the pair)"
-    )
-    parser.add_argument("--beam-size", type=int, help="hypotheses kept at each step; 1 is greedy search")
-    parser.add_argument("--max-tokens", type=int, help="longest translation, in tokens")
-    parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text"
-    )
-    return parser
+class _Refused(Exception):
+    """Input that cannot be read or that does not fit the flags."""
 
 
 def in_order(translate: Callable[[str], T], texts: Iterable[str]) -> Iterator[T]:
@@ -82,34 +67,60 @@ def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
     return is_whole
 
 
+def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+    """Print the translation of each text; False if there was an error."""
+
+    def translate(text: str) -> Result:
+        return result_of(client.call(make_request(arguments, text)).items[0])
+
+    has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
+    return _print_all(in_order(translate, texts), has_bar=has_bar)
+
+
+def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+    """Print the translation of the one text and draw its attention; False if there was an error."""
+    require_matplotlib()
+    first = list(itertools.islice(texts, 2))
+    if len(first) != 1:
+        count = "more" if first else "none"
+        raise _Refused(f"--attention draws one text, standard input has {count}")
+    response = client.call(make_request(arguments, first[0]))
+    result = result_of(response.items[0])
+    if not _print_all([result], has_bar=False) or isinstance(result, TextError):
+        return False
+    attention = result.hypotheses[0].attention
+    if not attention.weights:
+        reason = "the text is empty, or the server is older than this command"
+        print(f"traghetto-translate: there is no attention to draw: {reason}", file=sys.stderr)
+        return False
+    try:
+        draw(attention, response.model.name, arguments.attention)
+    except OSError as error:
+        print(f"traghetto-translate: cannot write {arguments.attention}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> int:
-    """Run the command; exit status 1 if a text, or the call, failed, 2 for input that cannot be read."""
-    arguments = _parser().parse_args()
+    """Run the command; exit status 1 if a text, the call or a drawing failed, 2 for input it cannot take."""
+    arguments = parse_arguments()
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
     texts: Iterable[str] = arguments.texts or (line.rstrip("\n") for line in sys.stdin)
-    has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
-    with Client(arguments.server, arguments.timeout) as client:
-
-        def translate(text: str) -> Result:
-            return client.translate(
-                [text],
-                arguments.source,
-                arguments.target,
-                model=arguments.model,
-                beam_size=arguments.beam_size,
-                max_target_tokens=arguments.max_tokens,
-            )[0]
-
-        try:
-            return 0 if _print_all(in_order(translate, texts), has_bar=has_bar) else 1
-        except CallError as error:
-            print(f"traghetto-translate: {error}", file=sys.stderr)
-            return 1
-        except UnicodeDecodeError as error:
-            print(f"traghetto-translate: standard input is no UTF-8: {error}", file=sys.stderr)
-            return 2
+    translate = _translate_and_draw if arguments.attention else _translate_all
+    status = 1
+    try:
+        with Client(arguments.server, arguments.timeout) as client:
+            return 0 if translate(client, arguments, texts) else 1
+    except CallError as error:
+        message = str(error)
+    except UnicodeDecodeError as error:
+        status, message = 2, f"standard input is no UTF-8: {error}"
+    except (DrawingUnavailable, _Refused) as error:
+        status, message = 2, str(error)
+    print(f"traghetto-translate: {message}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -136,6 +136,62 @@ def test_an_option_out_of_its_limits_states_them(
         assert limit in found[f"options.{field}"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sampling": pb.Sampling(temperature=0)}, {"sampling.temperature": ["is 0.0", "greater than 0"]}),
+        ({"sampling": pb.Sampling(top_k=0)}, {"sampling.top_k": ["is 0", "at least 1"]}),
+        ({"sampling": pb.Sampling(top_p=1.5)}, {"sampling.top_p": ["is 1.5", "at most 1"]}),
+        (
+            {"sampling": pb.Sampling(), "beam_size": 4, "num_hypotheses": 2},
+            {"beam_size": ["is 4", "absent", "sampling"], "num_hypotheses": ["is 2", "absent or 1"]},
+        ),
+        (
+            {"contrastive_search": pb.ContrastiveSearch(top_k=17, penalty_alpha=-0.5)},
+            {
+                "contrastive_search.top_k": ["is 17", "at most 16"],
+                "contrastive_search.penalty_alpha": ["is -0.5", "at least 0 and at most 1"],
+            },
+        ),
+        (
+            {"contrastive_search": pb.ContrastiveSearch(), "beam_size": 1, "max_target_tokens": 256},
+            {
+                "beam_size": ["is 1", "absent", "contrastive_search"],
+                "max_target_tokens": ["is 256", "at most 255"],
+            },
+        ),
+        (
+            {"attention": pb.AttentionOptions(layer=2, heads=[0, 4])},
+            {"attention.layer": ["is 2", "at most 1"], "attention.heads": ["is 4", "at most 3"]},
+        ),
+        (
+            {"attention": pb.AttentionOptions(layer=-1, heads=[1, 1])},
+            {"attention.layer": ["is -1", "at least 0"], "attention.heads": ["1 more than once"]},
+        ),
+    ],
+    ids=[
+        *("temperature", "top_k of sampling", "top_p", "sampling beside a beam", "contrastive search"),
+        *("contrastive search beside a beam", "layer and heads too large", "layer and heads too small"),
+    ],
+)
+def test_what_a_method_or_attention_does_not_allow_is_told_at_once(
+    stub: Stub, make_request: MakeRequest, options: dict[str, object], expected: dict[str, list[str]]
+) -> None:
+    found = violations(lambda: stub.Translate(make_request("Yes.", **options)))
+    assert found.keys() == {f"options.{field}" for field in expected}
+    for field, words in expected.items():
+        assert all(word in found[f"options.{field}"] for word in words)
+
+
+def test_more_attention_than_a_call_may_make_is_refused(stub: Stub, make_request: MakeRequest) -> None:
+    texts, attention = ["cat " * 254] * 20, pb.AttentionOptions()
+    for beam_size, refused in ((4, 256 * 256 * 4 * 20), (16, 256 * 256 * 16 * 20)):
+        request = make_request(*texts, beam_size=beam_size, attention=attention)
+        found = violations(partial(stub.Translate, request))
+        assert found.keys() == {"options.attention"}
+        assert all(str(number) in found["options.attention"] for number in (refused, 983_040))
+
+
 @pytest.mark.parametrize("language", ["", "e", "en_US", "english-", "è", "en it", "en\n", "e" * 1_000_000])
 def test_what_is_no_language_tag_is_refused(stub: Stub, language: str) -> None:
     request = pb.TranslateRequest(source_language=language, target_language="it", texts=["Yes."])

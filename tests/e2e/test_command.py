@@ -5,17 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from server.client import CallError, Client
+from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
 from server.pb.translation.v1 import translation_pb2 as pb
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import RunningServer
 
 PATIENCE_SECONDS = 120.0
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+SVG_TEXT = "{http://www.w3.org/2000/svg}text"
+TEXT = "The cat is on the table."
 Translate = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -36,9 +41,9 @@ def translate(server: RunningServer) -> Translate:
     return run
 
 
-def expected(server: RunningServer, texts: list[str]) -> list[str]:
+def expected(server: RunningServer, texts: list[str], **options: Any) -> list[str]:
     with Client(server.address) as client:
-        results = client.translate(texts, "en", "it")
+        results = client.translate(texts, "en", "it", **options)
     return [result.text for result in results if isinstance(result, pb.Translation)]
 
 
@@ -110,6 +115,93 @@ def test_options_reach_the_server(server: RunningServer, translate: Translate) -
     assert isinstance(cut, pb.Translation)
     ended = translate("--beam-size=1", "--max-tokens=2", "Good morning, everyone.")
     assert ended.stdout.decode() == f"{cut.text}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method"),
+    [
+        (["--sample", "--seed=7"], Sampling(seed=7)),
+        (
+            ["--sample", "--temperature=0.8", "--top-k=20", "--top-p=0.9", "--seed=7"],
+            Sampling(temperature=0.8, top_k=20, top_p=0.9, seed=7),
+        ),
+        (["--contrastive=5"], ContrastiveSearch(top_k=5)),
+        (["--contrastive=5", "--penalty-alpha=0.3"], ContrastiveSearch(top_k=5, penalty_alpha=0.3)),
+    ],
+    ids=["sampling", "sampling with all flags", "contrastive search", "contrastive search with its penalty"],
+)
+def test_every_method_has_its_flags(
+    server: RunningServer, translate: Translate, arguments: list[str], method: Sampling | ContrastiveSearch
+) -> None:
+    lines = ["Good morning, everyone.", "", "We should leave before it starts to rain."]
+    ended = translate(*arguments, stdin="\n".join(lines).encode())
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.decode().splitlines() == expected(server, lines, method=method)
+
+
+def test_flags_that_do_not_go_together_are_named(translate: Translate) -> None:
+    ended = translate("--sample", "--contrastive=4", "Good morning.")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert all(flag in ended.stderr for flag in (b"--sample", b"--contrastive"))
+
+
+def labels(svg: Path) -> list[str]:
+    return [element.text or "" for element in ET.parse(svg).iter(SVG_TEXT)]  # noqa: S314 - our own
+
+
+def test_attention_is_drawn_beside_the_translation(translate: Translate, tmp_path: Path) -> None:
+    png, svg = tmp_path / "a.png", tmp_path / "a.svg"
+    for path, arguments, stdin in ((png, [TEXT], b""), (svg, [], TEXT.encode() + b"\n")):
+        ended = translate("--attention", str(path), *arguments, stdin=stdin)
+        assert (ended.returncode, ended.stdout.decode()) == (0, "Il gatto è sul tavolo.\n"), ended.stderr
+    assert png.read_bytes().startswith(PNG_MAGIC)
+    found = labels(svg)
+    assert found[: found.index("source")][:3] == ["<2it>", "The", "cat"]
+    assert {"Il", "gatto", "</s>", "en-it", "attention of decoder layer 1"} <= set(found)
+
+
+def test_attention_of_a_layer_and_of_heads_with_another_method(translate: Translate, tmp_path: Path) -> None:
+    svg = tmp_path / "a.svg"
+    flags = ("--attention", str(svg), "--layer=0", "--heads=2,1", "--sample", "--top-k=1")
+    ended = translate(*flags, "It costs $5, or 5 $ & <2it> 🛶.")
+    assert ended.returncode == 0, ended.stderr
+    assert {"attention of decoder layer 0", "mean of heads 1, 2"} <= set(labels(svg))
+    assert "<0x24>" in labels(svg)  # a dollar is no piece of the vocabulary, its byte is
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "words"),
+    [
+        (["One.", "Two."], b"", 2, ["--attention", "one text", "2"]),
+        ([], b"One.\nTwo.\n", 2, ["--attention", "one text", "more"]),
+        (["--layer=9", "One."], b"", 1, ["INVALID_ARGUMENT", "attention.layer", "9"]),
+        (["cat " * 300], b"", 1, ["text 1", "302 tokens"]),
+        ([" "], b"", 1, ["no attention", "empty"]),
+    ],
+    ids=["two arguments", "two lines", "no such layer", "too long", "empty"],
+)
+def test_attention_that_cannot_be_drawn_says_why(
+    translate: Translate, tmp_path: Path, arguments: list[str], stdin: bytes, status: int, words: list[str]
+) -> None:
+    ended = translate("--attention", str(tmp_path / "a.png"), *arguments, stdin=stdin)
+    assert (ended.returncode, ended.stdout.strip()) == (status, b"")
+    assert all(word in ended.stderr.decode().splitlines()[-1] for word in words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cannot_be_written_costs_no_translation(translate: Translate, tmp_path: Path) -> None:
+    ended = translate("--attention", str(tmp_path / "nowhere" / "a.svg"), TEXT)
+    assert (ended.returncode, ended.stdout.decode()) == (1, "Il gatto è sul tavolo.\n")
+    assert ended.stderr.decode().splitlines()[-1].startswith("traghetto-translate: cannot write ")
+
+
+def test_the_client_gives_attention(server: RunningServer) -> None:
+    with Client(server.address) as client:
+        (found,) = client.translate([TEXT], "en", "it", attention=AttentionOptions(heads=[0]))
+        assert isinstance(found, pb.Translation)
+        assert found.hypotheses[0].attention.heads == [0]
+        with pytest.raises(CallError, match="beam_size: is 4, must be absent with sampling"):
+            client.translate([TEXT], "en", "it", beam_size=4, method=Sampling())
 
 
 def test_the_client_lists_models_and_names_what_went_wrong(server: RunningServer) -> None:

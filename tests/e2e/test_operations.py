@@ -145,10 +145,11 @@ def test_limits_of_the_command_line_replace_those_of_the_model(
         assert items[0].translation.source_tokens == 6
         assert items[0].translation.target_tokens <= 5
         assert "7 tokens, the limit is 6" in items[1].error.message
-        for options in ({"beam_size": 3}, {"beam_size": 1, "max_target_tokens": 6}, {}):
+        for options in ({"beam_size": 3}, {"beam_size": 1, "max_target_tokens": 6}):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.Translate(make_request("Yes.", **options))
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert stub.Translate(make_request("Yes.")) == stub.Translate(make_request("Yes.", beam_size=2))
 
 
 def test_the_server_never_imports_torch() -> None:

@@ -67,14 +67,15 @@ def test_two_artifacts_of_one_name_are_refused(serve_in_vain: ServeInVain, artif
     assert "two artifacts share a name: en-it, en-it" in ended.stderr
 
 
+@pytest.mark.parametrize("search", ["greedy", "beam"])
 def test_an_artifact_that_fails_its_self_check_is_not_served(
-    serve_in_vain: ServeInVain, artifact: Path, tmp_path: Path
+    serve_in_vain: ServeInVain, artifact: Path, tmp_path: Path, search: str
 ) -> None:
     """As on a processor whose int8 arithmetic saturates."""
     other = tmp_path / "other"
     shutil.copytree(artifact, other)
     manifest = json.loads((other / "manifest.json").read_text())
-    manifest["self_check"]["target"][0] += 1
+    manifest["self_check"][search][0] += 1
     (other / "manifest.json").write_text(json.dumps(manifest))
     ended = serve_in_vain(other)
     assert ended.returncode == 2

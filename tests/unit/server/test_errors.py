@@ -109,7 +109,12 @@ def test_a_client_cannot_break_the_line_of_a_message() -> None:
 
 
 def test_the_largest_bad_request_still_fits_in_a_header() -> None:
-    names = ("source_language", "target_language", "texts", "options.beam_size", "options.num_hypotheses")
+    names = [
+        *("source_language", "target_language", "texts"),
+        *("options.beam_size", "options.num_hypotheses", "options.max_target_tokens"),
+        *("options.length_penalty", "options.sampling.temperature", "options.sampling.top_k"),
+        *("options.sampling.top_p", "options.attention.layer", *["options.attention.heads"] * 2),
+    ]
     status = to_status(InvalidRequest([Violation(name, shown("€" * 1_000_000)) for name in names]))
     assert len(status.SerializeToString()) < 8192  # gRPC's limit for all metadata of a call
     assert status_pb2.Status.FromString(status.SerializeToString()) == status

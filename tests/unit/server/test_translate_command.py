@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 
 from server.client import CallError, Result, TextError
-from server.translate_command import _IN_FLIGHT, in_order
+from server.translate_command import _IN_FLIGHT, in_order, main
 
 
 def answer(text: str) -> Result:
@@ -115,3 +118,37 @@ def test_a_source_of_texts_that_fails_raises_too() -> None:
     assert next(results) == answer("first")
     with pytest.raises(UnicodeDecodeError):
         next(results)
+
+
+@pytest.fixture
+def run_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run the command where no server is; it must say what is wrong with its input and draw nothing."""
+
+    def run(*arguments: str, stdin: str = "") -> str:
+        flags = ["--source=en", "--target=it", "--server=127.0.0.1:1", f"--attention={tmp_path / 'a.png'}"]
+        monkeypatch.setattr(sys, "argv", ["traghetto-translate", *flags, *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        assert main() == 2
+        printed, error = capsys.readouterr()
+        assert printed == ""
+        assert not list(tmp_path.iterdir())
+        return error
+
+    return run
+
+
+def test_without_matplotlib_nothing_is_translated_only_to_be_lost(
+    run_in_vain: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "pip install 'traghetto[draw]'" in run_in_vain("Good morning.")
+
+
+@pytest.mark.parametrize(("stdin", "count"), [("", "none"), ("One.\nTwo.\nThree.\n", "more")])
+def test_attention_is_drawn_of_exactly_one_line(
+    run_in_vain: Callable[..., str], stdin: str, count: str
+) -> None:
+    expected = f"traghetto-translate: --attention draws one text, standard input has {count}\n"
+    assert run_in_vain(stdin=stdin) == expected

@@ -144,10 +144,10 @@ class TranslateOptions(_message.Message):
     counts even where it is 0. A value out of its limits fails the call with
     INVALID_ARGUMENT and is never clamped.
 
-    Fields 1 to 15 are for beam search and for limits that every method obeys. A
-    further method, such as sampling or contrastive search, becomes a message of
-    its own in a oneof numbered from 16, and that oneof left unset keeps meaning
-    beam search.
+    Fields 1 to 15 are for beam search and for what every method obeys. Each
+    further method is a message of its own in a oneof numbered from 16, and that
+    oneof left unset keeps meaning beam search. With a method set, beam_size must
+    be absent and num_hypotheses absent or 1.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -156,9 +156,13 @@ class TranslateOptions(_message.Message):
     LENGTH_PENALTY_FIELD_NUMBER: _builtins.int
     MAX_TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     NUM_HYPOTHESES_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
+    SAMPLING_FIELD_NUMBER: _builtins.int
+    CONTRASTIVE_SEARCH_FIELD_NUMBER: _builtins.int
     beam_size: _builtins.int
     """Hypotheses kept alive at each step; 1 is greedy search. From 1 to the limit
-    the server is configured with. Time and memory grow with it.
+    the server is configured with, and absent where method is set. Time and
+    memory grow with it.
     """
     length_penalty: _builtins.float
     """Alpha of Wu et al. 2016 (arXiv:1609.08144, section 7), by which hypotheses
@@ -168,19 +172,42 @@ class TranslateOptions(_message.Message):
 
     A finite number, 0 or greater, without unit. 0 turns the normalisation off,
     which favours short translations; a larger alpha favours longer ones. With
-    greedy search it changes the score but not the text.
+    greedy search and with any other method it changes the score but not the
+    text.
     """
     max_target_tokens: _builtins.int
     """Upper limit on the target tokens of each hypothesis, end of sentence
-    included. From 1 to Model.max_target_tokens. A hypothesis that reaches it
-    unfinished is returned as it is, with STOP_REASON_MAX_TARGET_TOKENS. The
-    server's default may depend on the length of the text and never exceeds
-    Model.max_target_tokens.
+    included. From 1 to Model.max_target_tokens, with contrastive_search to one
+    less. A hypothesis that reaches it unfinished is returned as it is, with
+    STOP_REASON_MAX_TARGET_TOKENS. The server's default may depend on the length
+    of the text and never exceeds that limit.
     """
     num_hypotheses: _builtins.int
     """Hypotheses to return for each text, at most. From 1 to the beam size in
-    effect. The server's default is 1.
+    effect; at most 1 where method is set. The server's default is 1.
     """
+    @_builtins.property
+    def attention(self) -> Global___AttentionOptions:
+        """Returns with each hypothesis the attention with which its tokens were
+        predicted. It changes nothing else of a translation. Absent: none is
+        returned. Errors: INVALID_ARGUMENT if the model returns no attention (see
+        Model.attention), and if the request could make too much of it: the sum over
+        its texts of
+
+          source tokens * max_target_tokens in effect * hypotheses kept alive
+
+        (those are beam_size, or ContrastiveSearch.top_k, or 1 with sampling) may be
+        983,040. A weight returned takes 4 bytes of the response.
+        """
+
+    @_builtins.property
+    def sampling(self) -> Global___Sampling:
+        """Draws each token at random."""
+
+    @_builtins.property
+    def contrastive_search(self) -> Global___ContrastiveSearch:
+        """Avoids repetition, without chance."""
+
     def __init__(
         self,
         *,
@@ -188,10 +215,13 @@ class TranslateOptions(_message.Message):
         length_penalty: _builtins.float | None = ...,
         max_target_tokens: _builtins.int | None = ...,
         num_hypotheses: _builtins.int | None = ...,
+        attention: Global___AttentionOptions | None = ...,
+        sampling: Global___Sampling | None = ...,
+        contrastive_search: Global___ContrastiveSearch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "beam_size", b"beam_size", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "num_hypotheses", b"num_hypotheses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "beam_size", b"beam_size", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "num_hypotheses", b"num_hypotheses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_size: _TypeAlias = _typing.Literal["beam_size"]  # noqa: Y015
     _WhichOneofArgType__beam_size: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size"]  # noqa: Y015
@@ -201,6 +231,8 @@ class TranslateOptions(_message.Message):
     _WhichOneofArgType__max_target_tokens: _TypeAlias = _typing.Literal["_max_target_tokens", b"_max_target_tokens"]  # noqa: Y015
     _WhichOneofReturnType__num_hypotheses: _TypeAlias = _typing.Literal["num_hypotheses"]  # noqa: Y015
     _WhichOneofArgType__num_hypotheses: _TypeAlias = _typing.Literal["_num_hypotheses", b"_num_hypotheses"]  # noqa: Y015
+    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["sampling", "contrastive_search"]  # noqa: Y015
+    _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__beam_size) -> _WhichOneofReturnType__beam_size | None: ...
     @_typing.overload
@@ -209,8 +241,163 @@ class TranslateOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_target_tokens) -> _WhichOneofReturnType__max_target_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__num_hypotheses) -> _WhichOneofReturnType__num_hypotheses | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
 Global___TranslateOptions: _TypeAlias = TranslateOptions  # noqa: Y015
+
+@_typing.final
+class Sampling(_message.Message):
+    """Draws each token at random from the probabilities the model gives, changed by
+    the fields below in their order here. Without any of them it draws from the
+    probabilities as they are.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    temperature: _builtins.float
+    """Divides the logits: below 1 the probable tokens become more so, above 1 less.
+    Finite and greater than 0, without unit. The server's default is 1. Near 0 it
+    is greedy search.
+    """
+    top_k: _builtins.int
+    """Keeps this many of the most probable tokens (Fan et al. 2018,
+    arXiv:1805.04833). 1 or greater; 1 is greedy search, and a number beyond the
+    vocabulary's size keeps all. Absent: all are kept.
+    """
+    top_p: _builtins.float
+    """Of the tokens kept so far keeps the fewest, most probable ones first, whose
+    share of the probability reaches this (Holtzman et al. 2020,
+    arXiv:1904.09751). Greater than 0, at most 1. The server's default is 1, which
+    keeps all.
+    """
+    seed: _builtins.int
+    """Start of the random numbers. A given seed gives the same text from the same
+    model (the same Model.sha256 on the same kind of processor) with the same
+    options: alone and in any call, whatever other texts there are. Every text of
+    the request starts from it, so two equal texts get equal translations. Absent:
+    the server draws a seed for each text.
+    """
+    def __init__(
+        self,
+        *,
+        temperature: _builtins.float | None = ...,
+        top_k: _builtins.int | None = ...,
+        top_p: _builtins.float | None = ...,
+        seed: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
+    _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
+    _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+
+Global___Sampling: _TypeAlias = Sampling  # noqa: Y015
+
+@_typing.final
+class ContrastiveSearch(_message.Message):
+    """Contrastive search (Su et al. 2022, arXiv:2202.06417, equation 5): of the top_k
+    most probable tokens v takes the one of the greatest
+
+      (1 - penalty_alpha) * p(v) - penalty_alpha * max_j cos(h_v, h_j)
+
+    where h_v is what the decoder's output layer reads once v is fed to it, and h_j
+    are the same of the target so far, the start of the sentence included. The same
+    request gives the same text.
+
+    Every candidate is run through the model before one is chosen, the last token's
+    too: that is why max_target_tokens must be less than Model.max_target_tokens.
+    A model for which that is 1 refuses this method with INVALID_ARGUMENT.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOP_K_FIELD_NUMBER: _builtins.int
+    PENALTY_ALPHA_FIELD_NUMBER: _builtins.int
+    top_k: _builtins.int
+    """Candidates for each token. From 1 to the limit of TranslateOptions.beam_size;
+    1 is greedy search. The server's default is 4, or its limit where that is
+    lower. Time and memory grow with it.
+    """
+    penalty_alpha: _builtins.float
+    """Weight of the penalty on what resembles the target so far, without unit. From
+    0, which is greedy search, to 1. The server's default is 0.6.
+    """
+    def __init__(
+        self,
+        *,
+        top_k: _builtins.int | None = ...,
+        penalty_alpha: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha", "_top_k", b"_top_k", "penalty_alpha", b"penalty_alpha", "top_k", b"top_k"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha", "_top_k", b"_top_k", "penalty_alpha", b"penalty_alpha", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__penalty_alpha: _TypeAlias = _typing.Literal["penalty_alpha"]  # noqa: Y015
+    _WhichOneofArgType__penalty_alpha: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha"]  # noqa: Y015
+    _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
+    _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__penalty_alpha) -> _WhichOneofReturnType__penalty_alpha | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
+
+Global___ContrastiveSearch: _TypeAlias = ContrastiveSearch  # noqa: Y015
+
+@_typing.final
+class AttentionOptions(_message.Message):
+    """Which attention over the source to return. A decoder layer has several heads,
+    each with weights of its own; what is returned is the mean over some of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    layer: _builtins.int
+    """Layer of the decoder, from 0 to AttentionLayers.num_layers - 1. Absent:
+    AttentionLayers.default_layer.
+    """
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Heads of that layer, each from 0 to AttentionLayers.num_heads - 1 and none
+        twice, in any order. Empty: all of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        layer: _builtins.int | None = ...,
+        heads: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "layer", b"layer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "heads", b"heads", "layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
+
+Global___AttentionOptions: _TypeAlias = AttentionOptions  # noqa: Y015
 
 @_typing.final
 class TranslateResponse(_message.Message):
@@ -356,7 +543,7 @@ Global___Translation: _TypeAlias = Translation  # noqa: Y015
 @_typing.final
 class Hypothesis(_message.Message):
     """One candidate translation of a text. What is known of a single candidate, for
-    example an alignment with its source, belongs here.
+    example its attention over the source, belongs here.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -366,6 +553,7 @@ class Hypothesis(_message.Message):
     LOG_PROB_FIELD_NUMBER: _builtins.int
     STOP_REASON_FIELD_NUMBER: _builtins.int
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The candidate's text: plain text without special tokens. Two hypotheses of
     different tokens may have the same text.
@@ -379,6 +567,8 @@ class Hypothesis(_message.Message):
     log_prob: _builtins.float
     """Natural logarithm of the probability that the model gives the target tokens,
     end of sentence included: the sum over them, not normalised. Never positive.
+    It is the model's own with every method: a temperature, top_k, top_p or
+    penalty_alpha decides which tokens are taken and not how probable they are.
     """
     stop_reason: Global___StopReason.ValueType
     """Why this hypothesis ended."""
@@ -386,6 +576,12 @@ class Hypothesis(_message.Message):
     """Tokens the decoder produced, end of sentence included where it was reached:
     the n of the length penalty.
     """
+    @_builtins.property
+    def attention(self) -> Global___Attention:
+        """Where TranslateOptions.attention is set: what the model attended to. Absent
+        with STOP_REASON_EMPTY_SOURCE.
+        """
+
     def __init__(
         self,
         *,
@@ -394,14 +590,72 @@ class Hypothesis(_message.Message):
         log_prob: _builtins.float = ...,
         stop_reason: Global___StopReason.ValueType = ...,
         target_tokens: _builtins.int = ...,
+        attention: Global___Attention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_prob", b"log_prob", "score", b"score", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention", "log_prob", b"log_prob", "score", b"score", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hypothesis: _TypeAlias = Hypothesis  # noqa: Y015
+
+@_typing.final
+class Attention(_message.Message):
+    """How much of each source token the model took into account to predict each
+    target token: the cross-attention's weights in one decoder layer, the mean over
+    some of its heads. It often resembles an alignment but is not made to be one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
+    TARGET_TOKENS_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    layer: _builtins.int
+    """The decoder layer, from 0."""
+    @_builtins.property
+    def source_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The source as the encoder reads it, Translation.source_tokens pieces. Here and
+        in target_tokens each is as the vocabulary spells it: a "▁" (U+2581) stands for
+        the space before a word, and special tokens, such as the tag of the target
+        language or the end of sentence, are among them.
+        """
+
+    @_builtins.property
+    def target_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The target, Hypothesis.target_tokens pieces."""
+
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The heads whose mean this is, from 0, ascending and at least 1."""
+
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One row of as many weights as there are source_tokens for each of
+        target_tokens, row after row: the weight of source token s for target token t
+        is at t * source_tokens + s. From 0 to 1; each row sums to 1, as far as the
+        model's number format goes.
+        """
+
+    def __init__(
+        self,
+        *,
+        source_tokens: _abc.Iterable[_builtins.str] | None = ...,
+        target_tokens: _abc.Iterable[_builtins.str] | None = ...,
+        layer: _builtins.int = ...,
+        heads: _abc.Iterable[_builtins.int] | None = ...,
+        weights: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "layer", b"layer", "source_tokens", b"source_tokens", "target_tokens", b"target_tokens", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attention: _TypeAlias = Attention  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
@@ -457,6 +711,7 @@ class Model(_message.Message):
     MAX_SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name to give as TranslateRequest.model. Unique within a server and never
     empty; it stays the same when a new version is deployed.
@@ -487,6 +742,12 @@ class Model(_message.Message):
         listed is not served, and the reverse of one is a pair of its own.
         """
 
+    @_builtins.property
+    def attention(self) -> Global___AttentionLayers:
+        """The attention that TranslateOptions.attention can return. Absent: none, since
+        the model attends to nothing or does not tell.
+        """
+
     def __init__(
         self,
         *,
@@ -497,14 +758,47 @@ class Model(_message.Message):
         max_source_tokens: _builtins.int = ...,
         max_target_tokens: _builtins.int = ...,
         architecture: _builtins.str = ...,
+        attention: Global___AttentionLayers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "language_pairs", b"language_pairs", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class AttentionLayers(_message.Message):
+    """The attention over the source in a model's decoder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUM_LAYERS_FIELD_NUMBER: _builtins.int
+    NUM_HEADS_FIELD_NUMBER: _builtins.int
+    DEFAULT_LAYER_FIELD_NUMBER: _builtins.int
+    num_layers: _builtins.int
+    """Layers of the decoder that attend to the source; at least 1."""
+    num_heads: _builtins.int
+    """Heads of each of them; at least 1."""
+    default_layer: _builtins.int
+    """The layer returned where AttentionOptions.layer is absent, from 0: the one
+    that matched source and target best when the model was exported.
+    """
+    def __init__(
+        self,
+        *,
+        num_layers: _builtins.int = ...,
+        num_heads: _builtins.int = ...,
+        default_layer: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_layer", b"default_layer", "num_heads", b"num_heads", "num_layers", b"num_layers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttentionLayers: _TypeAlias = AttentionLayers  # noqa: Y015
 
 @_typing.final
 class LanguagePair(_message.Message):
