@@ -12,21 +12,24 @@ SYSTEM_PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 UV ?= $(BIN)/uv
 
+# The bundled models; for a language pair that several serve, the first is the default.
+MODELS := en-it en-it-lstm
+ARTIFACTS ?= $(MODELS:%=export/artifacts/%)
 ARTIFACT ?= export/artifacts/en-it
 LISTEN ?= 127.0.0.1:50051
 METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve test lint format evaluate require-data export lock clean
+.PHONY: help serve test lint format evaluate architectures require-data export lock clean
 
 help:  ## Show this.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:50051).
 	@echo 'Once it says "ready", try in another shell:' \
 		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."'
-	exec $(BIN)/traghetto-serve $(ARTIFACT) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
+	exec $(BIN)/traghetto-serve $(ARTIFACTS) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests.
 	$(BIN)/pytest $(ARGS)
@@ -42,11 +45,17 @@ format: $(VENV)/.dev  ## Format the code and mend what can be mended by rule.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-evaluate: require-data $(VENV)/.evaluate  ## Score the bundled model on the test sets in DATA=DIR.
+evaluate: require-data $(VENV)/.evaluate  ## Score a bundled model (ARTIFACT) on the test sets in DATA=DIR.
 	$(BIN)/traghetto-evaluate $(ARTIFACT) --data $(DATA) $(ARGS)
 
-export: $(VENV)/.dev  ## Export the bundled model again, with its proof.
-	$(BIN)/traghetto-export model/pretrained/en-it --output export/artifacts/en-it --precision int8 \
+architectures: require-data $(VENV)/.dev  ## Compare all architectures on DATA=DIR: docs/architectures.md.
+	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
+		MALLOC_TOP_PAD_=268435456 $(BIN)/python -m tests.architectures.study --data $(DATA) $(ARGS)
+
+export: $(MODELS:%=export-%)  ## Export the bundled models again, with their proofs.
+
+export-%: $(VENV)/.dev
+	$(BIN)/traghetto-export model/pretrained/$* --output export/artifacts/$* --precision int8 \
 		--sentences tests/data/en-it.tsv $(ARGS)
 
 # Each lock takes the versions of the one before it, so that all of them fit into one .venv.
@@ -59,13 +68,14 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
 		--excludes requirements/exclude.in -o requirements/dev.txt
+	$(COMPILE) --extra serve --extra draw -c requirements/dev.txt -o requirements/draw.txt
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find model export server tests -name __pycache__ -prune -exec rm -rf {} +
 
 require-data:
-	@test -n "$(DATA)" || { echo 'usage: make evaluate DATA=DIR' >&2; exit 2; }
+	@test -n "$(DATA)" || { echo 'usage: make $(MAKECMDGOALS) DATA=DIR' >&2; exit 2; }
 
 $(BIN)/python:
 	@test -n "$(SYSTEM_PYTHON)" || { echo 'Python 3.11 or newer is needed, none is on PATH' >&2; exit 1; }
@@ -75,8 +85,8 @@ $(BIN)/uv: | $(BIN)/python
 	$(PIP) install uv
 
 # Editable, and built without isolation by the locked setuptools: pip fetches nothing beyond the lock.
-$(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes -r requirements/serve.txt
+$(VENV)/.serve: requirements/serve.txt requirements/draw.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/serve.txt -r requirements/draw.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
