@@ -151,10 +151,10 @@ class GraphScorer:
     def encode(self, source: Tensor) -> Beams:
         """Encode a source (1, S)."""
         length = source.shape[1]
-        padded = np.zeros((MIN_ROWS, length + -length % 8), np.int64)
+        padded = np.zeros((1, length + -length % 8), np.int64)
         padded[:, :length] = source.numpy()
         pools = self.graphs.new_pools(MIN_ROWS, self.beam_size, self.capacity)
-        self.graphs.encode(padded, np.full(MIN_ROWS, length), np.arange(MIN_ROWS), pools)
+        self.graphs.encode(padded, np.array([length]), np.array([0]), pools)
         return Beams(length, pools)
 
     def decode_step(self, prefix: Tensor, memory: Beams) -> Tensor:

@@ -9,14 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnxscript.values import Opset
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from export.tensor_scatter import OPSET
+from export.tensor_scatter import opset
 from model.cells import CELLS
-
-_opset = Opset("", OPSET)
 
 # The gates of a cell as ONNX orders them, by their place in PyTorch: input, output, forget, cell against
 # input, forget, cell, output; update, reset, new against reset, update, new.
@@ -97,7 +94,7 @@ def _to_onnx(x: Any, length: Any, from_input: Any, from_state: Any, bias: Any, c
     attributes = {"hidden_size": size, "direction": "bidirectional" if directions == 2 else "forward"}
     if cell == "gru":
         attributes["linear_before_reset"] = 1
-    operator = getattr(_opset, cell.upper())
+    operator = getattr(opset, cell.upper())
     return operator(x, from_input, from_state, bias, length, **attributes)[:2]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 OPSET = 24  # the first with TensorScatter; ONNX Runtime 1.31 takes up to 26
 
-_opset = Opset("", OPSET)
+opset = Opset("", OPSET)
 
 
 @torch.library.custom_op("traghetto::tensor_scatter", mutates_args=())
@@ -36,7 +36,7 @@ def _(cache: Tensor, update: Tensor, write_index: Tensor) -> Tensor:  # noqa: AR
 
 
 def _to_onnx(cache: Any, update: Any, write_index: Any) -> Any:
-    return _opset.TensorScatter(cache, update, write_index)
+    return opset.TensorScatter(cache, update, write_index)
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -21,7 +21,8 @@ def check(faults: list[str], where: str) -> None:
         raise ConfigError(f"{where}: " + "; ".join(faults))
 
 
-def _below_one(config: Any, names: Iterable[str]) -> list[str]:
+def below_one(config: Any, names: Iterable[str]) -> list[str]:
+    """A fault for each of these fields that is less than 1."""
     return [
         f"{name} is {getattr(config, name)}, must be at least 1"
         for name in names
@@ -86,7 +87,7 @@ class TransformerConfig:
             "num_decoder_layers",
             "max_positions",
         )
-        faults = _below_one(self, sizes)
+        faults = below_one(self, sizes)
         if not faults and self.model_size % (2 * self.num_heads):
             faults.append(f"model_size {self.model_size} is no multiple of 2 x num_heads {self.num_heads}")
         allowed = {
@@ -96,6 +97,11 @@ class TransformerConfig:
             "positions": ("sinusoidal", "learned", "none"),
         }
         check([*faults, *_not_allowed(self, allowed), *_dropout_faults(self.dropout)], "model")
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the decoder looks back at the source positions: always."""
+        return True
 
     @property
     def head_size(self) -> int:
@@ -156,7 +162,7 @@ class RecurrentConfig:
             "num_encoder_layers",
             "num_decoder_layers",
         )
-        faults = _below_one(self, sizes)
+        faults = below_one(self, sizes)
         allowed = {
             "architecture": ("recurrent",),
             "cell": ("rnn", "lstm", "gru"),

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 import yaml
 
-from model.architecture_config import ARCHITECTURES, ConfigError, ModelConfig, check
+from model.architecture_config import ARCHITECTURES, ConfigError, ModelConfig, below_one, check
 
 T = TypeVar("T")
 _SECTIONS = ("data", "model", "training")
@@ -90,19 +90,16 @@ class TrainingConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{name} is {getattr(self, name)}, must be at least 1"
-            for name in (
-                "max_steps",
-                "batch_tokens",
-                "warmup_steps",
-                "average_checkpoints",
-                "snapshot_steps",
-                "evaluate_steps",
-                "patience",
-            )
-            if getattr(self, name) < 1
-        ]
+        sizes = (
+            "max_steps",
+            "batch_tokens",
+            "warmup_steps",
+            "average_checkpoints",
+            "snapshot_steps",
+            "evaluate_steps",
+            "patience",
+        )
+        faults = below_one(self, sizes)
         if not self.learning_rate > 0:  # NaN is not
             faults.append(f"learning_rate is {self.learning_rate}, must be above 0")
         if not 0 <= self.cooldown_steps <= self.max_steps:

@@ -21,12 +21,12 @@ class Curves:
 
     def add_step(self, step: int, loss: float, learning_rate: float, rate: float) -> None:
         """One line of training: loss in nats a token, rate in target tokens a second."""
-        _append(self._steps, STEP_FIELDS, (step, f"{loss:.4f}", f"{learning_rate:.3e}", f"{rate:.0f}"))
+        append_row(self._steps, STEP_FIELDS, (step, f"{loss:.4f}", f"{learning_rate:.3e}", f"{rate:.0f}"))
 
     def add_evaluation(self, step: int, scores: dict[str, tuple[float, float]]) -> None:
         """One line for each direction: BLEU and chrF."""
         for direction, (bleu, chrf) in scores.items():
-            _append(self._evaluations, EVALUATION_FIELDS, (step, direction, f"{bleu:.2f}", f"{chrf:.2f}"))
+            append_row(self._evaluations, EVALUATION_FIELDS, (step, direction, f"{bleu:.2f}", f"{chrf:.2f}"))
 
     def rewind(self, step: int) -> None:
         """Forget what comes after a step: a resumed run will do it again."""
@@ -35,7 +35,7 @@ class Curves:
             kept = path.with_suffix(".part")
             kept.unlink(missing_ok=True)
             for row in rows:
-                _append(kept, fields, tuple(row.values()))
+                append_row(kept, fields, tuple(row.values()))
             if rows:
                 kept.replace(path)
             else:
@@ -59,7 +59,8 @@ class Curves:
         figure.savefig(self._picture, dpi=110)
 
 
-def _append(path: Path, fields: tuple[str, ...], values: tuple[object, ...]) -> None:
+def append_row(path: Path, fields: tuple[str, ...], values: tuple[object, ...]) -> None:
+    """Add a line to a CSV file; a new one gets its header first."""
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -25,20 +25,20 @@ class EvaluateError(RuntimeError):
 
 
 @contextmanager
-def running_server(artifact: Path) -> Iterator[str]:
-    """Start traghetto-serve on a free port; gives its address.
+def running_server(*artifacts: Path) -> Iterator[str]:
+    """Start traghetto-serve with some artifacts on a free port; gives its address.
 
     Raises:
         EvaluateError: it ended before it was ready.
     """
-    command = [sys.executable, "-m", "server.serve_command", str(artifact)]
+    command = [sys.executable, "-m", "server.serve_command", *map(str, artifacts)]
     command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             if "grpc=" not in line:
-                raise EvaluateError(f"the server did not start with {artifact}")
+                raise EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
             yield line.split("grpc=")[1].split()[0]
         finally:
             process.terminate()

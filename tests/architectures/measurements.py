@@ -67,8 +67,7 @@ def served_of(places: Places) -> Served:
 
 def has_attention(variant: str) -> bool:
     """Whether a variant's decoder looks back at the source positions."""
-    config = load_run_config(CONFIGS / f"{variant}.yaml").model
-    return config.architecture == "transformer" or config.has_attention
+    return load_run_config(CONFIGS / f"{variant}.yaml").model.has_attention
 
 
 def measure(places: Places) -> None:

@@ -15,6 +15,7 @@ import torch
 from model.architectures import build_model
 from model.checkpoint import load_weights, save_checkpoint
 from model.config import DataConfig, load_run_config
+from model.curves import append_row
 from model.data import Example
 from model.parallel_text import read_pairs
 from model.tokenizer import FILE_NAME, Tokenizer, train_tokenizer
@@ -61,13 +62,7 @@ class StudyTrainer(Trainer):
         started = time.process_time()
         loss, count = super()._step(indices)
         row = (self.progress.step, count, f"{time.process_time() - started:.5f}", f"{loss:.5f}")
-        path = _curve_path(self.output)
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(_FIELDS)
-            writer.writerow(row)
+        append_row(_curve_path(self.output), _FIELDS, row)
         return loss, count
 
 

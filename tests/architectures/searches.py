@@ -12,8 +12,8 @@ from typing import Any
 from model.evaluation import evaluate
 from model.parallel_text import read_pairs
 from server.client import Client, ContrastiveSearch, Sampling, TextError
+from server.evaluate_command import running_server
 from tests.architectures.held_out import TEST_FILE
-from tests.architectures.server_process import running_server
 from tests.architectures.variants import Places
 
 ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from model.tokenizer import Tokenizer
 from server.client import Client, TextError
+from server.evaluate_command import running_server
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
-from tests.architectures.server_process import running_server
 from tests.architectures.variants import SERVED, SERVED_INT8, Places
 
 log = logging.getLogger("traghetto.study")

@@ -184,9 +184,7 @@ def test_what_is_served_is_what_the_slow_searches_find_over_pytorch(
     )
 
 
-ATTENTIVE = [
-    name for name in NAMES if getattr(load_run_config(CONFIGS / f"{name}.yaml").model, "has_attention", True)
-]
+ATTENTIVE = [name for name in NAMES if load_run_config(CONFIGS / f"{name}.yaml").model.has_attention]
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(ATTENTIVE)))
