@@ -29,6 +29,8 @@ class DataConfig:
         concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
             the data's sentences.
         max_concatenated: Most sentences in one of them.
+        shortlist_candidates: The checkpoint gets a vocabulary shortlist with at most so many likely
+            translations of each source token; 0 for none.
     """
 
     languages: tuple[str, str]
@@ -39,6 +41,7 @@ class DataConfig:
     dev_sentences: int = 400
     concatenated_pairs: int = 0
     max_concatenated: int = 6
+    shortlist_candidates: int = 0
 
     def __post_init__(self) -> None:
         faults = []
@@ -52,6 +55,8 @@ class DataConfig:
                 f"concatenated_pairs is {self.concatenated_pairs} and max_concatenated "
                 f"{self.max_concatenated}, must be at least 0 and 2"
             )
+        if self.shortlist_candidates < 0:
+            faults.append(f"shortlist_candidates is {self.shortlist_candidates}, must be at least 0")
         if self.vocabulary_size < 300:
             faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
         check(faults, "data")

@@ -13,6 +13,7 @@ from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint, unique_weights
 from model.config import load_run_config
 from model.parallel_text import DataError
+from model.shortlist_learning import add_shortlist
 from model.tokenizer import TokenizerError
 from model.training import BEST_FOLDER, Trainer
 
@@ -57,6 +58,8 @@ def main() -> int:
         print(f"traghetto-train: {error}", file=sys.stderr)
         return 2
     bleu = trainer.train(arguments.max_steps)
+    if run.data.shortlist_candidates:
+        add_shortlist(arguments.output / BEST_FOLDER, arguments.data, run.data)
     print(f"best dev BLEU {bleu:.2f}, checkpoint {arguments.output / BEST_FOLDER}")
     return 0
 

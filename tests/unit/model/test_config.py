@@ -124,8 +124,11 @@ def test_heads_must_divide_the_model_into_even_sizes(model_size: int, num_heads:
 
 def test_every_fault_of_the_data_is_listed() -> None:
     with pytest.raises(ConfigError) as caught:
-        DataConfig(languages=("it", "it"), train=(), dev="dev.tsv", vocabulary_size=100)
+        DataConfig(
+            languages=("it", "it"), train=(), dev="dev.tsv", vocabulary_size=100, shortlist_candidates=-1
+        )
     for fault in (
+        "shortlist_candidates is -1, must be at least 0",
         "['it', 'it'], must be two different codes",
         "train names no file",
         "vocabulary_size is 100",
