@@ -14,39 +14,53 @@ from typing import Any
 
 import onnx
 
+from export.calibration import largest_inputs
 from export.contract import TensorSpec
-from export.graph_model import GraphModel, GraphScorer
+from export.graph_model import GraphModel
 from export.graphs import graphs_of
 from export.manifest import (
-    BEAM,
+    CANDIDATES,
+    COPY_CACHES,
+    DECODER_STEP,
     ENCODER,
-    GREEDY,
+    LOG_PROBS,
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
     AttentionInfo,
     GraphInfo,
     Manifest,
-    SelfCheck,
     SpecialIds,
     TensorInfo,
     file_info,
 )
-from export.onnx_graph import Exported, ExportError, export_decoder_step, export_encoder
+from export.onnx_graph import (
+    Exported,
+    ExportError,
+    export_candidates,
+    export_copy_caches,
+    export_decoder_step,
+    export_encoder,
+    export_log_probs,
+)
 from export.proof.checks import Check, require
 from export.proof.sentences import CAPACITY, Sentence, prepare
-from export.proof.step_checks import BEAM_SIZE, log_prob_checks, neighbour_checks
+from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
+from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.proof.text_checks import quality_checks, text_checks
 from export.quantize import quantize_graph
+from export.self_check import find_self_check
+from export.shortlist_graphs import shortlist_graphs
 from export.weights import WeightFile
 from model.alignment import anchor_accuracy
 from model.architectures import build_model
 from model.encoder_decoder import EncoderDecoder
-from model.search import beam_search, greedy_search
+from model.shortlist import FILE_NAME as SHORTLIST_NAME
+from model.shortlist import Shortlist
 from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
 
 PRECISIONS = ("fp32", "fp16", "int8")
-CANDIDATES_PER_BEAM = 2
+SHORTLIST_PRECISIONS = ("fp32", "int8")
 _LIBRARIES = ("torch", "onnx", "onnxscript", "sentencepiece")
 
 
@@ -59,12 +73,14 @@ class Limits:
 
 
 def export_graphs(model: EncoderDecoder, dtype: str) -> dict[str, Exported]:
-    """The three graphs of a model whose weights have this type."""
+    """The graphs of a model whose weights have this type."""
     graphs = graphs_of(model)
     return {
         ENCODER: export_encoder(graphs, dtype),
-        GREEDY: export_decoder_step(graphs, dtype, 0),
-        BEAM: export_decoder_step(graphs, dtype, CANDIDATES_PER_BEAM),
+        DECODER_STEP: export_decoder_step(graphs, dtype),
+        LOG_PROBS: export_log_probs(graphs),
+        CANDIDATES: export_candidates(graphs),
+        **({COPY_CACHES: export_copy_caches(graphs, dtype)} if graphs.pools.caches else {}),
     }
 
 
@@ -97,19 +113,24 @@ def build_artifact(
     pairs: Sequence[tuple[str, str]],
     limits: Limits,
     max_bleu_loss: float = 0.5,
+    shortlist: Shortlist | None = None,
 ) -> Manifest:
     """Export, prove and write an artifact; nothing is left at `output` if the proof refuses it.
 
     Args:
         pairs: Sentence pairs for the proof, columns in the order of the tokenizer's languages.
         max_bleu_loss: Limit on what fp16 and int8 may lose against fp32, in BLEU.
+        shortlist: The vocabulary shortlist that a server may use, with fp32 and int8; its cost in BLEU is
+            measured and has no limit.
 
     Raises:
         ProofError: the graphs do not do what PyTorch does.
-        ExportError: the limits are beyond what the model has positions for, or the exporter froze an axis
-            or renamed a tensor.
+        ExportError: the limits are beyond what the model has positions for, the shortlist does not fit the
+            model or its precision, or the exporter froze an axis or renamed a tensor.
     """
     _check_limits(model, limits)
+    if shortlist is not None:
+        _check_shortlist(shortlist, tokenizer, precision)
     sentences = prepare(pairs, tokenizer, min(CAPACITY, _position_limit(model) or CAPACITY))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as name:
@@ -126,14 +147,22 @@ def build_artifact(
         exported = exact
         if precision != "fp32":
             require(checks)
-            exported = _smaller(model, exact, precision)
+            exported = _half(model) if precision == "fp16" else _int8(model, tokenizer, exact, sentences)
             write_graphs(folder, exported)
             graphs = GraphModel(folder, graphs_of(model).pools.of_type(_POOL_TYPE[precision]))
             quality, figures = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
             checks += quality
         checks += neighbour_checks(model, graphs, sentences)
+        shortlisted: dict[str, float] = {}
+        if shortlist is not None:
+            exported = {**exported, **shortlist_graphs(exported[DECODER_STEP])}
+            write_graphs(folder, exported)
+            shortlist.save(folder)
+            checks += shortlist_checks(model, folder, graphs.pools, sentences, is_exact=precision == "int8")
+            require(checks)
+            shortlisted = shortlist_figures(tokenizer, graphs, shortlist, sentences)
         require(checks)
-        _write_proof(folder, checks, figures, len(sentences))
+        _write_proof(folder, checks, {"distance_to_fp32": figures, "shortlist": shortlisted}, len(sentences))
         tokenizer.save(folder)
         manifest = _manifest(
             model,
@@ -165,20 +194,36 @@ def _check_limits(model: EncoderDecoder, limits: Limits) -> None:
         )
 
 
+def _check_shortlist(shortlist: Shortlist, tokenizer: Tokenizer, precision: str) -> None:
+    tags = [tokenizer.encode_source("", language)[0] for language in tokenizer.languages]
+    faults = [f"it has no table for the tag {tag}" for tag in tags if tag not in shortlist.tags]
+    if shortlist.vocabulary_size != tokenizer.size:
+        faults.append(f"it is of {shortlist.vocabulary_size} tokens, the tokenizer has {tokenizer.size}")
+    if precision not in SHORTLIST_PRECISIONS:
+        faults.append(f"{precision} artifacts have none, only {', '.join(SHORTLIST_PRECISIONS)}")
+    if faults:
+        raise ExportError(f"the shortlist does not fit: {'; '.join(faults)}")
+
+
 _POOL_TYPE = {"fp32": "float32", "int8": "float32", "fp16": "float16"}
-_DEVICES = {"fp32": ("cpu", "cuda"), "int8": ("cpu",), "fp16": ("cuda", "cpu")}
+_DEVICES = {"fp32": ("cpu",), "int8": ("cpu",), "fp16": ("cuda", "cpu")}
 
 
 def _infos(specs: Sequence[TensorSpec]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(name=s.name, dtype=s.dtype, shape=s.shape) for s in specs)
 
 
-def _smaller(model: EncoderDecoder, exact: Mapping[str, Exported], precision: str) -> dict[str, Exported]:
-    if precision == "int8":
-        return {
-            name: dataclasses.replace(graph, model=quantize_graph(graph.model))
-            for name, graph in exact.items()
-        }
+def _int8(
+    model: EncoderDecoder, tokenizer: Tokenizer, exact: Mapping[str, Exported], sentences: Sequence[Sentence]
+) -> dict[str, Exported]:
+    largest = largest_inputs(graphs_of(model), tokenizer, sentences)
+    return {
+        name: dataclasses.replace(graph, model=quantize_graph(graph.model, largest))
+        for name, graph in exact.items()
+    }
+
+
+def _half(model: EncoderDecoder) -> dict[str, Exported]:
     half = build_model(model.config)
     half.load_state_dict(model.state_dict())
     return export_graphs(half.half().eval(), "float16")
@@ -196,12 +241,12 @@ def write_graphs(folder: Path, exported: Mapping[str, Exported]) -> None:
 
 
 def _write_proof(
-    folder: Path, checks: Sequence[Check], figures: Mapping[str, float], num_sentences: int
+    folder: Path, checks: Sequence[Check], figures: Mapping[str, Mapping[str, float]], num_sentences: int
 ) -> None:
     content: dict[str, Any] = {
         "num_sentences": num_sentences,
         "checks": [{**dataclasses.asdict(check), "passed": check.passed} for check in checks],
-        "distance_to_fp32": dict(figures),
+        **figures,
         "proved_with": _versions("torch", "onnxruntime", "onnxruntime-gpu"),
     }
     (folder / PROOF_NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -219,6 +264,7 @@ def _manifest(
     graphs: GraphModel,
 ) -> Manifest:
     pools = graphs.pools
+    shortlist = Shortlist.load(folder) if (folder / SHORTLIST_NAME).is_file() else None
     languages = tokenizer.languages
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -244,10 +290,11 @@ def _manifest(
             )
             for key, graph in exported.items()
         },
-        self_check=_self_check(graphs, sentences[0]),
+        self_check=find_self_check(graphs, sentences, shortlist),
         checkpoint_sha256=checkpoint_sha256(model, tokenizer),
         produced_with=_versions(*_LIBRARIES),
         files={path.name: file_info(path) for path in sorted(folder.iterdir())},
+        shortlist=SHORTLIST_NAME if shortlist is not None else None,
     )
 
 
@@ -262,19 +309,6 @@ def _attention(
         num_heads=graphs_of(model).num_heads,
         default_layer=accuracy.index(max(accuracy)),
         anchor_accuracy=accuracy,
-    )
-
-
-def _self_check(graphs: GraphModel, sentence: Sentence) -> SelfCheck:
-    source, limit = list(sentence.source), sentence.max_target_tokens
-    greedy = greedy_search(GraphScorer(graphs, 1, CAPACITY), source, limit)
-    beam = beam_search(GraphScorer(graphs, BEAM_SIZE, CAPACITY), source, BEAM_SIZE, limit)
-    return SelfCheck(
-        source=sentence.source,
-        max_target_tokens=limit,
-        greedy=greedy.token_ids,
-        beam_size=BEAM_SIZE,
-        beam=beam[0].token_ids,
     )
 
 

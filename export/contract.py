@@ -22,7 +22,8 @@ class Pools:
     """What an architecture keeps for each row between runs, see `Manifest`.
 
     Args:
-        caches: A decoder step writes one column a hypothesis; their axis is "columns".
+        caches: A decoder step writes one column; axes ("hypotheses", ..., "columns", ...), where the W
+            hypotheses of a row stand next to each other.
         states: A decoder step replaces them; axes ("rows", "beam", ...).
         memory: The encoder writes a row, decoder steps read it; source positions have the axis
             "source_capacity".

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import torch
 
-from export.artifact import PRECISIONS, Limits, build_artifact
+from export.artifact import PRECISIONS, SHORTLIST_PRECISIONS, Limits, build_artifact
 from export.manifest import PROOF_NAME
 from export.onnx_graph import ExportError
 from export.proof.checks import ProofError
 from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint
 from model.parallel_text import DataError, read_pairs
+from model.shortlist import FILE_NAME as SHORTLIST_NAME
+from model.shortlist import Shortlist, ShortlistError
 from model.tokenizer import TokenizerError
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="traghetto-export",
-        description="Export a checkpoint to an ONNX artifact, prove that it translates alike, and write it.",
+        description="Export a checkpoint to an ONNX artifact, prove that it translates alike, and write it. "
+        f"A vocabulary shortlist of the checkpoint comes along in {' and '.join(SHORTLIST_PRECISIONS)}.",
     )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument(
@@ -42,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _shortlist(checkpoint: Path, precision: str) -> Shortlist | None:
+    if precision in SHORTLIST_PRECISIONS and (checkpoint / SHORTLIST_NAME).is_file():
+        return Shortlist.load(checkpoint)
+    return None
+
+
 def main() -> int:
     """Run the command; exit status 1 if the proof refuses, 2 for a fault in its input."""
     arguments = _parser().parse_args()
@@ -59,8 +68,9 @@ def main() -> int:
                 max_source_tokens=arguments.max_source_tokens, max_target_tokens=arguments.max_target_tokens
             ),
             max_bleu_loss=arguments.max_bleu_loss,
+            shortlist=_shortlist(arguments.checkpoint, arguments.precision),
         )
-    except (CheckpointError, ConfigError, DataError, TokenizerError) as error:
+    except (CheckpointError, ConfigError, DataError, ShortlistError, TokenizerError) as error:
         print(f"traghetto-export: {error}", file=sys.stderr)
         return 2
     except (ProofError, ExportError) as error:

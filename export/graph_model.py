@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.contract import Pools
-from export.manifest import BEAM, ENCODER, GREEDY
+from export.manifest import CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -30,37 +30,31 @@ class StepScores:
 
     Args:
         log_probs: (n, W, V).
-        best: For beams the best of them and their ids, each (n, W, 2W).
+        best: The best of them and their ids, each (n, W, 2W).
         hidden: (n, W, E').
         attention: For each layer (n, H, W, C).
     """
 
     log_probs: NDArray[np.float32]
-    best: tuple[NDArray[np.float32], NDArray[np.int64]] | None
+    best: tuple[NDArray[np.float32], NDArray[np.int64]]
     hidden: Floats
     attention: tuple[Floats, ...]
 
 
 class GraphModel:
-    """The three graphs of an artifact on CPU.
+    """The graphs of an artifact on CPU.
 
     Args:
-        folder: Holds `ENCODER`.onnx, `GREEDY`.onnx, `BEAM`.onnx and their weights.
+        folder: Holds an .onnx file for each, and their weights.
         pools: What a row holds, see `Manifest`.
     """
 
     def __init__(self, folder: Path, pools: Pools) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
         self.sessions = {
-            name: onnxruntime.InferenceSession(
-                str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
-            )
-            for name in (ENCODER, GREEDY, BEAM)
+            name: new_session(folder, name) for name in (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES)
         }
         self.pools = pools
-        outputs = [output.name for output in self.sessions[GREEDY].get_outputs()]
+        outputs = [output.name for output in self.sessions[DECODER_STEP].get_outputs()]
         self._attention = [name for name in outputs if name.startswith("attention_")]
 
     def new_pools(self, rows: int, beam_size: int, capacity: int) -> Arrays:
@@ -68,7 +62,8 @@ class GraphModel:
         sizes = {
             "rows": rows,
             "beam": beam_size,
-            "columns": capacity * beam_size,
+            "hypotheses": rows * beam_size,
+            "columns": capacity,
             "source_capacity": capacity,
         }
         return {
@@ -85,40 +80,48 @@ class GraphModel:
         pools.update(zip(names, values, strict=True))
 
     def step(
-        self,
-        token: Array,
-        position: Array,
-        source_length: Array,
-        pools: Arrays,
-        *,
-        is_ancestor: Array | None = None,
-        parent: Array | None = None,
+        self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
     ) -> StepScores:
         """One decoder step over all rows; caches and states are replaced.
 
         Args:
-            is_ancestor, parent: Of the beam graph, which is run if there is one of them and it takes it.
+            token: (n, W).
+            position, source_length: (n).
+            parent: (n, W), whom of the step before each hypothesis goes on from.
+            pools: As `new_pools` makes them.
         """
-        graph = GREEDY if is_ancestor is None and parent is None else BEAM
-        session = self.sessions[graph]
-        given: dict[str, Any] = {
-            "token": token,
-            "position": position,
-            "source_length": source_length,
-            "is_ancestor": is_ancestor,
-            "parent": parent,
-            **pools,
-        }
-        feeds = {i.name: given[i.name] for i in session.get_inputs()}
+        step, feeds = self.sessions[DECODER_STEP], self.feeds(token, position, source_length, parent, pools)
         written = [spec.name for spec in (*self.pools.caches, *self.pools.states)]
-        best_names = ["best_log_probs", "best_token"] if graph == BEAM else []
-        names = ["log_probs", *best_names, "hidden", *self._attention]
-        values: Sequence[Any] = session.run([*names, *(f"{name}_out" for name in written)], feeds)
+        names = ["logits", "hidden", *self._attention]
+        values: Sequence[Any] = step.run([*names, *(f"{name}_out" for name in written)], feeds)
         found = dict(zip((*names, *written), values, strict=True))
         pools.update({name: found[name] for name in written})
-        best = (found["best_log_probs"], found["best_token"]) if graph == BEAM else None
+        scored: Sequence[Any] = self.sessions[LOG_PROBS].run(None, {"logits": found["logits"]})
+        best: Sequence[Any] = self.sessions[CANDIDATES].run(None, {"log_probs": scored[0]})
         attention = tuple(found[name] for name in self._attention)
-        return StepScores(found["log_probs"], best, found["hidden"], attention)
+        return StepScores(scored[0], (best[0], best[1]), found["hidden"], attention)
+
+    def feeds(
+        self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
+    ) -> Arrays:
+        """What a decoder step is given; see `step`."""
+        given: Arrays = {"token": token, "position": position, "source_length": source_length}
+        given |= {"parent": parent, **pools, **self._reordered(parent, pools)}
+        return {i.name: given[i.name] for i in self.sessions[DECODER_STEP].get_inputs()}
+
+    def _reordered(self, parent: NDArray[np.int64], pools: Arrays) -> Arrays:
+        """Each hypothesis with a copy of its parent's row of the caches."""
+        first = np.arange(len(parent))[:, None] * parent.shape[1]  # (n, 1)
+        return {spec.name: pools[spec.name][(first + parent).ravel()] for spec in self.pools.caches}
+
+
+def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
+    """A graph of an artifact on CPU, in one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    path = str(folder / f"{graph}.onnx")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def padded_size(length: int) -> int:
@@ -133,7 +136,6 @@ class Beams:
     source_length: int
     pools: Arrays
     prefixes: list[tuple[int, ...]] = field(default_factory=list)
-    is_ancestor: NDArray[np.bool_] | None = None
 
 
 class GraphScorer:
@@ -141,7 +143,7 @@ class GraphScorer:
 
     Args:
         graphs: The graphs.
-        beam_size: W; 1 takes the greedy graph.
+        beam_size: W.
         capacity: Longest source and target, in tokens.
     """
 
@@ -173,15 +175,12 @@ class GraphScorer:
         position = prefix.shape[1] - 1
         token = np.full((MIN_ROWS, self.beam_size), prefixes[0][-1], np.int64)
         token[0, : len(prefixes)] = [p[-1] for p in prefixes]
-        parent = self._parents(prefixes, memory)
-        is_beam = self.beam_size > 1
         scores = self.graphs.step(
             token,
             np.full(MIN_ROWS, position),
             np.full(MIN_ROWS, memory.source_length),
+            np.tile(self._parents(prefixes, memory), (MIN_ROWS, 1)),
             memory.pools,
-            is_ancestor=self._ancestors(parent, memory, position) if is_beam else None,
-            parent=np.tile(parent, (MIN_ROWS, 1)) if is_beam else None,
         )
         memory.prefixes = prefixes
         return scores
@@ -190,13 +189,3 @@ class GraphScorer:
         """Which prefix of the last step each goes on from; unused hypotheses do as the first does."""
         found = [memory.prefixes.index(p[:-1]) if memory.prefixes else 0 for p in prefixes]
         return np.array(found + [found[0]] * (self.beam_size - len(found)))
-
-    def _ancestors(self, parent: NDArray[np.int64], memory: Beams, position: int) -> NDArray[np.bool_]:
-        columns = self.beam_size * self.capacity
-        is_ancestor = np.zeros((MIN_ROWS, self.beam_size, columns), np.bool_)
-        if memory.is_ancestor is not None:
-            is_ancestor = memory.is_ancestor[:, parent]
-        own = np.arange(self.beam_size)
-        is_ancestor[:, own, position * self.beam_size + own] = True
-        memory.is_ancestor = is_ancestor
-        return is_ancestor

@@ -21,7 +21,7 @@ class ModelGraphs:
     Args:
         pools: What its rows hold, in fp32.
         encoder: Builds the encoder's.
-        decoder_step: Builds a decoder step's from num_candidates_per_beam.
+        decoder_step: Builds a decoder step's.
         vocabulary_size: V.
         num_attention_layers, num_heads: Of the attention over the source; 0 without.
         hidden_size: E', of what the output layer reads.
@@ -29,7 +29,7 @@ class ModelGraphs:
 
     pools: Pools
     encoder: Callable[[], EncoderGraph]
-    decoder_step: Callable[[int], DecoderStepGraph]
+    decoder_step: Callable[[], DecoderStepGraph]
     vocabulary_size: int
     num_attention_layers: int
     num_heads: int
@@ -42,7 +42,7 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
         return ModelGraphs(
             pools=recurrent_pools(model),
             encoder=lambda: RecurrentEncoderGraph(model),
-            decoder_step=lambda candidates: RecurrentStepGraph(model, candidates),
+            decoder_step=lambda: RecurrentStepGraph(model),
             vocabulary_size=model.config.vocabulary_size,
             num_attention_layers=int(model.config.has_attention),
             num_heads=int(model.config.has_attention),
@@ -52,7 +52,7 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
     return ModelGraphs(
         pools=transformer_pools(model),
         encoder=lambda: TransformerEncoderGraph(model),
-        decoder_step=lambda candidates: TransformerStepGraph(model, candidates),
+        decoder_step=lambda: TransformerStepGraph(model),
         vocabulary_size=model.config.vocabulary_size,
         num_attention_layers=model.config.num_decoder_layers,
         num_heads=model.config.num_heads,

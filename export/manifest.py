@@ -14,14 +14,20 @@ from typing import Any
 
 from model.tokenizer import FILE_NAME as TOKENIZER_NAME
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
 
 ENCODER = "encoder"
-GREEDY = "decoder_step_greedy"
-BEAM = "decoder_step_beam"
+DECODER_STEP = "decoder_step"
+LOG_PROBS = "log_probs"
+CANDIDATES = "candidates"
+COPY_CACHES = "copy_caches"
+DECODER_HIDDEN = "decoder_hidden"
+OUTPUT_COLUMNS = "output_columns"
+SHORTLIST_LOGITS = "shortlist_logits"
+_SHORTLIST_GRAPHS = {DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
 
 
 class ArtifactError(ValueError):
@@ -117,12 +123,17 @@ class Manifest:
         language_pairs: (source, target) codes that it translates.
         max_source_tokens, max_target_tokens: Limits, special tokens included.
         devices: Where it may run.
-        caches: Pools of one column a hypothesis and step: a decoder step writes a column of each row.
+        caches: Pools of one column a step, a row for each hypothesis, the W of a sequence side by side:
+            a decoder step writes a column of each row. Who reorders hypotheses copies rows.
         states: Pools of one state a hypothesis, which a decoder step replaces; what they hold at position
-            0 does not count. For beams the input `parent` says whose state a hypothesis goes on from.
+            0 does not count. The input `parent` says whose state a hypothesis goes on from.
         memory: Pools that the encoder writes and a decoder step reads.
         attention: Of a model that attends to its source; None without.
-        graphs: By ENCODER, GREEDY and BEAM.
+        graphs: By ENCODER; DECODER_STEP, to logits; LOG_PROBS, from those to log-probabilities;
+            CANDIDATES, from those to the best; where there are caches COPY_CACHES, rows over others; and
+            with a shortlist DECODER_HIDDEN, a step without the output layer, OUTPUT_COLUMNS, that layer's
+            weights of given tokens, and SHORTLIST_LOGITS, hidden states and such weights to logits.
+        shortlist: The file of the vocabulary shortlist; None without.
         checkpoint_sha256: Of the checkpoint's configuration, weights and tokenizer.
         files: By name, all but the manifest.
         produced_with: Versions of the libraries that made it.
@@ -147,6 +158,7 @@ class Manifest:
     checkpoint_sha256: str
     produced_with: dict[str, str]
     files: dict[str, FileInfo]
+    shortlist: str | None = None
 
     def to_json(self) -> str:
         """The content of manifest.json."""
@@ -193,6 +205,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     if PROOF_NAME not in manifest.files:
         faults.append(f"no {PROOF_NAME}: an artifact without its proof is not served")
     needed = [WEIGHTS_NAME, TOKENIZER_NAME, *(graph.file for graph in manifest.graphs.values())]
+    needed += [manifest.shortlist] if manifest.shortlist else []
     faults += [f"{name} has no sha256" for name in needed if name not in manifest.files]
     for name, expected in manifest.files.items():
         path = folder / name
@@ -232,8 +245,10 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         )
         for name, graph in fields["graphs"].items()
     }
-    if missing := {ENCODER, GREEDY, BEAM} - graphs.keys():
+    if missing := {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES} - graphs.keys():
         raise ValueError(f"graphs lacks {', '.join(sorted(missing))}")
+    if fields.get("shortlist") and (missing := _SHORTLIST_GRAPHS - graphs.keys()):
+        raise ValueError(f"graphs lacks {', '.join(sorted(missing))}, which a shortlist needs")
     parsed = {
         "language_pairs": tuple((a, b) for a, b in fields["language_pairs"]),
         "special_ids": SpecialIds(**fields["special_ids"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export import recurrent_layer, tensor_scatter
-from export.contract import Axis, TensorSpec
+from export import cached_attention, recurrent_layer
+from export.contract import TensorSpec
 from export.graphs import ModelGraphs
-from export.tensor_scatter import OPSET
+from export.opset import OPSET
+from export.step_graph import CANDIDATES_PER_BEAM, CandidatesGraph, CopyCachesGraph, LogProbsGraph
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
 _TRACE_SIZES = {
@@ -26,6 +28,8 @@ _TRACE_SIZES = {
     "slots": 7,
     "rows": 3,
     "beam": 2,
+    "hypotheses": 6,
+    "copies": 4,
     "source_capacity": 16,
     "columns": 34,
 }
@@ -56,46 +60,53 @@ def export_encoder(graphs: ModelGraphs, dtype: str) -> Exported:
     return _export(graphs.encoder(), inputs, _as_outputs(pools))
 
 
-def export_decoder_step(graphs: ModelGraphs, dtype: str, num_candidates_per_beam: int) -> Exported:
-    """The decoder step, greedy for 0 candidates or for beams, see `DecoderStepGraph`."""
-    is_beam = num_candidates_per_beam > 0
-    beam: Axis = "beam" if is_beam else 1
+def export_decoder_step(graphs: ModelGraphs, dtype: str) -> Exported:
+    """The decoder step, to logits; see `DecoderStepGraph`."""
     pools = graphs.pools.of_type(dtype)
-    states = tuple(
-        TensorSpec(s.name, dtype, tuple(beam if axis == "beam" else axis for axis in s.shape))
-        for s in pools.states
-    )
-    ancestors = [TensorSpec("is_ancestor", "bool", ("rows", beam, "columns"))] if pools.caches else []
-    parents = [TensorSpec("parent", "int64", ("rows", beam))] if pools.states else []
+    written = (*pools.caches, *pools.states)
     inputs = (
-        TensorSpec("token", "int64", ("rows", beam)),
+        TensorSpec("token", "int64", ("rows", "beam")),
         TensorSpec("position", "int64", ("rows",)),
         TensorSpec("source_length", "int64", ("rows",)),
-        *([*ancestors, *parents] if is_beam else []),
-        *pools.caches,
-        *states,
+        *([TensorSpec("parent", "int64", ("rows", "beam"))] if pools.states else []),
+        *written,
         *pools.memory,
     )
     outputs = (
-        *_scores(graphs, beam, num_candidates_per_beam),
-        TensorSpec("hidden", dtype, ("rows", beam, graphs.hidden_size)),
+        _scores("logits", graphs),
+        TensorSpec("hidden", dtype, ("rows", "beam", graphs.hidden_size)),
         *(
-            TensorSpec(f"attention_{i}", dtype, ("rows", graphs.num_heads, beam, "source_capacity"))
+            TensorSpec(f"attention_{i}", dtype, ("rows", graphs.num_heads, "beam", "source_capacity"))
             for i in range(graphs.num_attention_layers)
         ),
-        *_as_outputs((*pools.caches, *states)),
+        *_as_outputs(written),
     )
+    return _export(graphs.decoder_step(), inputs, outputs)
+
+
+def export_log_probs(graphs: ModelGraphs) -> Exported:
+    """See `LogProbsGraph`."""
+    return _export(LogProbsGraph(), (_scores("logits", graphs),), (_scores("log_probs", graphs),))
+
+
+def export_candidates(graphs: ModelGraphs) -> Exported:
+    """See `CandidatesGraph`."""
+    best = ("rows", "beam", f"{CANDIDATES_PER_BEAM}*beam")
+    outputs = (TensorSpec("best_log_probs", "float32", best), TensorSpec("best_token", "int64", best))
     # Without its limit the exporter would report that so many candidates are not always there.
-    limits = {"beam": graphs.vocabulary_size // num_candidates_per_beam} if is_beam else {}
-    return _export(graphs.decoder_step(num_candidates_per_beam), inputs, outputs, limits)
+    limits = {"beam": graphs.vocabulary_size // CANDIDATES_PER_BEAM}
+    return _export(CandidatesGraph(), (_scores("log_probs", graphs),), outputs, limits)
 
 
-def _scores(graphs: ModelGraphs, beam: Axis, num_candidates_per_beam: int) -> tuple[TensorSpec, ...]:
-    log_probs = TensorSpec("log_probs", "float32", ("rows", beam, graphs.vocabulary_size))
-    if not num_candidates_per_beam:
-        return (log_probs,)
-    best = ("rows", beam, f"{num_candidates_per_beam}*beam")
-    return (log_probs, TensorSpec("best_log_probs", "float32", best), TensorSpec("best_token", "int64", best))
+def export_copy_caches(graphs: ModelGraphs, dtype: str) -> Exported:
+    """See `CopyCachesGraph`."""
+    caches = graphs.pools.of_type(dtype).caches
+    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in ("from_hypothesis", "to_hypothesis"))
+    return _export(CopyCachesGraph(), (*indices, *caches), _as_outputs(caches))
+
+
+def _scores(name: str, graphs: ModelGraphs) -> TensorSpec:
+    return TensorSpec(name, "float32", ("rows", "beam", graphs.vocabulary_size))
 
 
 def _as_outputs(pools: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -121,6 +132,7 @@ def _export(
     axes = {name: Dim(name, max=(limits or {}).get(name)) for name in names}
     shapes = [{i: axes[a] for i, a in enumerate(spec.shape) if isinstance(a, str)} for spec in inputs]
     fixed = graph.forward.__code__.co_argcount - 1
+    takes_more = bool(graph.forward.__code__.co_flags & inspect.CO_VARARGS)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # Axes that share a constraint, such as one name used twice, are what we ask for.
         warnings.simplefilter("ignore")
@@ -132,8 +144,9 @@ def _export(
             output_names=[spec.name for spec in outputs],
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=(*shapes[:fixed], tuple(shapes[fixed:])),
-            custom_translation_table=tensor_scatter.translation_table() | recurrent_layer.translation_table(),
+            dynamic_shapes=(*shapes[:fixed], *([tuple(shapes[fixed:])] if takes_more else [])),
+            custom_translation_table=cached_attention.translation_table()
+            | recurrent_layer.translation_table(),
             verbose=False,
         )
     if program is None:

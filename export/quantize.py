@@ -1,12 +1,15 @@
 """int8 by rewriting a graph's matrix products: each activation row has a scale of its own.
 
 A row's result then depends on that row alone, so a translation is the same in any batch; the usual
-dynamic quantization takes one scale for the whole batch.
+dynamic quantization takes one scale for the whole batch. What a layer norm or a tanh gives has a known size:
+there the scale is a constant, which saves five passes over each activation and one over each product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
+from export.opset import MICROSOFT
+
 _STEP = 1.0 / 127.0
 _ZERO_POINT = 128  # u8 activations: s8 ones are 15 to 25 times slower in ONNX Runtime on x86
 _SMALLEST = 1e-6
 _RECURRENT = frozenset({"RNN", "LSTM", "GRU"})
+_BOUNDED = frozenset({"LayerNormalization", "Tanh"})
 
 
 def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -34,25 +40,43 @@ def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
     return np.rint(weight / scale).astype(np.int8), scale.squeeze(axis)
 
 
-def quantize_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every product with a constant matrix, and every embedding, holds int8 weights."""
+def weight_key(matrix: NDArray[np.generic]) -> str:
+    """Which matrix (in, out) it is: an exporter may rename and transpose it."""
+    return hashlib.sha256(np.ascontiguousarray(matrix).tobytes()).hexdigest()
+
+
+def quantize_graph(model: onnx.ModelProto, largest: Mapping[str, float] | None = None) -> onnx.ModelProto:
+    """A copy in which every product with a constant matrix, and every embedding, holds int8 weights.
+
+    Args:
+        largest: By `weight_key` the largest absolute value of what a matrix is multiplied with. Where that
+            comes out of a layer norm or a tanh, its scale is a constant, and what is beyond is cut.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Rewriter(result).run()
-    result.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    _Rewriter(result, largest or {}).run()
+    if MICROSOFT not in {opset.domain for opset in result.opset_import}:
+        result.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return result
 
 
 class _Rewriter:
     """Rewrites one graph in place, node by node in order."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, largest: Mapping[str, float]) -> None:
         self.graph = model.graph
+        self.largest = largest
         self.weights = {i.name: i for i in self.graph.initializer if len(i.dims) == 2}
         self.stacked = {i.name: i for i in self.graph.initializer if len(i.dims) == 3}
         self.nodes: list[NodeProto] = []
         self.new_initializers: dict[str, onnx.TensorProto] = {}
         self.quantized_activations: dict[str, tuple[str, str]] = {}
+        self.constant_activations: dict[str, tuple[str, str]] = {}
+        self.products: dict[str, NodeProto] = {}
+        self.vectors = {i.name for i in self.graph.initializer if len(i.dims) == 1}
+        self.bounded = {o for node in self.graph.node if node.op_type in _BOUNDED for o in node.output}
+        self.positive = {o for node in self.graph.node if node.op_type == "Relu" for o in node.output}
+        self.num_readers = Counter(name for node in self.graph.node for name in node.input)
 
     def run(self) -> None:
         transposed = {
@@ -73,6 +97,8 @@ class _Rewriter:
                 self._recurrent(node)
             elif node.op_type == "Gather" and node.input[0] in self.weights:
                 self._gather(node)
+            elif node.op_type == "Add" and (product := self._product_of(node)):
+                self._add_bias(product, node)
             else:
                 self.nodes.append(node)
         self._replace()
@@ -102,18 +128,26 @@ class _Rewriter:
         integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
         return self._constant(f"{name}_int8", integers), self._constant(f"{name}_scale", scale)
 
-    def _activation(self, name: str) -> tuple[str, str]:
-        """Quantize x row by row, once for all products that read it: names of the bytes and row maxima."""
+    def _activation(self, name: str, largest: float | None) -> tuple[str, str, str]:
+        """Quantize x once for all products that read it: names of bytes, their step, row maxima if any."""
+        step, zero_point = self._grid()
+        if largest is not None:
+            if name not in self.constant_activations:
+                step = self._constant(f"{name}_step", np.array(largest / 127.0, np.float32))
+                byte = self._node("QuantizeLinear", [name, step, zero_point], f"{name}_uint8")
+                self.constant_activations[name] = (byte, step)
+            return *self.constant_activations[name], ""
         if name not in self.quantized_activations:
             axes = self._constant("int8_last_axis", np.array([-1], np.int64))
             smallest = self._constant("int8_smallest", np.array(_SMALLEST, np.float32))
-            absolute = self._node("Abs", [name], f"{name}_abs")
-            largest = self._node("ReduceMax", [absolute, axes], f"{name}_largest", keepdims=1)
-            row_scale = self._node("Max", [largest, smallest], f"{name}_row_scale")
+            absolute = name if name in self.positive else self._node("Abs", [name], f"{name}_abs")
+            row_largest = self._node("ReduceMax", [absolute, axes], f"{name}_largest", keepdims=1)
+            row_scale = self._node("Max", [row_largest, smallest], f"{name}_row_scale")
             unit = self._node("Div", [name, row_scale], f"{name}_unit")
-            byte = self._node("QuantizeLinear", [unit, *self._grid()], f"{name}_uint8")
+            byte = self._node("QuantizeLinear", [unit, step, zero_point], f"{name}_uint8")
             self.quantized_activations[name] = (byte, row_scale)
-        return self.quantized_activations[name]
+        byte, row_scale = self.quantized_activations[name]
+        return byte, step, row_scale
 
     def _grid(self) -> tuple[str, str]:
         return (
@@ -123,18 +157,21 @@ class _Rewriter:
 
     def _matmul(self, node: NodeProto, weight_name: str, *, is_transposed: bool) -> None:
         weight, scale = self._weight(weight_name, is_transposed=is_transposed)
-        byte, row_scale = self._activation(node.input[0])
-        step, zero_point = self._grid()
+        matrix = numpy_helper.to_array(self.weights[weight_name])
+        is_bounded = node.input[0] in self.bounded
+        key = weight_key(matrix.T if is_transposed else matrix)
+        byte, step, row_scale = self._activation(node.input[0], self.largest.get(key) if is_bounded else None)
+        zero_point = self._grid()[1]
         output = node.output[0]
         if is_transposed:  # folded into a constant when a session loads the graph
             weight = self._node("Transpose", [weight], f"{output}_weight", perm=[1, 0])
-        product = self._node(
-            "MatMulIntegerToFloat",
-            [byte, weight, step, scale, zero_point],
-            f"{output}_unscaled",
-            "com.microsoft",
-        )
-        self._node("Mul", [product, row_scale], output)
+        inputs = [byte, weight, step, scale, zero_point]
+        product = f"{output}_unscaled" if row_scale else output
+        self._node("MatMulIntegerToFloat", inputs, product, MICROSOFT)
+        if row_scale:
+            self._node("Mul", [product, row_scale], output)
+        else:
+            self.products[output] = self.nodes[-1]
 
     def _gemm(self, node: NodeProto) -> None:
         """A product and a bias in one, as the exporter writes it for rows without a time axis."""
@@ -147,6 +184,19 @@ class _Rewriter:
         self._matmul(plain, node.input[1], is_transposed=is_transposed)
         if has_bias:
             self._node("Add", [product, node.input[2]], node.output[0])
+
+    def _product_of(self, node: NodeProto) -> str | None:
+        """The product without row scales that an Add of a bias is alone to read, if it is one."""
+        for name, other in (node.input, reversed(node.input)):
+            if name in self.products and self.num_readers[name] == 1 and other in self.vectors:
+                return str(name)
+        return None
+
+    def _add_bias(self, product: str, node: NodeProto) -> None:
+        """Let the product add its bias itself."""
+        multiply = self.products[product]
+        multiply.input.extend(["", next(name for name in node.input if name != product)])
+        multiply.output[0] = multiply.name = node.output[0]
 
     def _gather(self, node: NodeProto) -> None:
         weight, scale = self._weight(node.input[0], is_transposed=True)

@@ -80,8 +80,8 @@ class RecurrentEncoderGraph(EncoderGraph):
 class RecurrentStepGraph(DecoderStepGraph):
     """One step of a recurrent decoder; a hypothesis goes on from the state of its parent."""
 
-    def __init__(self, model: Recurrent, num_candidates_per_beam: int = 0) -> None:
-        super().__init__(model, recurrent_pools(model), num_candidates_per_beam)
+    def __init__(self, model: Recurrent) -> None:
+        super().__init__(model, recurrent_pools(model))
         self.model = model
 
     def step(
@@ -91,10 +91,9 @@ class RecurrentStepGraph(DecoderStepGraph):
         del caches
         decoder = self.model.decoder
         known = dict(zip((spec.name for spec in self.pools.memory), memory, strict=True))
-        first = memory[: len(states)]
-        state = tuple(
-            _previous(s, f, inputs.parent, inputs.position) for s, f in zip(states, first, strict=True)
-        )
+        first, parent = memory[: len(states)], inputs.parent
+        assert parent is not None
+        state = tuple(_previous(s, f, parent, inputs.position) for s, f in zip(states, first, strict=True))
         x = decoder.embed(inputs.token, known.get("source_context"))  # (n, W, I)
         if decoder.attention is None:
             top, state = stack_step(decoder.stack, x, state)
@@ -112,8 +111,7 @@ class RecurrentStepGraph(DecoderStepGraph):
         return StepOutputs(decoder.read_out(top, attended), (weights[:, None],), states=state)
 
 
-def _previous(state: Tensor, first: Tensor, parent: Tensor | None, position: Tensor) -> Tensor:
+def _previous(state: Tensor, first: Tensor, parent: Tensor, position: Tensor) -> Tensor:
     """The state (n, W, L, E) that each hypothesis goes on from; at position 0 the row's first one."""
-    if parent is not None:
-        state = state.gather(1, parent[:, :, None, None].expand_as(state))
+    state = state.gather(1, parent[:, :, None, None].expand_as(state))
     return torch.where((position == 0)[:, None, None, None], first[:, None], state)

@@ -1,7 +1,7 @@
 """What the two graphs of every architecture have in common: they work on pools of rows, one for each slot.
 
 An encoder graph writes what the decoder needs of new sources into their rows; a decoder step advances rows
-[0, n) by one target token, each at its own position. Both share the weights of their model.
+[0, n) by one target token, each at its own position and with W hypotheses.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from export.contract import SOURCE_AXIS, Pools
 from model.encoder_decoder import EncoderDecoder
+
+CANDIDATES_PER_BEAM = 2  # at most W of the best 2W continuations end a hypothesis
 
 
 def is_beyond(length: Tensor, size: int) -> Tensor:
@@ -76,16 +78,13 @@ class StepInputs:
         token: (n, W), each hypothesis' last token.
         position: (n), each row's t, from 0.
         source_length: (n), at least 1.
-        is_ancestor: (n, W, M) for beams over caches: which columns each hypothesis descends from, its
-            own included.
-        parent: (n, W) for beams over states: which hypothesis of the step before each goes on from.
+        parent: (n, W) for a model of states: which hypothesis of the step before each goes on from.
     """
 
     token: Tensor
     position: Tensor
     source_length: Tensor
-    is_ancestor: Tensor | None
-    parent: Tensor | None
+    parent: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,12 @@ class DecoderStepGraph(nn.Module, ABC):
     Args:
         model: Gives the output layer.
         pools: Of the model.
-        num_candidates_per_beam: For beam search, this times W of the best next tokens are
-            returned for each hypothesis; 0 for greedy search, where W is 1.
     """
 
-    def __init__(self, model: EncoderDecoder, pools: Pools, num_candidates_per_beam: int) -> None:
+    def __init__(self, model: EncoderDecoder, pools: Pools) -> None:
         super().__init__()
         self.output = model.output
         self.pools = pools
-        self.num_candidates_per_beam = num_candidates_per_beam
 
     def forward(
         self, token: Tensor, position: Tensor, source_length: Tensor, *rest: Tensor
@@ -127,28 +123,20 @@ class DecoderStepGraph(nn.Module, ABC):
 
         Args:
             token, position, source_length: See `StepInputs`.
-            rest: For beam search `is_ancestor` if there are caches, then `parent` if there are states;
-                then caches, states and memory.
+            rest: `parent` if there are states; then caches, states and memory.
 
         Returns:
-            log_probs (n, W, V) fp32; for beam search the best of them and their ids (n, W, 2W); hidden
-            (n, W, E'); the attention of each layer (n, H, W, C); caches and states as they are now.
+            logits (n, W, V) fp32; hidden (n, W, E'); the attention of each layer (n, H, W, C); caches and
+            states as they are now.
         """
         values = iter(rest)
-        is_beam = self.num_candidates_per_beam > 0
-        inputs = StepInputs(
-            token,
-            position,
-            source_length,
-            is_ancestor=next(values) if is_beam and self.pools.caches else None,
-            parent=next(values) if is_beam and self.pools.states else None,
-        )
+        parent = next(values) if self.pools.states else None
+        inputs = StepInputs(token, position, source_length, parent)
         caches = _take(values, self.pools.caches)
         states = _take(values, self.pools.states)
         step = self.step(inputs, caches, states, list(values))
-        log_probs = self.output(step.hidden).float().log_softmax(dim=-1)  # (n, W, V)
-        best = log_probs.topk(self.num_candidates_per_beam * token.shape[1]) if is_beam else ()
-        return (log_probs, *best, step.hidden, *step.attention, *step.caches, *step.states)
+        logits = self.output(step.hidden).float()  # (n, W, V)
+        return (logits, step.hidden, *step.attention, *step.caches, *step.states)
 
     @abstractmethod
     def step(
@@ -159,3 +147,28 @@ class DecoderStepGraph(nn.Module, ABC):
 
 def _take(values: Iterable[Tensor], specs: Sequence[object]) -> list[Tensor]:
     return list(islice(values, len(specs)))
+
+
+class LogProbsGraph(nn.Module):
+    """Logits to log-probabilities: a graph of its own, because not every search needs them."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(n, W, V) to (n, W, V)."""
+        return logits.log_softmax(dim=-1)
+
+
+class CandidatesGraph(nn.Module):
+    """The best next tokens of each hypothesis, as many as a beam search may need."""
+
+    def forward(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, W, V) to the best of them, descending, and their ids: twice (n, W, 2W)."""
+        best = log_probs.topk(CANDIDATES_PER_BEAM * log_probs.shape[1])
+        return best.values, best.indices
+
+
+class CopyCachesGraph(nn.Module):
+    """Hypotheses that are reordered on a device: whole rows of the caches over others."""
+
+    def forward(self, from_hypothesis: Tensor, to_hypothesis: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
+        """Rows `from_hypothesis` (c) of each cache (h, ...) over rows `to_hypothesis` (c), none in both."""
+        return tuple(cache.index_put((to_hypothesis,), cache[from_hypothesis]) for cache in caches)

@@ -1,16 +1,17 @@
-"""The two graphs of a Transformer: pools of keys and values, hypotheses side by side in a row."""
+"""The two graphs of a Transformer: pools of keys and values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from export.cached_attention import cached_attention, packed_projection, scaled_query
 from export.contract import SOURCE_AXIS, Pools, TensorSpec
 from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
-from export.tensor_scatter import tensor_scatter
-from model.transformer import DecoderLayer, Transformer, broadcast_over_queries
+from model.attention import scaled_dot_product_attention
+from model.transformer import DecoderLayer, Transformer
 
 
 def transformer_pools(model: Transformer) -> Pools:
@@ -19,7 +20,7 @@ def transformer_pools(model: Transformer) -> Pools:
     names = [f"{part}_{i}" for i in range(model.config.num_decoder_layers) for part in ("key", "value")]
     return Pools(
         caches=tuple(
-            TensorSpec(f"self_{name}", "float32", ("rows", heads, "columns", size)) for name in names
+            TensorSpec(f"self_{name}", "float32", ("hypotheses", heads, "columns", size)) for name in names
         ),
         memory=tuple(
             TensorSpec(f"cross_{name}", "float32", ("rows", heads, SOURCE_AXIS, size)) for name in names
@@ -48,52 +49,52 @@ class TransformerEncoderGraph(EncoderGraph):
 class TransformerStepGraph(DecoderStepGraph):
     """One step of a Transformer's decoder.
 
-    The W hypotheses of a sequence share one row: step t writes its W keys into columns t·W to
-    t·W + W - 1, and `is_ancestor` says which columns each hypothesis descends from. Reordering
-    hypotheses changes that mask and never the pools.
+    Each hypothesis has a row of its own in the caches; the W of a sequence share one row of memory.
     """
 
-    def __init__(self, model: Transformer, num_candidates_per_beam: int = 0) -> None:
-        super().__init__(model, transformer_pools(model), num_candidates_per_beam)
+    def __init__(self, model: Transformer) -> None:
+        super().__init__(model, transformer_pools(model))
         self.model = model
+        layers = _decoder_layers(model)
+        self.packed = nn.ModuleList(packed_projection(layer.self_attention) for layer in layers)
+        self.cross_query = nn.ModuleList(scaled_query(layer.cross_attention) for layer in layers)
 
     def step(
         self, inputs: StepInputs, caches: list[Tensor], states: list[Tensor], memory: list[Tensor]
     ) -> StepOutputs:
-        """Advance by one token: caches (n, H, M, D), memory (n, H, C, D), no states."""
+        """Advance by one token: caches (n·W, H, M, D), memory (n, H, C, D), no states."""
         del states
-        if inputs.is_ancestor is not None:
-            is_masked = ~inputs.is_ancestor[:, None]  # (n, 1, W, M)
-        else:
-            is_masked = is_beyond(inputs.position + 1, caches[0].shape[2])[:, None, None]  # (n, 1, 1, M)
-        source_is_masked = broadcast_over_queries(is_beyond(inputs.source_length, memory[0].shape[2]))
-        return self.layers(inputs, is_masked, source_is_masked, caches, memory)
-
-    def layers(
-        self,
-        inputs: StepInputs,
-        is_masked: Tensor,
-        source_is_masked: Tensor | None,
-        caches: list[Tensor],
-        memory: list[Tensor],
-    ) -> StepOutputs:
-        """All decoder layers under given masks."""
+        is_masked = is_beyond(inputs.source_length, memory[0].shape[2])[:, None, None]  # (n, 1, 1, C)
         x = self.model.target_embedding(inputs.token, inputs.position[:, None])  # (n, W, E)
-        write_index = inputs.position * inputs.token.shape[1]
+        column = inputs.position.int()[:, None].expand(inputs.token.shape).flatten()  # (n·W)
         written: list[Tensor] = []
         attention: list[Tensor] = []
         for i, layer in enumerate(_decoder_layers(self.model)):
             inner = layer.around_self.before(x)
-            key, value = layer.self_attention.project_memory(inner)  # (n, H, W, D)
-            keys = tensor_scatter(caches[2 * i], key, write_index)  # (n, H, M, D)
-            values = tensor_scatter(caches[2 * i + 1], value, write_index)
+            attended, keys, values = self.attend_to_itself(i, inner, caches[2 * i], caches[2 * i + 1], column)
             written += [keys, values]
-            x = layer.around_self.after(x, layer.self_attention.attend(inner, keys, values, is_masked)[0])
+            x = layer.around_self.after(x, attended)
             inner = layer.around_cross.before(x)
-            attended, weights = layer.cross_attention.attend(
-                inner, memory[2 * i], memory[2 * i + 1], source_is_masked
-            )
+            attended, weights = self.attend_to_source(i, inner, memory[2 * i], memory[2 * i + 1], is_masked)
             attention.append(weights)
             x = layer.around_cross.after(x, attended)
             x = layer.around_feed_forward.after(x, layer.feed_forward(layer.around_feed_forward.before(x)))
         return StepOutputs(self.model.decoder_norm(x), attention, caches=written)
+
+    def attend_to_itself(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, column: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Layer i's self-attention (n, W, E), and its caches with this step written."""
+        attention = _decoder_layers(self.model)[i].self_attention
+        packed = self.packed[i](x).flatten(0, 1)[:, None]  # (n·W, 1, 3E)
+        context, keys, values = cached_attention(packed, keys, values, column, attention.num_heads)
+        return attention.output(context.reshape(x.shape)), keys, values
+
+    def attend_to_source(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Layer i's attention over the source (n, W, E), and its weights (n, H, W, C)."""
+        attention = _decoder_layers(self.model)[i].cross_attention
+        query = attention.split_heads(self.cross_query[i](x))  # (n, H, W, D)
+        context, weights = scaled_dot_product_attention(query, keys, values, is_masked, is_scaled=False)
+        return attention.output(attention.merge_heads(context)), weights

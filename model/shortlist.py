@@ -90,6 +90,11 @@ class Shortlist:
         """The tags that it has a table for, ascending."""
         return tuple(self._tables)
 
+    @property
+    def fewest_candidates(self) -> int:
+        """What every source has at least."""
+        return min((int(table.is_always.sum()) for table in self._tables.values()), default=0)
+
     def table(self, tag: int) -> ShortlistTable:
         """The table of a target language.
 

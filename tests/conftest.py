@@ -120,5 +120,5 @@ def small_model(make_model: Callable[..., Transformer]) -> Transformer:
 
 @pytest.fixture(scope="session")
 def exported(small_model: Transformer) -> dict[str, Exported]:
-    """Its three fp32 graphs; nobody changes them."""
+    """Its fp32 graphs; nobody changes them."""
     return export_graphs(small_model, "float32")

@@ -23,7 +23,7 @@ from model.tokenizer import START_ID
 
 LIMIT = 1e-4  # absolute; of a log-probability in natural logarithm
 BEAM_SIZE = 4
-_NUM_TRACED = 12
+NUM_TRACED = 12
 _NUM_BEAM_STEPS = 8
 
 Steps = list[RowScores]
@@ -36,9 +36,9 @@ def log_prob_checks(model: EncoderDecoder, graphs: GraphModel, sentences: Sequen
     The first check hides nothing, each of the next adds one thing that must not matter, so that the
     first failure names the fault.
     """
-    chosen = spread_by_length(sentences, _NUM_TRACED)
-    greedy = [_greedy_traced(model, s) for s in chosen]
-    beams = [_beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
+    chosen = spread_by_length(sentences, NUM_TRACED)
+    greedy = [greedy_traced(model, s) for s in chosen]
+    beams = [beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
     expected_greedy = [_expected(model, traced) for traced in greedy]
     expected_beams = [_expected(model, traced) for traced in beams]
     checks, found = [], []
@@ -94,7 +94,7 @@ def _best_check(found: Sequence[Steps]) -> Check:
     """The candidates that a search reads are the best of all log-probabilities, and their ids say which."""
     differences = []
     for scores in chain.from_iterable(found):
-        assert scores.best is not None
+        assert scores.best is not None, "PyTorch gives no candidates"
         log_probs, token = scores.best
         best = -np.sort(-scores.log_probs, axis=-1)[:, : log_probs.shape[1]]
         picked = np.take_along_axis(scores.log_probs, token, axis=-1)
@@ -118,9 +118,9 @@ def _attention_checks(
 
 def neighbour_checks(model: EncoderDecoder, graphs: GraphModel, sentences: Sequence[Sentence]) -> list[Check]:
     """In any precision: what stands in other rows or behind a mask changes no bit, nor is attended to."""
-    chosen = spread_by_length(sentences, _NUM_TRACED)
-    greedy = [_greedy_traced(model, s) for s in chosen]
-    beams = [_beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
+    chosen = spread_by_length(sentences, NUM_TRACED)
+    greedy = [greedy_traced(model, s) for s in chosen]
+    beams = [beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
     checks, behind = [], []
     for name, sequences in (("neighbours", greedy), ("neighbours_in_beams", beams)):
         capacity = capacity_of(sequences)
@@ -151,7 +151,7 @@ def log_prob_distance(
     model: EncoderDecoder, graphs: GraphModel, sentences: Sequence[Sentence]
 ) -> dict[str, float]:
     """How far a smaller precision's log-probabilities are from PyTorch fp32: mean and largest."""
-    traced = [_greedy_traced(model, s) for s in spread_by_length(sentences, _NUM_TRACED)]
+    traced = [greedy_traced(model, s) for s in spread_by_length(sentences, NUM_TRACED)]
     found, expected = trace(graphs, traced, Layout(rows=4)), [_expected(model, t) for t in traced]
     differences = [
         np.abs(ours.log_probs - theirs.log_probs)
@@ -163,13 +163,15 @@ def log_prob_distance(
     }
 
 
-def _greedy_traced(model: EncoderDecoder, sentence: Sentence) -> Traced:
+def greedy_traced(model: EncoderDecoder, sentence: Sentence) -> Traced:
+    """A sentence and its greedy translation by PyTorch."""
     found = greedy_search(model, list(sentence.source), min(sentence.max_target_tokens, 32))
     fed = (START_ID, *found.token_ids[:-1])
     return Traced(sentence.source, tuple((t,) for t in fed), tuple((0,) for _ in fed))
 
 
-def _beam_traced(sentence: Sentence, seed: int, vocabulary_size: int) -> Traced:
+def beam_traced(sentence: Sentence, seed: int, vocabulary_size: int) -> Traced:
+    """A sentence and a beam of random tokens, reordered at random."""
     random = np.random.default_rng(seed)
     steps = _NUM_BEAM_STEPS - seed % 3
     tokens = [(START_ID,) * BEAM_SIZE]

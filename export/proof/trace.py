@@ -45,7 +45,7 @@ class RowScores:
 
     Args:
         log_probs: (W, V).
-        best: For beams the best of them and their ids, each (W, 2W).
+        best: The best of them and their ids, each (W, 2W); None of PyTorch.
         hidden: (W, E').
         attention: For each layer (H, W, C).
     """
@@ -58,7 +58,7 @@ class RowScores:
     @classmethod
     def of(cls, scores: StepScores, row: int) -> RowScores:
         """A row of a step."""
-        best = None if scores.best is None else (scores.best[0][row], scores.best[1][row])
+        best = (scores.best[0][row], scores.best[1][row])
         attention = tuple(layer[row] for layer in scores.attention)
         return cls(scores.log_probs[row], best, scores.hidden[row], attention)
 
@@ -111,7 +111,6 @@ class _Run:
         self.slots: list[int | None] = [None] * layout.rows
         self.position = np.zeros(layout.rows, np.int64)
         self.parent = np.zeros((layout.rows, self.beam_size), np.int64)
-        self.is_ancestor = np.zeros((layout.rows, self.beam_size, self.capacity * self.beam_size), np.bool_)
         self.collected: list[list[RowScores]] = [[] for _ in sequences]
 
     def _noise(self, shape: tuple[int, ...], dtype: str) -> NDArray[np.generic]:
@@ -154,7 +153,7 @@ class _Run:
         slot = np.array([row for row, _ in group])
         self.graphs.encode(source, np.array([len(ids) for ids in sources]), slot, self.pools)
         for (row, i), ids in zip(group, sources, strict=True):
-            self.slots[row], self.position[row], self.is_ancestor[row] = i, 0, False
+            self.slots[row], self.position[row] = i, 0
             if self.layout.noise:
                 self._hide_behind(row, len(ids))
 
@@ -175,20 +174,9 @@ class _Run:
             step = int(self.position[row])
             token[row] = self.sequences[i].tokens[step]
             source_length[row] = len(self.sequences[i].source)
-            own = np.arange(self.beam_size)
             self.parent[row] = self.sequences[i].parents[step]
-            self.is_ancestor[row] = self.is_ancestor[row, self.parent[row]]
-            self.is_ancestor[row, own, step * self.beam_size + own] = True
         pools = self._exact_columns() if self.layout.exact_target else self.pools
-        is_beam = self.beam_size > 1
-        scores = self.graphs.step(
-            token,
-            self.position,
-            source_length,
-            pools,
-            is_ancestor=self.is_ancestor if is_beam else None,
-            parent=self.parent if is_beam else None,
-        )
+        scores = self.graphs.step(token, self.position, source_length, self.parent, pools)
         self.pools |= pools
         self._advance(scores)
 

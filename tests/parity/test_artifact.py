@@ -13,7 +13,17 @@ import pytest
 from export.artifact import Limits, build_artifact, structure_sha256
 from export.graph_model import GraphModel, GraphScorer
 from export.graphs import graphs_of
-from export.manifest import ENCODER, PROOF_NAME, WEIGHTS_NAME, Manifest, load_manifest
+from export.manifest import (
+    CANDIDATES,
+    COPY_CACHES,
+    DECODER_STEP,
+    ENCODER,
+    LOG_PROBS,
+    PROOF_NAME,
+    WEIGHTS_NAME,
+    Manifest,
+    load_manifest,
+)
 from export.onnx_graph import ExportError, export_encoder
 from export.proof.checks import ProofError
 from model.checkpoint import unique_weights
@@ -66,6 +76,8 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
     assert (manifest.name, manifest.precision) == (folder.name, precision)
     assert set(manifest.language_pairs) == {("en", "it"), ("it", "en")}
     assert (manifest.max_source_tokens, manifest.max_target_tokens) == (40, 50)
+    assert manifest.devices == (("cuda", "cpu") if precision == "fp16" else ("cpu",))
+    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES}
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
     assert Tokenizer.load(folder).serialized == tokenizer.serialized
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -117,7 +129,7 @@ def test_fp16_is_nearer_to_fp32_than_int8(build: Build) -> None:
     assert half["log_prob_difference_max"] < integer["log_prob_difference_max"]
 
 
-def test_three_graphs_share_one_copy_of_the_weights(build: Build, shallow_model: Transformer) -> None:
+def test_all_graphs_share_one_copy_of_the_weights(build: Build, shallow_model: Transformer) -> None:
     num_bytes = sum(weight.nbytes for weight in unique_weights(shallow_model).values())
     for precision, share in (("fp32", 1), ("fp16", 1 / 2), ("int8", 1 / 4)):
         found = (build(precision) / WEIGHTS_NAME).stat().st_size
@@ -183,4 +195,5 @@ def test_a_recurrent_model_has_an_fp16_artifact_too(
     output = tmp_path / "recurrent"
     manifest = build_artifact(model, tokenizer, output, precision="fp16", pairs=short_pairs, limits=LIMITS)
     assert {spec.dtype for spec in (*manifest.states, *manifest.memory)} == {"float16"}
+    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES}  # no caches to copy
     assert read_proof(output)["distance_to_fp32"]["log_prob_difference_max"] < 0.01

@@ -10,7 +10,10 @@ import pytest
 from onnx import numpy_helper
 
 from export.artifact import checkpoint_sha256, export_graphs, structure_sha256
+from export.calibration import largest_inputs
+from export.graphs import graphs_of
 from export.manifest import Manifest, load_manifest
+from export.proof.sentences import prepare
 from export.quantize import quantize_graph
 from model.checkpoint import load_checkpoint
 from model.encoder_decoder import EncoderDecoder
@@ -51,15 +54,20 @@ def test_the_artifact_was_made_from_the_checkpoint(
 
 
 def test_the_exporter_still_writes_the_artifacts_graphs_and_weights(
-    checkpoint: Checkpoint, artifact: Path, manifest: Manifest
+    checkpoint: Checkpoint, artifact: Path, manifest: Manifest, pairs: list[tuple[str, str]]
 ) -> None:
-    for graph, exported in export_graphs(checkpoint[0], "float32").items():
-        fresh = quantize_graph(exported.model)
+    model, tokenizer = checkpoint
+    largest = largest_inputs(graphs_of(model), tokenizer, prepare(pairs, tokenizer))
+    for graph, exported in export_graphs(model, "float32").items():
+        fresh = quantize_graph(exported.model, largest)
         assert structure_sha256(fresh) == manifest.graphs[graph].structure_sha256, graph
         stored = onnx.load(artifact / manifest.graphs[graph].file)
         for ours, theirs in zip(fresh.graph.initializer, stored.graph.initializer, strict=True):
             assert ours.name == theirs.name
-            np.testing.assert_array_equal(numpy_helper.to_array(ours), numpy_helper.to_array(theirs))
+            found, expected = numpy_helper.to_array(ours), numpy_helper.to_array(theirs)
+            # Constant scales are measured: another processor may round what PyTorch computes otherwise.
+            is_measured = ours.name.endswith("_step")
+            np.testing.assert_allclose(found, expected, rtol=1e-4 if is_measured else 0, atol=0)
 
 
 def test_checkpoint_and_artifact_together_stay_small(name: str, artifact: Path) -> None:

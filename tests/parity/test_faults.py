@@ -7,16 +7,19 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.artifact import export_graphs
-from export.graph_model import GraphModel
+from export.artifact import export_graphs, write_graphs
+from export.graph_model import Arrays, GraphModel
 from export.graphs import graphs_of
-from export.manifest import BEAM, ENCODER, GREEDY
+from export.manifest import DECODER_STEP, ENCODER
 from export.onnx_graph import Exported, export_decoder_step, export_encoder
 from export.proof.checks import Check, ProofError, require
 from export.proof.sentences import Sentence
@@ -38,27 +41,45 @@ class ReadsSourcePadding(TransformerEncoderGraph):
 
 
 class ReadsBehindTheSource(TransformerStepGraph):
-    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
-        longer = dataclasses.replace(inputs, source_length=inputs.source_length + 1000)
-        return super().step(longer, caches, states, memory)
+    def attend_to_source(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().attend_to_source(i, x, keys, values, torch.zeros_like(is_masked))
 
 
 class ReadsEveryColumn(TransformerStepGraph):
-    def layers(
-        self,
-        inputs: StepInputs,
-        is_masked: Tensor,
-        source_is_masked: Tensor | None,
-        caches: Pools,
-        memory: Pools,
-    ) -> StepOutputs:
-        return super().layers(inputs, torch.zeros_like(is_masked), source_is_masked, caches, memory)
+    """Writes the column that it should, and attends from the last one there is."""
+
+    def attend_to_itself(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, column: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        _, keys, values = super().attend_to_itself(i, x, keys, values, column)
+        last = torch.full_like(column, keys.shape[2] - 1)
+        return super().attend_to_itself(i, x, keys, values, last)[0], keys, values
 
 
 class SwapsRows(TransformerStepGraph):
     def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
         outputs = super().step(inputs, caches, states, memory)
         return dataclasses.replace(outputs, caches=[cache.flip(0) for cache in outputs.caches])
+
+
+class ReadsTheSourceOfAnotherRow(TransformerStepGraph):
+    def attend_to_source(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().attend_to_source(i, x, keys.roll(1, 0), values.roll(1, 0), is_masked)
+
+
+class SwapsHypotheses(TransformerStepGraph):
+    """Within a row, where there are several."""
+
+    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
+        outputs = super().step(inputs, caches, states, memory)
+        own = torch.arange(inputs.token.numel())  # (n·W)
+        other = own.reshape(inputs.token.shape).flip(1).flatten()
+        swapped = [cache.index_put((own,), cache[other]) for cache in outputs.caches]
+        return dataclasses.replace(outputs, caches=swapped)
 
 
 class OneLater(nn.Module):
@@ -71,17 +92,19 @@ class OneLater(nn.Module):
 
 
 class ShiftsPositions(TransformerStepGraph):
-    def __init__(self, model: Transformer, num_candidates_per_beam: int) -> None:
+    def __init__(self, model: Transformer) -> None:
         shifted = copy.deepcopy(model)
         assert shifted.target_embedding.positions is not None
         shifted.target_embedding.positions = OneLater(shifted.target_embedding.positions)
-        super().__init__(shifted, num_candidates_per_beam)
+        super().__init__(shifted)
 
 
 class ReturnsAttentionOfTheNextHead(TransformerStepGraph):
-    def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
-        outputs = super().step(inputs, caches, states, memory)
-        return dataclasses.replace(outputs, attention=[weights.roll(1, 1) for weights in outputs.attention])
+    def attend_to_source(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        attended, weights = super().attend_to_source(i, x, keys, values, is_masked)
+        return attended, weights.roll(1, 1)
 
 
 class ForgetsTheLengthOfASource(RecurrentEncoderGraph):
@@ -103,23 +126,32 @@ class GoesOnFromAnyState(RecurrentStepGraph):
 
 class KeepsTheOrderOfHypotheses(RecurrentStepGraph):
     def step(self, inputs: StepInputs, caches: Pools, states: Pools, memory: Pools) -> StepOutputs:
-        return super().step(dataclasses.replace(inputs, parent=None), caches, states, memory)
+        own = torch.arange(inputs.token.shape[1]).expand(inputs.token.shape)
+        return super().step(dataclasses.replace(inputs, parent=own), caches, states, memory)
+
+
+class NeverReorders(GraphModel):
+    """Whoever runs the graphs forgets to copy a parent's row of the caches."""
+
+    def _reordered(self, parent: NDArray[np.int64], pools: Arrays) -> Arrays:
+        return {}
 
 
 FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
-    "positions shifted by one": (GREEDY, ShiftsPositions, "positions"),
-    "causal mask off": (GREEDY, ReadsEveryColumn, "causal_mask"),
-    "cache rows swapped": (GREEDY, SwapsRows, "cache_rows"),
+    "positions shifted by one": (DECODER_STEP, ShiftsPositions, "positions"),
+    "causal mask off": (DECODER_STEP, ReadsEveryColumn, "causal_mask"),
+    "cache rows swapped": (DECODER_STEP, SwapsRows, "cache_rows"),
     "source mask off in the encoder": (ENCODER, ReadsSourcePadding, "source_mask"),
-    "source mask off in the decoder": (GREEDY, ReadsBehindTheSource, "source_mask"),
-    "ancestor mask off": (BEAM, ReadsEveryColumn, "beams"),
-    "heads of attention mixed up": (GREEDY, ReturnsAttentionOfTheNextHead, "attention"),
+    "source mask off in the decoder": (DECODER_STEP, ReadsBehindTheSource, "source_mask"),
+    "memory rows swapped": (DECODER_STEP, ReadsTheSourceOfAnotherRow, "cache_rows"),
+    "hypotheses of a row swapped": (DECODER_STEP, SwapsHypotheses, "beams"),
+    "heads of attention mixed up": (DECODER_STEP, ReturnsAttentionOfTheNextHead, "attention"),
 }
 RECURRENT_FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
     "lengths ignored by the encoder": (ENCODER, ForgetsTheLengthOfASource, "source_mask"),
-    "source mask off in the decoder": (GREEDY, AttendsBehindTheSource, "source_mask"),
-    "first state ignored": (GREEDY, GoesOnFromAnyState, "recurrence"),
-    "states not reordered": (BEAM, KeepsTheOrderOfHypotheses, "beams"),
+    "source mask off in the decoder": (DECODER_STEP, AttendsBehindTheSource, "source_mask"),
+    "first state ignored": (DECODER_STEP, GoesOnFromAnyState, "recurrence"),
+    "states not reordered": (DECODER_STEP, KeepsTheOrderOfHypotheses, "beams"),
 }
 
 
@@ -134,7 +166,7 @@ def replaced(
             name: export_encoder(dataclasses.replace(graphs, encoder=partial(graph, model)), "float32"),
         }
     broken = dataclasses.replace(graphs, decoder_step=partial(graph, model))
-    return {**exported, name: export_decoder_step(broken, "float32", 2 if name == BEAM else 0)}
+    return {**exported, name: export_decoder_step(broken, "float32")}
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +204,13 @@ def test_a_fault_of_a_recurrent_model_is_refused_and_named(
     name, broken, check = RECURRENT_FAULTS[fault]
     graphs = open_graphs(recurrent, replaced(recurrent, exported_recurrent, name, broken))
     refused_for(recurrent, graphs, sentences, check)
+
+
+def test_hypotheses_whose_caches_are_not_reordered_are_refused_and_named(
+    small_model: Transformer, exported: dict[str, Exported], tmp_path: Path, sentences: list[Sentence]
+) -> None:
+    write_graphs(tmp_path, exported)
+    refused_for(small_model, NeverReorders(tmp_path, graphs_of(small_model).pools), sentences, "beams")
 
 
 def refused_for(model: EncoderDecoder, graphs: GraphModel, sentences: list[Sentence], check: str) -> None:

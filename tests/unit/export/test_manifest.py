@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from export.manifest import (
-    BEAM,
+    CANDIDATES,
+    COPY_CACHES,
+    DECODER_STEP,
     ENCODER,
-    GREEDY,
+    LOG_PROBS,
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
@@ -32,13 +34,15 @@ from model.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 CONTENT = {
     f"{ENCODER}.onnx": b"encoder",
-    f"{GREEDY}.onnx": b"greedy",
+    f"{DECODER_STEP}.onnx": b"step",
     PROOF_NAME: b"{}",
     TOKENIZER_NAME: b"pieces",
     WEIGHTS_NAME: b"weights",
 }
-CACHE = TensorInfo(name="self_key_0", dtype="float32", shape=("rows", 4, "columns", 8))
-TOKEN = TensorInfo(name="token", dtype="int64", shape=("rows", 1))
+CACHE = TensorInfo(name="self_key_0", dtype="float32", shape=("hypotheses", 4, "columns", 8))
+MEMORY = TensorInfo(name="cross_key_0", dtype="float32", shape=("rows", 4, "source_capacity", 8))
+TOKEN = TensorInfo(name="token", dtype="int64", shape=("rows", "beam"))
+GRAPHS = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES)
 
 
 @pytest.fixture
@@ -47,7 +51,10 @@ def manifest(tmp_path: Path) -> Manifest:
     for name, content in CONTENT.items():
         (tmp_path / name).write_bytes(content)
     graph = GraphInfo(
-        file=f"{GREEDY}.onnx", inputs=(TOKEN, CACHE), outputs=(CACHE,), structure_sha256="0" * 64
+        file=f"{DECODER_STEP}.onnx",
+        inputs=(TOKEN, CACHE, MEMORY),
+        outputs=(CACHE,),
+        structure_sha256="0" * 64,
     )
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -62,9 +69,9 @@ def manifest(tmp_path: Path) -> Manifest:
         devices=("cpu", "cuda"),
         caches=(CACHE,),
         states=(),
-        memory=(dataclasses.replace(CACHE, name="cross_key_0"),),
+        memory=(MEMORY,),
         attention=AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.25, 0.5)),
-        graphs=dict.fromkeys((ENCODER, GREEDY, BEAM), graph),
+        graphs=dict.fromkeys(GRAPHS, graph),
         self_check=SelfCheck(source=(4, 9, 3), max_target_tokens=16, greedy=(8, 3), beam_size=4, beam=(7, 3)),
         checkpoint_sha256="1" * 64,
         produced_with={"torch": "2.13.0"},
@@ -102,13 +109,13 @@ def test_damaged_and_missing_files_are_all_named_with_both_hashes(
 ) -> None:
     write()
     (tmp_path / f"{ENCODER}.onnx").write_bytes(b"other")
-    (tmp_path / f"{GREEDY}.onnx").unlink()
+    (tmp_path / f"{DECODER_STEP}.onnx").unlink()
     with pytest.raises(ArtifactError) as caught:
         load_manifest(tmp_path)
     found, expected = (hashlib.sha256(content).hexdigest() for content in (b"other", b"encoder"))
     message = str(caught.value)
     assert f"{ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
-    assert f"{GREEDY}.onnx is missing" in message
+    assert f"{DECODER_STEP}.onnx is missing" in message
 
 
 def test_an_artifact_without_its_proof_is_refused(
@@ -123,15 +130,22 @@ def test_an_artifact_without_its_proof_is_refused(
 def test_a_graph_without_a_hash_is_refused(
     tmp_path: Path, manifest: Manifest, write: Callable[..., None]
 ) -> None:
-    name = f"{GREEDY}.onnx"
+    name = f"{DECODER_STEP}.onnx"
     write(files={key: dataclasses.asdict(info) for key, info in manifest.files.items() if key != name})
     with pytest.raises(ArtifactError, match=name):
         load_manifest(tmp_path)
 
 
+def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Manifest) -> None:
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != COPY_CACHES}
+    recurrent = dataclasses.replace(manifest, caches=(), graphs=graphs)
+    (tmp_path / MANIFEST_NAME).write_text(recurrent.to_json(), encoding="utf-8")
+    assert load_manifest(tmp_path) == recurrent
+
+
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 3, this version reads 2"):
+    with pytest.raises(ArtifactError, match=r"has schema version 4, this version reads 3"):
         load_manifest(tmp_path)
 
 
@@ -141,7 +155,7 @@ def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Cal
         ({"precision": None}, "precision"),
         ({"colour": "red"}, "colour"),
         ({"self_check": {"source": [1]}}, "greedy|max_target_tokens"),
-        ({"graphs": {}}, "graphs lacks decoder_step_beam, decoder_step_greedy, encoder"),
+        ({"graphs": {}}, "graphs lacks candidates, decoder_step, encoder, log_probs"),
         ({"schema_version": None}, "schema_version"),
     ],
     ids=["missing", "unknown", "nested", "graphs", "no-version"],

@@ -2,63 +2,95 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+
 import onnx
 import onnxruntime
 import pytest
 
-from export.manifest import BEAM, ENCODER, GREEDY
+from export.artifact import export_graphs
+from export.manifest import CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
 from export.onnx_graph import Exported, ExportError, _assert_contract
+from model.recurrent import Recurrent
 
 Axes = dict[str, list[str | int]]
-CACHES: Axes = {f"self_{part}_{i}": ["rows", 4, "columns", 8] for i in (0, 1) for part in ("key", "value")}
-MEMORY: Axes = {
-    f"cross_{part}_{i}": ["rows", 4, "source_capacity", 8] for i in (0, 1) for part in ("key", "value")
-}
-STEP: Axes = {"position": ["rows"], "source_length": ["rows"]}
-
-INPUTS: dict[str, Axes] = {
-    ENCODER: {
-        "source": ["batch", "source_tokens"],
-        "source_length": ["batch"],
-        "slot": ["batch"],
-        **{name: ["slots", *axes[1:]] for name, axes in MEMORY.items()},
-    },
-    GREEDY: {"token": ["rows", 1], **STEP, **CACHES, **MEMORY},
-    BEAM: {
-        "token": ["rows", "beam"],
-        **STEP,
-        "is_ancestor": ["rows", "beam", "columns"],
-        **CACHES,
-        **MEMORY,
-    },
-}
-OUTPUTS: dict[str, Axes] = {
-    ENCODER: {f"{name}_out": ["slots", *axes[1:]] for name, axes in MEMORY.items()},
-    GREEDY: {
-        "log_probs": ["rows", 1, 600],
-        "hidden": ["rows", 1, 32],
-        **{f"attention_{i}": ["rows", 4, 1, "source_capacity"] for i in (0, 1)},
-        **{f"{name}_out": axes for name, axes in CACHES.items()},
-    },
-    BEAM: {
-        "log_probs": ["rows", "beam", 600],
-        "best_log_probs": ["rows", "beam", "2*beam"],
-        "best_token": ["rows", "beam", "2*beam"],
-        "hidden": ["rows", "beam", 32],
-        **{f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
-        **{f"{name}_out": axes for name, axes in CACHES.items()},
-    },
-}
+PARTS = [f"{part}_{i}" for i in (0, 1) for part in ("key", "value")]
+CACHES: Axes = {f"self_{part}": ["hypotheses", 4, "columns", 8] for part in PARTS}
+MEMORY: Axes = {f"cross_{part}": ["rows", 4, "source_capacity", 8] for part in PARTS}
+SOURCE: Axes = {"source": ["batch", "source_tokens"], "source_length": ["batch"], "slot": ["batch"]}
+STEP: Axes = {"token": ["rows", "beam"], "position": ["rows"], "source_length": ["rows"]}
+LOGITS: Axes = {"logits": ["rows", "beam", 600]}
+PROBABILITIES: Axes = {"log_probs": ["rows", "beam", 600]}
+BEST: Axes = {name: ["rows", "beam", "2*beam"] for name in ("best_log_probs", "best_token")}
+COPIES: Axes = {"from_hypothesis": ["copies"], "to_hypothesis": ["copies"]}
 
 
-@pytest.mark.parametrize("name", [ENCODER, GREEDY, BEAM])
-def test_every_input_and_output_has_the_axes_of_the_contract(
-    exported: dict[str, Exported], name: str
+def written(pools: Axes) -> Axes:
+    return {f"{name}_out": axes for name, axes in pools.items()}
+
+
+def of_all_slots(pools: Axes) -> Axes:
+    """As the encoder sees them."""
+    return {name: ["slots", *axes[1:]] for name, axes in pools.items()}
+
+
+SEARCHED: dict[str, tuple[Axes, Axes]] = {
+    LOG_PROBS: (LOGITS, PROBABILITIES),
+    CANDIDATES: (PROBABILITIES, BEST),
+}
+TRANSFORMER = SEARCHED | {
+    ENCODER: (SOURCE | of_all_slots(MEMORY), written(of_all_slots(MEMORY))),
+    DECODER_STEP: (
+        STEP | CACHES | MEMORY,
+        {
+            **LOGITS,
+            "hidden": ["rows", "beam", 32],
+            **{f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
+            **written(CACHES),
+        },
+    ),
+    COPY_CACHES: (COPIES | CACHES, written(CACHES)),
+}
+STATES: Axes = {f"state_{name}": ["rows", "beam", 2, 32] for name in ("hidden", "cell")}
+FIRST: Axes = {f"first_{name}": ["rows", 2, 32] for name in ("hidden", "cell")}
+ATTENDED: Axes = {f"source_{kind}": ["rows", "source_capacity", 32] for kind in ("positions", "keys")}
+RECURRENT = SEARCHED | {
+    ENCODER: (SOURCE | of_all_slots(FIRST | ATTENDED), written(of_all_slots(FIRST | ATTENDED))),
+    DECODER_STEP: (
+        STEP | {"parent": ["rows", "beam"]} | STATES | FIRST | ATTENDED,
+        {
+            **LOGITS,
+            "hidden": ["rows", "beam", 24],
+            "attention_0": ["rows", 1, "beam", "source_capacity"],
+            **written(STATES),
+        },
+    ),
+}
+INTEGERS = {*SOURCE, *STEP, *COPIES, "parent", "best_token"}
+
+
+def assert_axes(exported: Mapping[str, Exported], expected: Mapping[str, tuple[Axes, Axes]]) -> None:
+    assert exported.keys() == expected.keys()
+    for name, graph in exported.items():
+        session = onnxruntime.InferenceSession(
+            graph.model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for values, axes in zip((session.get_inputs(), session.get_outputs()), expected[name], strict=True):
+            assert {value.name: value.shape for value in values} == axes, name
+            for value in values:
+                assert value.type == f"tensor({'int64' if value.name in INTEGERS else 'float'})", value.name
+
+
+def test_every_input_and_output_has_the_axes_of_the_contract(exported: dict[str, Exported]) -> None:
+    assert_axes(exported, TRANSFORMER)
+
+
+def test_a_model_of_states_has_parents_and_no_caches_to_copy(
+    make_recurrent: Callable[..., Recurrent],
 ) -> None:
-    serialized = exported[name].model.SerializeToString()
-    session = onnxruntime.InferenceSession(serialized, providers=["CPUExecutionProvider"])
-    assert {value.name: value.shape for value in session.get_inputs()} == INPUTS[name]
-    assert {value.name: value.shape for value in session.get_outputs()} == OUTPUTS[name]
+    model = make_recurrent(cell="lstm", attention="additive", num_encoder_layers=1)
+    assert_axes(export_graphs(model, "float32"), RECURRENT)
 
 
 def copy(graph: Exported) -> onnx.ModelProto:
@@ -68,23 +100,24 @@ def copy(graph: Exported) -> onnx.ModelProto:
 
 
 def test_a_frozen_axis_is_an_error(exported: dict[str, Exported]) -> None:
-    graph = exported[GREEDY]
+    graph = exported[DECODER_STEP]
     model = copy(graph)
     _assert_contract(model, graph.inputs, graph.outputs)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
-    with pytest.raises(ExportError, match=r"input token is int64\(3, 1\), must be int64\('rows', 1\)"):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
+    fault = "input token is int64('rows', 3), must be int64('rows', 'beam')"
+    with pytest.raises(ExportError, match=re.escape(fault)):
         _assert_contract(model, graph.inputs, graph.outputs)
 
 
 def test_every_broken_name_and_type_is_listed(exported: dict[str, Exported]) -> None:
-    graph = exported[GREEDY]
+    graph = exported[DECODER_STEP]
     model = copy(graph)
     model.graph.input[1].name = "step"
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     model.graph.output[4].type.tensor_type.shape.dim[2].dim_param = "steps"
     with pytest.raises(ExportError) as caught:
         _assert_contract(model, graph.inputs, graph.outputs)
-    for fault in ("inputs are ['token', 'step'", "log_probs is float16", "'rows', 4, 'steps', 8"):
+    for fault in ("inputs are ['token', 'step'", "logits is float16", "'hypotheses', 4, 'steps', 8"):
         assert fault in str(caught.value)
 
 

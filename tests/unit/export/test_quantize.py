@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.quantize import quantize_graph, quantize_weight
+from export.quantize import quantize_graph, quantize_weight, weight_key
 
 Floats = NDArray[np.float32]
 IN, OUT = 48, 20
@@ -20,14 +23,18 @@ def random_matrix(rows: int, columns: int, seed: int) -> Floats:
 
 
 def graph_of(
-    nodes: list[onnx.NodeProto], weight: Floats, dtype: int, shape: list[str | int]
+    nodes: list[onnx.NodeProto],
+    weight: Floats,
+    dtype: int,
+    shape: list[str | int],
+    **more: NDArray[np.generic],
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "graph",
         [helper.make_tensor_value_info("x", dtype, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", None])],
-        [numpy_helper.from_array(weight, "weight")],
+        [numpy_helper.from_array(value, name) for name, value in {"weight": weight, **more}.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=10)
 
@@ -115,6 +122,148 @@ def test_the_weight_is_kept_as_int8_alone_and_the_original_graph_as_it_was() -> 
     assert stored["weight_int8"] == TensorProto.INT8
     assert "weight" not in stored
     assert model.SerializeToString() == before
+
+
+BOUNDED: dict[str, Callable[[], onnx.NodeProto]] = {
+    "LayerNormalization": lambda: helper.make_node("LayerNormalization", ["x", "ones"], ["bounded"]),
+    "Tanh": lambda: helper.make_node("Tanh", ["x"], ["bounded"]),
+}
+ONES, BIAS = np.ones(IN, np.float32), random_matrix(1, OUT, 11)[0]
+
+
+def bounded_product(
+    weight: Floats, after: str, rest: list[onnx.NodeProto], *, is_transposed: bool = False
+) -> onnx.ModelProto:
+    """What comes out of an operator times a weight (in, out) as `product`, and nodes on from there to y."""
+    before = helper.make_node("Relu", ["x"], ["bounded"]) if after == "Relu" else BOUNDED[after]()
+    nodes = [before, helper.make_node("MatMul", ["bounded", "weight"], ["product"]), *rest]
+    if is_transposed:
+        weight = np.ascontiguousarray(weight.T)
+        nodes[1] = helper.make_node("MatMul", ["bounded", "w"], ["product"])
+        nodes.insert(0, helper.make_node("Transpose", ["weight"], ["w"], perm=[1, 0]))
+    return graph_of(nodes, weight, TensorProto.FLOAT, ["rows", IN], ones=ONES, bias=BIAS)
+
+
+def plus_bias() -> list[onnx.NodeProto]:
+    return [helper.make_node("Add", ["bias", "product"], ["y"])]
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def bounded(x: Floats, operator: str) -> Floats:
+    if operator == "Tanh":
+        return np.tanh(x)
+    deviation = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+    return np.asarray((x - x.mean(axis=1, keepdims=True)) / deviation, np.float32)
+
+
+@pytest.mark.parametrize("is_transposed", [False, True])
+@pytest.mark.parametrize("after", BOUNDED)
+def test_a_calibrated_activation_of_known_size_has_a_constant_scale(
+    after: str, *, is_transposed: bool
+) -> None:
+    weight, x = random_matrix(IN, OUT, 12), random_matrix(9, IN, 13)
+    largest = float(np.abs(bounded(x, after)).max())
+    model = bounded_product(weight, after, plus_bias(), is_transposed=is_transposed)
+    smaller = quantize_graph(model, {weight_key(weight): largest})
+    assert operators(smaller)["QuantizeLinear"] == operators(smaller)["MatMulIntegerToFloat"] == 1
+    assert not operators(smaller).keys() & {"ReduceMax", "Div", "Mul"}
+    steps = [i for i in smaller.graph.initializer if i.name == "bounded_step"]
+    assert [numpy_helper.to_array(step) for step in steps] == [pytest.approx(largest / 127)]
+    exact = bounded(x, after) @ weight + BIAS
+    found = run(smaller, x)
+    np.testing.assert_allclose(run(model, x), exact, rtol=0, atol=1e-4)
+    assert 0 < float(np.abs(found - exact).max()) < 0.03 * float(np.abs(exact).max())
+
+
+@pytest.mark.parametrize(
+    ("after", "is_calibrated"), [("LayerNormalization", False), ("Tanh", False), ("Relu", True)]
+)
+def test_any_other_activation_has_a_scale_for_each_row(after: str, *, is_calibrated: bool) -> None:
+    weight, x = random_matrix(IN, OUT, 14), random_matrix(9, IN, 15)
+    model = bounded_product(weight, after, plus_bias())
+    smaller = quantize_graph(model, {weight_key(weight): 1.0} if is_calibrated else {})
+    assert operators(smaller)["ReduceMax"] == 1
+    assert operators(smaller)["Add"] == 1  # a row's scale comes before its bias
+    exact = run(model, x)
+    assert 0 < float(np.abs(run(smaller, x) - exact).max()) < 0.03 * float(np.abs(exact).max())
+
+
+def test_what_is_beyond_the_largest_is_cut() -> None:
+    weight, x = random_matrix(IN, OUT, 16), random_matrix(9, IN, 17)
+    smaller = quantize_graph(bounded_product(weight, "Tanh", plus_bias()), {weight_key(weight): 0.25})
+    assert float(np.abs(np.tanh(x)).max()) > 0.9
+    cut = np.clip(np.tanh(x), -128 / 127 * 0.25, 0.25) @ weight + BIAS
+    np.testing.assert_allclose(run(smaller, x), cut, rtol=0, atol=0.03 * float(np.abs(cut).max()))
+
+
+def test_products_of_one_activation_quantize_it_once() -> None:
+    weight, other = random_matrix(IN, OUT, 18), random_matrix(IN, OUT, 19)
+    rest = [
+        helper.make_node("MatMul", ["bounded", "other"], ["second"]),
+        helper.make_node("Add", ["product", "second"], ["y"]),
+    ]
+    model = bounded_product(weight, "LayerNormalization", rest)
+    model.graph.initializer.append(numpy_helper.from_array(other, "other"))
+    x = random_matrix(5, IN, 20)
+    exact = run(model, x)
+    for largest in ({}, {weight_key(weight): 3.5, weight_key(other): 3.5}):
+        smaller = quantize_graph(model, largest)
+        assert operators(smaller)["QuantizeLinear"] == 1
+        assert operators(smaller)["MatMulIntegerToFloat"] == 2
+        assert float(np.abs(run(smaller, x) - exact).max()) < 0.03 * float(np.abs(exact).max())
+
+
+def add(*inputs: str, output: str = "y") -> onnx.NodeProto:
+    return helper.make_node("Add", list(inputs), [output])
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_folded", "num_additions"),
+    [
+        ([add("product", "bias")], True, 0),
+        ([add("bias", "product")], True, 0),
+        ([add("product", "bias", output="sum"), add("sum", "bias")], True, 1),
+        ([add("product", "bias", output="sum"), add("sum", "product")], False, 2),
+        (
+            [add("product", "bias", output="sum"), helper.make_node("Mul", ["sum", "product"], ["y"])],
+            False,
+            1,
+        ),
+        ([add("product", "matrix")], False, 1),
+        ([add("product", "product")], False, 1),
+    ],
+    ids=["alone", "turned", "two in a row", "read twice", "read by another", "a matrix", "itself"],
+)
+def test_a_product_adds_its_bias_itself_if_nobody_else_reads_it(
+    rest: list[onnx.NodeProto], num_additions: int, *, is_folded: bool
+) -> None:
+    weight, x = random_matrix(IN, OUT, 21), random_matrix(9, IN, 22)
+    model = bounded_product(weight, "Tanh", rest)
+    model.graph.initializer.append(numpy_helper.from_array(random_matrix(1, OUT, 23), "matrix"))
+    smaller = quantize_graph(model, {weight_key(weight): 1.0})
+    product = next(node for node in smaller.graph.node if node.op_type == "MatMulIntegerToFloat")
+    assert ("bias" in product.input) == is_folded
+    assert operators(smaller)["Add"] == num_additions
+    exact = run(model, x)
+    assert 0 < float(np.abs(run(smaller, x) - exact).max()) < 0.05 * float(np.abs(exact).max())
+
+
+@pytest.mark.parametrize("is_calibrated", [True, False])
+@pytest.mark.parametrize("after", BOUNDED)
+def test_a_rows_result_is_the_same_to_the_last_bit_in_any_batch(after: str, *, is_calibrated: bool) -> None:
+    weight = random_matrix(IN, OUT, 24)
+    largest: Mapping[str, float] = {weight_key(weight): 2.0} if is_calibrated else {}
+    model = quantize_graph(bounded_product(weight, after, plus_bias()), largest)
+    rows = random_matrix(33, IN, 25)
+    expected = run(model, rows)
+    for first, last in ((0, 2), (5, 9), (16, 33), (1, 33)):
+        np.testing.assert_array_equal(run(model, rows[first:last]), expected[first:last])
+    changed = rows.copy()
+    changed[::2] *= 100
+    np.testing.assert_array_equal(run(model, changed)[1::2], expected[1::2])
 
 
 @pytest.mark.parametrize("has_bias", [True, False])

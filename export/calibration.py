@@ -1,0 +1,71 @@
+"""How large the inputs of linear layers get: what int8 with a constant scale needs to know beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from export.contract import Pools
+from export.graphs import ModelGraphs
+from export.proof.sentences import Sentence, spread_by_length
+from export.quantize import weight_key
+from model.tokenizer import START_ID, Tokenizer
+
+Largest = dict[str, float]
+
+_NUM_SENTENCES = 100
+
+
+@torch.inference_mode()
+def largest_inputs(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Largest:
+    """By a linear layer's `weight_key` the largest absolute value of its input.
+
+    Sources are encoded and their references fed token by token, through the modules that are exported.
+    """
+    encoder, step = graphs.encoder(), graphs.decoder_step()
+    largest: Largest = {}
+    with _watched(encoder, largest), _watched(step, largest):
+        for sentence in spread_by_length(sentences, min(_NUM_SENTENCES, len(sentences))):
+            target = [START_ID, *tokenizer.encode_target(sentence.reference)[:-1]]
+            pools = _pools(graphs.pools, max(len(sentence.source), len(target)))
+            length = torch.tensor([len(sentence.source)])
+            num_written = len(graphs.pools.caches) + len(graphs.pools.states)
+            written, memory = pools[:num_written], pools[num_written:]
+            memory = list(encoder(torch.tensor([sentence.source]), length, torch.tensor([0]), *memory))
+            parent = [torch.zeros(1, 1, dtype=torch.int64)] if graphs.pools.states else []
+            for position, token in enumerate(target):
+                inputs = torch.tensor([[token]]), torch.tensor([position]), length
+                outputs = step(*inputs, *parent, *written, *memory)
+                written = list(outputs[-num_written:])
+    return largest
+
+
+def _pools(pools: Pools, capacity: int) -> list[Tensor]:
+    sizes = {"rows": 1, "beam": 1, "hypotheses": 1, "columns": capacity, "source_capacity": capacity}
+    return [
+        torch.zeros([sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape])
+        for spec in (*pools.caches, *pools.states, *pools.memory)
+    ]
+
+
+@contextmanager
+def _watched(graph: nn.Module, largest: Largest) -> Iterator[None]:
+    """Record the inputs of all linear layers."""
+    handles = []
+    for module in graph.modules():
+        if isinstance(module, nn.Linear):
+
+            def record(
+                _: nn.Module, inputs: tuple[Tensor], key: str = weight_key(module.weight.T.numpy())
+            ) -> None:
+                largest[key] = max(largest.get(key, 0.0), float(inputs[0].abs().max()))
+
+            handles.append(module.register_forward_pre_hook(record))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,118 @@
+"""Calibration sees what PyTorch's own modules get when they translate the same sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.cached_attention import packed_projection, scaled_query
+from export.calibration import Largest, largest_inputs
+from export.graphs import graphs_of
+from export.manifest import DECODER_STEP, ENCODER
+from export.onnx_graph import Exported
+from export.proof.sentences import Sentence, prepare
+from export.quantize import quantize_graph, weight_key
+from model.encoder_decoder import EncoderDecoder
+from model.recurrent import Recurrent
+from model.tokenizer import START_ID, Tokenizer
+from model.transformer import DecoderLayer, Transformer
+
+
+@pytest.fixture(scope="module")
+def sentences(short_pairs: list[tuple[str, str]], tokenizer: Tokenizer) -> list[Sentence]:
+    return prepare(short_pairs, tokenizer)[:12]
+
+
+def key_of(layer: nn.Linear) -> str:
+    return weight_key(layer.weight.T.numpy())
+
+
+def exported_as(model: EncoderDecoder) -> dict[nn.Linear, str]:
+    """A linear layer's key in the graphs: those of attention in the decoder are scaled, and some joined."""
+    keys = {module: key_of(module) for module in model.modules() if isinstance(module, nn.Linear)}
+    for layer in model.modules():
+        if isinstance(layer, DecoderLayer):
+            attention = layer.self_attention
+            packed = key_of(packed_projection(attention))
+            keys |= dict.fromkeys((attention.query, attention.key, attention.value), packed)
+            keys[layer.cross_attention.query] = key_of(scaled_query(layer.cross_attention))
+    return keys
+
+
+@torch.inference_mode()
+def seen_by_pytorch(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Largest:
+    """Every sentence whole, encoded and fed its reference in one go."""
+    keys, found = exported_as(model), dict[str, float]()
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, nn.Linear)
+        largest = float(inputs[0].abs().max())
+        found[keys[module]] = max(found.get(keys[module], 0.0), largest)
+
+    handles = [module.register_forward_pre_hook(record) for module in keys]
+    for sentence in sentences:
+        target = [START_ID, *tokenizer.encode_target(sentence.reference)[:-1]]
+        model(torch.tensor([sentence.source]), torch.tensor([target]))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_it_sees_what_a_transformers_layers_get(
+    make_model: Callable[..., Transformer], tokenizer: Tokenizer, sentences: list[Sentence], norm: str
+) -> None:
+    model = make_model(norm=norm)
+    found = largest_inputs(graphs_of(model), tokenizer, sentences)
+    assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
+    # In each encoder layer 6, in each decoder layer 8 (three of attention packed as one), and the output.
+    assert len(found) == 2 * 6 + 2 * 8 + 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cell": "lstm", "attention": "general"},
+        {"cell": "gru", "attention": "additive", "decoder": "bahdanau", "bidirectional": False},
+        {"cell": "rnn", "attention": "none", "context": "every_step", "reverse_source": True},
+    ],
+    ids=["lstm", "bahdanau", "one vector"],
+)
+def test_it_sees_what_a_recurrent_models_layers_get(
+    make_recurrent: Callable[..., Recurrent],
+    tokenizer: Tokenizer,
+    sentences: list[Sentence],
+    fields: dict[str, object],
+) -> None:
+    model = make_recurrent(**fields)
+    found = largest_inputs(graphs_of(model), tokenizer, sentences)
+    assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
+
+
+def test_it_watches_no_longer_than_it_runs(
+    small_model: Transformer, tokenizer: Tokenizer, sentences: list[Sentence]
+) -> None:
+    largest_inputs(graphs_of(small_model), tokenizer, sentences[:1])
+    assert not [module for module in small_model.modules() if module._forward_pre_hooks]
+
+
+def test_every_layer_norm_of_a_transformer_gets_a_constant_scale(
+    small_model: Transformer,
+    exported: dict[str, Exported],
+    tokenizer: Tokenizer,
+    sentences: list[Sentence],
+) -> None:
+    """The keys that calibration gives are those that the exporter's matrices have."""
+    largest = largest_inputs(graphs_of(small_model), tokenizer, sentences)
+    for name in (ENCODER, DECODER_STEP):
+        nodes = exported[name].model.graph.node
+        normed = {output for node in nodes if node.op_type == "LayerNormalization" for output in node.output}
+        multiplied = normed & {node.input[0] for node in nodes if node.op_type in {"MatMul", "Gemm"}}
+        assert multiplied
+        smaller = quantize_graph(exported[name].model, largest).graph
+        constant = {i.name.removesuffix("_step") for i in smaller.initializer if i.name.endswith("_step")}
+        assert multiplied <= constant
+        assert not [node.name for node in smaller.node if node.op_type == "Abs" and node.input[0] in normed]
