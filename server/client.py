@@ -78,6 +78,7 @@ class Client:
         num_hypotheses: int | None = None,
         method: Sampling | ContrastiveSearch | None = None,
         attention: AttentionOptions | None = None,
+        skip_scores: bool = False,
     ) -> list[Result]:
         """Translate texts in one call; options left out take the server's defaults.
 
@@ -85,6 +86,7 @@ class Client:
             method: How to search; None is beam search. `Sampling()` and `ContrastiveSearch()` have defaults
                 of their own, and neither goes with beam_size.
             attention: Returns each hypothesis' attention; `AttentionOptions()` is the model's default layer.
+            skip_scores: Leaves each hypothesis' score and log_prob out; greedy search is faster by it.
 
         Returns:
             A translation or an error for each text, in order.
@@ -106,6 +108,7 @@ class Client:
                 sampling=method if isinstance(method, Sampling) else None,
                 contrastive_search=method if isinstance(method, ContrastiveSearch) else None,
                 attention=attention,
+                skip_scores=skip_scores,
             ),
         )
         return [result_of(item) for item in self.call(request).items]

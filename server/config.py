@@ -32,8 +32,21 @@ class ServerConfig:
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
     health_listen: str = _option("", "HOST:PORT for a second, plain grpc.health.v1; empty for none")
     device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
-    slots: int = _option(64, "sequences that each model runs at once")
+    runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
+    slots: int = _option(64, "sequences that each runner runs at once")
     threads: int = _option(1, "threads inside one operator, on CPU")
+    alone_threads: int = _option(
+        0,
+        "threads inside one operator while a model translates one text; 0 is 2 where there are 2 processors",
+    )
+    pool_gib: float = _option(
+        0.0, "memory for all models' pools, in GiB; 0 is three quarters of what is free"
+    )
+    shortlist: bool = _option(
+        default=False,
+        help_text="score only the tokens that a model's shortlist names for a sentence, where it has one: "
+        "faster, for a translation that may differ",
+    )
     max_queue: int = _option(4096, "texts that may wait for a slot of each model")
     max_texts: int = _option(1024, "texts in one call")
     max_beam_size: int = _option(16, "largest beam that a call may ask for")
@@ -52,7 +65,10 @@ class ServerConfig:
             f"{_flag(name)} is {getattr(self, name)}, must be at least {least}"
             for name, least in (
                 ("slots", 1),
+                ("runners", 0),
                 ("threads", 1),
+                ("alone_threads", 0),
+                ("pool_gib", 0),
                 ("max_queue", 1),
                 ("max_texts", 1),
                 ("max_beam_size", 1),

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from export.manifest import ArtifactError, Manifest, load_manifest
 from model.tokenizer import Tokenizer
-from server.config import ServerConfig
+from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine
+from server.engine.lane import largest_lane_bytes
 from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession, SessionConfig
 from server.errors import NotServed, shown
+from server.machine import available_bytes, num_processors
 from server.metrics import Metrics
 from server.worker import Worker
 
 log = logging.getLogger("traghetto.models")
+
+GIB = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +42,36 @@ class LoadedModel:
         return self.manifest.name
 
 
+class PoolsTooLarge(RuntimeError):
+    """The memory for pools does not hold what requests may ask for."""
+
+
 def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
     """Load, check and start one artifact.
 
     Raises:
         ArtifactError: it is damaged, or this machine does not compute what it must.
+        ConfigError: its shortlist is too small for the beams that a call may ask for.
         DeviceError: it cannot run where it should.
+        PoolsTooLarge: its widest lane does not fit into its share of the memory for pools.
     """
     started = time.monotonic()
     manifest = load_manifest(folder)
-    session = ModelSession(folder, manifest, SessionConfig(device=config.device, num_threads=config.threads))
-    engine = Engine(session, config.slots)
-    _self_check(engine, manifest)
-    worker = Worker(manifest.name, engine, metrics, config.max_queue)
+    session = ModelSession(
+        folder,
+        manifest,
+        SessionConfig(
+            device=config.device,
+            num_threads=config.threads,
+            num_alone_threads=config.alone_threads or min(2, num_processors()),
+            with_shortlist=_uses_shortlist(manifest, config),
+        ),
+    )
+    _check_candidates(session, config)
+    engines = _engines(session, config)
+    for engine in engines:
+        _self_check(engine, manifest)
+    worker = Worker(manifest.name, engines, metrics, config.max_queue)
     worker.start()
     seconds = time.monotonic() - started
     digest = manifest.digest()
@@ -78,6 +99,46 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
             config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens
         ),
     )
+
+
+def _uses_shortlist(manifest: Manifest, config: ServerConfig) -> bool:
+    if config.shortlist and manifest.shortlist is None:
+        log.info("model %s has no shortlist: it scores its whole vocabulary", manifest.name)
+    return config.shortlist and manifest.shortlist is not None
+
+
+def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
+    """A beam of W reads the 2W best candidates of a sentence.
+
+    Raises:
+        ConfigError: there may be fewer.
+    """
+    if session.shortlist is None or session.shortlist.fewest_candidates >= 2 * config.max_beam_size:
+        return
+    raise ConfigError(
+        f"--max-beam-size {config.max_beam_size} with --shortlist needs {2 * config.max_beam_size} "
+        f"candidates for every sentence, the shortlist of model {session.manifest.name} promises "
+        f"{session.shortlist.fewest_candidates}: lower the one or leave out the other"
+    )
+
+
+def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
+    """An engine for each runner, with an equal part of the memory for pools."""
+    manifest = session.manifest
+    num_runners = (config.runners or num_processors()) if session.device == "cpu" else 1
+    most = int(config.pool_gib * GIB) or available_bytes() * 3 // 4
+    share = most // (len(config.artifacts) * num_runners)
+    widest = max(config.max_beam_size, manifest.self_check.beam_size)
+    needed = largest_lane_bytes(manifest, config.slots, widest)
+    if needed > share:
+        raise PoolsTooLarge(
+            f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "
+            f"({config.slots} slots, beams of {widest}, {manifest.max_source_tokens} source "
+            f"and {manifest.max_target_tokens} target tokens), and has {share / GIB:.3g} of the "
+            f"{most / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
+            "--pool-gib"
+        )
+    return [Engine(session, config.slots, share) for _ in range(num_runners)]
 
 
 def _self_check(engine: Engine, manifest: Manifest) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from export.manifest import AttentionInfo
 from server.engine.sequence import Beam, Contrastive, Sampling
 from server.errors import Violation, shown
+from server.job import Job
 from server.models import LoadedModel
 from server.options import length_penalty_of, method_of, most_target_tokens, num_hypotheses_of
 from server.pb.translation.v1 import translation_pb2 as pb
-from server.worker import Job
 
 # Of a call: a little under the 4 MiB that a client takes in one message by default; hundreds of sentences.
 MAX_ATTENTION_WEIGHTS = 983_040

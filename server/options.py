@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling
+from server.job import Job
 from server.models import LoadedModel
 from server.pb.translation.v1 import translation_pb2 as pb
-from server.worker import Job
 
 DEFAULT_BEAM_SIZE = 4
 DEFAULT_LENGTH_PENALTY = 1.0
@@ -39,6 +39,7 @@ class Options:
     most_target_tokens: int
     num_hypotheses: int
     attention: AttentionChoice | None
+    with_scores: bool
 
     def job(self, source: Sequence[int], deadline: float | None) -> Job:
         """What the worker shall do for one source."""
@@ -51,6 +52,7 @@ class Options:
             length_penalty=self.length_penalty,
             max_target_tokens=self.max_target_tokens or min(2 * len(source) + 16, self.most_target_tokens),
             attention=self.attention,
+            with_scores=self.with_scores,
             deadline=deadline,
         )
 
@@ -65,6 +67,7 @@ def read_options(options: pb.TranslateOptions, model: LoadedModel, max_beam_size
         most_target_tokens=most_target_tokens(options, model),
         num_hypotheses=num_hypotheses_of(options),
         attention=_attention(options.attention, model) if options.HasField("attention") else None,
+        with_scores=not options.skip_scores,
     )
 
 

@@ -20,7 +20,7 @@ from server.config import ConfigError, ServerConfig, parse_config, split_address
 from server.engine.session import DeviceError
 from server.interceptor import CallInterceptor
 from server.metrics import Metrics
-from server.models import LoadedModel, Models, load_model
+from server.models import LoadedModel, Models, PoolsTooLarge, load_model
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.service import TranslationService
@@ -144,7 +144,7 @@ def main() -> int:
         )
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
-    except (ConfigError, ArtifactError, TokenizerError, DeviceError) as error:
+    except (ConfigError, ArtifactError, TokenizerError, DeviceError, PoolsTooLarge) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
     except ServeError as error:

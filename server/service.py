@@ -26,13 +26,13 @@ from server.errors import (
     shown,
     to_status,
 )
+from server.job import Job
 from server.metrics import Metrics
 from server.models import LoadedModel, Models
 from server.option_faults import attention_size_faults, option_faults
 from server.options import Options, read_options
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-from server.worker import Job
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 _NUM_SPECIAL = 2  # a source is never without its tag and its end
@@ -146,7 +146,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         for i, source in enumerate(sources):
             result = found.get(i)
             if not source:
-                items.append(_empty_item())
+                items.append(_empty_item(options))
             elif result is None:
                 items.append(_error_item(SourceTooLong(len(source), model.max_source_tokens)))
             elif isinstance(result, RequestError):
@@ -169,7 +169,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         pair: str,
     ) -> pb.TranslationItem:
         described = [
-            _hypothesis(tokenizer, source, hypothesis, options.attention)
+            _hypothesis(tokenizer, source, hypothesis, options)
             for hypothesis in hypotheses[: options.num_hypotheses]
         ]
         best = described[0]
@@ -205,12 +205,13 @@ async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str
 
 
 def _hypothesis(
-    tokenizer: Tokenizer, source: list[int], hypothesis: Hypothesis, choice: AttentionChoice | None
+    tokenizer: Tokenizer, source: list[int], hypothesis: Hypothesis, options: Options
 ) -> pb.Hypothesis:
+    choice = options.attention
     return pb.Hypothesis(
         text=tokenizer.detokenize(hypothesis.token_ids),
-        score=hypothesis.score,
-        log_prob=hypothesis.log_prob,
+        score=hypothesis.score if options.with_scores else None,
+        log_prob=hypothesis.log_prob if options.with_scores else None,
         stop_reason=_STOP_REASONS[hypothesis.stop_reason],
         target_tokens=len(hypothesis.token_ids),
         attention=None if choice is None else _attention(tokenizer, source, hypothesis, choice),
@@ -230,9 +231,10 @@ def _attention(
     )
 
 
-def _empty_item() -> pb.TranslationItem:
+def _empty_item(options: Options) -> pb.TranslationItem:
     reason = pb.STOP_REASON_EMPTY_SOURCE
-    hypothesis = pb.Hypothesis(stop_reason=reason)
+    zero = 0.0 if options.with_scores else None
+    hypothesis = pb.Hypothesis(score=zero, log_prob=zero, stop_reason=reason)
     return pb.TranslationItem(translation=pb.Translation(hypotheses=[hypothesis], stop_reason=reason))
 
 

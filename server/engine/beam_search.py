@@ -1,12 +1,52 @@
-"""Beam search of one sequence, fed with each step's best continuations; a beam of one is greedy search."""
+"""Beam search of one sequence, fed with each step's best continuations; and greedy search."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.search import Continuation, Ending, StepOutputs, finish, not_a_number
+from server.engine.search import (
+    CANDIDATES,
+    LOG_PROBS,
+    Continuation,
+    Ending,
+    StepOutputs,
+    finish,
+    keep_places,
+    not_a_number,
+)
 from server.engine.sequence import SequenceRequest, StopReason
+
+
+class GreedySearch:
+    """Always the best next token."""
+
+    def __init__(self, request: SequenceRequest, end_id: int) -> None:
+        self._request = request
+        self._end_id = end_id
+        self._token_ids: list[int] = []
+        self._log_prob = 0.0
+        self.extra_outputs = frozenset((LOG_PROBS,) if request.with_scores else ())
+
+    def advance(self, step: StepOutputs, row: int) -> Continuation | None:
+        """See `Search.advance`."""
+        assert step.greedy is not None, "a beam of one"
+        token, score = int(step.greedy.token[row]), float(step.greedy.score[row])
+        if math.isnan(score):
+            raise not_a_number()
+        self._token_ids.append(token)
+        self._log_prob += score
+        if token == self._end_id or len(self._token_ids) == self._request.max_target_tokens:
+            return None
+        return Continuation([0], [token])
+
+    def endings(self) -> tuple[Ending, ...]:
+        """The one hypothesis."""
+        reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH
+        log_prob = self._log_prob if self._request.with_scores else None
+        return (Ending(finish(self._request, tuple(self._token_ids), log_prob, reason), 0),)
 
 
 class BeamSearch:
@@ -16,7 +56,7 @@ class BeamSearch:
     the first W that do not end live on. W finished hypotheses, or the length limit, end the search.
     """
 
-    extra_outputs: frozenset[str] = frozenset()
+    extra_outputs = frozenset((CANDIDATES,))
 
     def __init__(self, request: SequenceRequest, end_id: int) -> None:
         self._request = request
@@ -29,29 +69,26 @@ class BeamSearch:
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """See `Search.advance`."""
-        tokens = step.best_token[row]  # (W, C)
-        ranked = self._rank(step.best_log_probs[row])
-        parents: list[int] = []
-        next_tokens: list[int] = []
-        totals: list[float] = []
-        for rank, (parent, column, total) in enumerate(ranked):
+        assert step.candidates is not None, "asked for"
+        tokens = step.candidates.token[row]  # (W, 2W)
+        alive: list[tuple[int, int, float]] = []
+        for rank, (parent, column, total) in enumerate(self._rank(step.candidates.score[row])):
             token = int(tokens[parent, column])
             if token == self._end_id:
                 if rank < self._width:
                     self._finish((*self._live[parent], token), total, StopReason.END, parent)
-            elif len(parents) < self._width:
-                parents.append(parent)
-                next_tokens.append(token)
-                totals.append(total)
-        self._live = [(*self._live[p], t) for p, t in zip(parents, next_tokens, strict=True)]
+            elif len(alive) < self._width:
+                alive.append((parent, token, total))
+        alive = [alive[i] for i in keep_places([parent for parent, _, _ in alive])]
+        self._live = [(*self._live[parent], token) for parent, token, _ in alive]
         if len(self._finished) >= self._width:
             return None
         if len(self._live[0]) >= self._request.max_target_tokens:
-            for prefix, total, parent in zip(self._live, totals, parents, strict=True):
+            for prefix, (parent, _, total) in zip(self._live, alive, strict=True):
                 self._finish(prefix, total, StopReason.LENGTH, parent)
             return None
-        self._log_probs = np.array(totals)
-        return Continuation(parents, next_tokens)
+        self._log_probs = np.array([total for _, _, total in alive])
+        return Continuation([parent for parent, _, _ in alive], [token for _, token, _ in alive])
 
     def _rank(self, log_probs: NDArray[np.float32]) -> list[tuple[int, int, float]]:
         totals = (self._log_probs[:, None] + log_probs).ravel()
@@ -66,5 +103,5 @@ class BeamSearch:
 
     def endings(self) -> tuple[Ending, ...]:
         """The finished ones, best score first; of equal ones the earlier finished first."""
-        ranked = sorted(self._finished, key=lambda ending: -ending.hypothesis.score)
+        ranked = sorted(self._finished, key=lambda ending: -(ending.hypothesis.score or 0.0))
         return tuple(ranked[: self._width])

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.search import HIDDEN, Continuation, Ending, StepOutputs, finish, not_a_number
+from server.engine.search import (
+    CANDIDATES,
+    HIDDEN,
+    Continuation,
+    Ending,
+    StepOutputs,
+    finish,
+    keep_places,
+    not_a_number,
+)
 from server.engine.sequence import Contrastive, InferenceError, SequenceRequest, StopReason
 
 # Two vectors' lengths are at least this in their cosine: that of a zero vector is 0.
@@ -26,7 +35,7 @@ class ContrastiveSearch:
     Source: Su et al. 2022, arXiv:2202.06417, equation 5.
     """
 
-    extra_outputs = frozenset((HIDDEN,))
+    extra_outputs = frozenset((HIDDEN, CANDIDATES))
 
     def __init__(self, request: SequenceRequest, method: Contrastive, end_id: int) -> None:
         self._request = request
@@ -50,7 +59,8 @@ class ContrastiveSearch:
             if self._is_over():
                 return None
         self._prefix[len(self._token_ids)] = directions[self._slot]
-        return self._propose(step.best_log_probs[row, self._slot], step.best_token[row, self._slot])
+        assert step.candidates is not None, "asked for"
+        return self._propose(step.candidates.score[row, self._slot], step.candidates.token[row, self._slot])
 
     def _scores(self, directions: NDArray[np.float64], prefix: NDArray[np.float64]) -> NDArray[np.float64]:
         similarity = (directions @ prefix.T).max(axis=1)  # (W)
@@ -61,7 +71,8 @@ class ContrastiveSearch:
         return scores
 
     def _choose(self, scores: NDArray[np.float64]) -> None:
-        self._before, self._slot = self._slot, int(scores.argmax())
+        best = np.flatnonzero(scores == scores.max())
+        self._before, self._slot = self._slot, int(best[self._log_probs[best].argmax()])
         self._token_ids.append(int(self._candidates[self._slot]))
         self._log_prob += float(self._log_probs[self._slot])
 
@@ -72,13 +83,12 @@ class ContrastiveSearch:
     def _propose(self, log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> Continuation:
         """Feed the best next tokens (C) of the chosen hypothesis."""
         k = self._method.top_k
-        self._log_probs, self._candidates = (
-            log_probs[:k].copy(),
-            tokens[:k].copy(),
-        )  # the step's arrays are reused
+        parents = [self._slot] * k
+        order = keep_places(parents)
+        self._log_probs, self._candidates = log_probs[order], tokens[order]  # copies: the step's are reused
         if not np.isfinite(self._log_probs).all():
             raise not_a_number()
-        return Continuation([self._slot] * k, self._candidates.tolist())
+        return Continuation(parents, self._candidates.tolist())
 
     def endings(self) -> tuple[Ending, ...]:
         """The one hypothesis."""

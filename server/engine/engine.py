@@ -5,9 +5,10 @@ Pure: one thread steps it, and it knows neither clock nor network.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from server.engine.lane import Lane, LaneKey, capacity_for, padded_source_size
+from server.engine.lane import Lane, LaneKey, capacity_for, lane_shape, padded_source_size
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
@@ -36,13 +37,17 @@ class Engine:
     Args:
         session: The model.
         num_slots: Most sequences that run at once, over all lanes.
+        max_pool_bytes: Most memory that lanes take; a lane that nobody is in makes room for another, and a
+            sequence waits for room. None for no limit.
     """
 
-    def __init__(self, session: ModelSession, num_slots: int) -> None:
+    def __init__(self, session: ModelSession, num_slots: int, max_pool_bytes: int | None = None) -> None:
         self._session = session
+        self._max_pool_bytes = max_pool_bytes
         self._scheduler = Scheduler()
         self._lanes: dict[LaneKey, Lane] = {}
         self.num_slots = num_slots
+        self.has_machine = False  # nothing else runs: a sequence alone may take more threads
 
     @property
     def num_waiting(self) -> int:
@@ -72,18 +77,22 @@ class Engine:
     def admit(self) -> StepReport | None:
         """Encode the next waiting sequences into free slots; None if none can join."""
         num_retired = sum(lane.num_retired for lane in self._lanes.values())
-        requests = self._scheduler.take(self.num_slots - self.num_running - num_retired)
+        wanted: Counter[LaneKey] = Counter()
+        requests = self._scheduler.take(
+            self.num_slots - self.num_running - num_retired,
+            lambda request: self._has_lane(self._lane_for(request), wanted),
+        )
         if not requests:
             return None
         groups: dict[tuple[LaneKey, int], list[SequenceRequest]] = {}
         for request in requests:
             size = padded_source_size(len(request.source))
-            groups.setdefault((self._first_lane(request), size), []).append(request)
+            groups.setdefault((self._lane_for(request), size), []).append(request)
         joined: list[int] = []
         failed: list[Finished | Failed] = []
         for (key, _), group in groups.items():
             try:
-                self._lane(key).encode(group)
+                self._lanes[key].encode(group, is_alone=self.has_machine and len(requests) == 1)
                 joined += [request.sequence_id for request in group]
             except InferenceError as error:
                 failed += [Failed(sequence_id=r.sequence_id, error=error) for r in group]
@@ -103,10 +112,11 @@ class Engine:
             return None
         num_sequences = sum(lane.num_running for lane in lanes)
         num_rows = sum(lane.num_rows_in_use for lane in lanes)
-        results = [result for lane in lanes for result in lane.step()]
+        results = [
+            result for lane in lanes for result in lane.step(is_alone=self.has_machine and num_sequences == 1)
+        ]
         if self._session.can_move_rows:
             for lane in lanes:
-                self._promote(lane)
                 lane.compact()
         return StepReport(
             num_sequences=num_sequences,
@@ -114,22 +124,27 @@ class Engine:
             results=tuple(results),
         )
 
-    def _promote(self, lane: Lane) -> None:
-        for row in lane.full_rows():
-            key = LaneKey(width=lane.key.width, capacity=2 * lane.key.capacity)
-            lane.promote(row, self._lane(key))
-
-    def _first_lane(self, request: SequenceRequest) -> LaneKey:
-        longest = len(request.source)
-        if not self._session.can_move_rows:
-            limits = self._session.manifest
-            longest = max(limits.max_source_tokens, limits.max_target_tokens)
+    def _lane_for(self, request: SequenceRequest) -> LaneKey:
+        can_choose = self._session.can_move_rows
+        longest = len(request.source) if can_choose else self._session.manifest.max_source_tokens
         return LaneKey(width=request.method.width, capacity=capacity_for(longest))
 
-    def _lane(self, key: LaneKey) -> Lane:
+    def _has_lane(self, key: LaneKey, wanted: Counter[LaneKey]) -> bool:
+        """Whether one more may join a lane; it opens where there is room, or in place of an empty one."""
         if key not in self._lanes:
+            needed = lane_shape(self._session.manifest, key, self.num_slots).num_bytes(self._session.manifest)
+            idle = [k for k, lane in self._lanes.items() if not lane.num_running and k not in wanted]
+            while idle and not self._has_room(needed):
+                del self._lanes[idle.pop()]
+            if not self._has_room(needed):
+                return False
             self._lanes[key] = Lane(self._session, key, self.num_slots)
-        return self._lanes[key]
+        wanted[key] += 1
+        return wanted[key] <= self._lanes[key].num_free
+
+    def _has_room(self, num_bytes: int) -> bool:
+        taken = sum(lane.num_bytes for lane in self._lanes.values())
+        return self._max_pool_bytes is None or taken + num_bytes <= self._max_pool_bytes
 
     def check(self) -> None:
         """Invariants, for tests: no more running than slots, one owner for each row."""

@@ -1,4 +1,4 @@
-"""A lane: the sequences of one width and one capacity that advance together, each in a row of its own.
+"""A lane: the sequences of one width and source capacity that advance together, each in a row of its own.
 
 What a row's result depends on is its lane's shape and its own content, never how many others are
 there: that is why a translation does not depend on its neighbours.
@@ -13,20 +13,25 @@ from itertools import islice
 
 import numpy as np
 
+from export.manifest import Manifest
+from server.engine.cuda_tensors import CudaLaneTensors
 from server.engine.methods import new_search
 from server.engine.search import Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
-from server.engine.tensors import new_lane_tensors
+from server.engine.shortlist_tensors import ShortlistTensors
+from server.engine.tensors import LaneShape, LaneTensors
 
-SMALLEST_CAPACITY = 32
+SMALLEST_CAPACITY = 16
 SOURCE_MULTIPLE = 8
 # ONNX Runtime multiplies a matrix of one row by another kernel, which sums in another order.
 MIN_ROWS = 2
+# Of beams of more than 4 fewer sequences run at once: what they take is bounded.
+HYPOTHESES_PER_SLOT = 4
 
 
 def capacity_for(num_tokens: int) -> int:
-    """The capacity of the lane for so many tokens: 32, 64, 128, ..."""
+    """The capacity of the lane for so many source tokens: 16, 32, 64, ..."""
     return max(SMALLEST_CAPACITY, 1 << math.ceil(math.log2(num_tokens)))
 
 
@@ -41,11 +46,33 @@ class LaneKey:
 
     Args:
         width: W, the hypotheses of each; whatever their method, sequences of one width share a lane.
-        capacity: Source positions and target steps that a row holds.
+        capacity: Source positions that a row holds.
     """
 
     width: int
     capacity: int
+
+
+def rows_of(width: int, num_slots: int) -> int:
+    """Rows of a lane: one for each slot, fewer where beams are wide."""
+    return min(num_slots, max(MIN_ROWS, -(-HYPOTHESES_PER_SLOT * num_slots // width)))
+
+
+def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
+    """The tensors of a lane: each row holds the longest target there may be."""
+    return LaneShape(
+        rows=max(rows_of(key.width, num_slots), MIN_ROWS),
+        width=key.width,
+        source_capacity=key.capacity,
+        columns=manifest.max_target_tokens,
+    )
+
+
+def largest_lane_bytes(manifest: Manifest, num_slots: int, max_width: int) -> int:
+    """What the pools take of the largest lane that a request may need: the longest sources, any width."""
+    capacity = capacity_for(manifest.max_source_tokens)
+    keys = [LaneKey(width=width, capacity=capacity) for width in range(1, max_width + 1)]
+    return max(lane_shape(manifest, key, num_slots).num_bytes(manifest) for key in keys)
 
 
 @dataclass
@@ -61,20 +88,28 @@ class Running:
         return Finished(sequence_id=self.request.sequence_id, hypotheses=hypotheses)
 
 
+def _new_tensors(session: ModelSession, shape: LaneShape) -> LaneTensors:
+    if session.shortlist is not None:
+        return ShortlistTensors(session, shape, session.shortlist)
+    return LaneTensors(session, shape) if session.device == "cpu" else CudaLaneTensors(session, shape)
+
+
 class Lane:
     """Rows of one shape, those in use first as far as possible.
 
     Args:
         session: The model.
         key: The shape of a row.
-        num_rows: How many sequences it can hold.
+        num_slots: Of the engine.
     """
 
-    def __init__(self, session: ModelSession, key: LaneKey, num_rows: int) -> None:
+    def __init__(self, session: ModelSession, key: LaneKey, num_slots: int) -> None:
         self._session = session
         self.key = key
-        self._tensors = new_lane_tensors(session, max(num_rows, MIN_ROWS), key.width, key.capacity)
-        self._running: list[Running | None] = [None] * num_rows
+        shape = lane_shape(session.manifest, key, num_slots)
+        self.num_bytes = shape.num_bytes(session.manifest)
+        self._tensors = _new_tensors(session, shape)
+        self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
         self._retired: set[int] = set()
         self._extra_outputs: frozenset[str] | None = frozenset()  # None: to be gathered again
 
@@ -82,6 +117,11 @@ class Lane:
     def num_running(self) -> int:
         """Sequences in it."""
         return sum(running is not None for running in self._running)
+
+    @property
+    def num_free(self) -> int:
+        """Sequences that can still join."""
+        return len(self._running) - self.num_running - self.num_retired
 
     @property
     def num_rows_in_use(self) -> int:
@@ -93,7 +133,7 @@ class Lane:
         """Rows given up after a score that was no number."""
         return len(self._retired)
 
-    def encode(self, requests: Sequence[SequenceRequest]) -> None:
+    def encode(self, requests: Sequence[SequenceRequest], *, is_alone: bool = False) -> None:
         """Encode sources of one padded size and let them join at free rows.
 
         Raises:
@@ -105,10 +145,10 @@ class Lane:
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source
         source_length = np.array([len(request.source) for request in requests], np.int64)
-        self._tensors.encode(source, source_length, np.array(rows, np.int64))
+        self._tensors.encode(source, source_length, np.array(rows, np.int64), is_alone=is_alone)
         end_id = self._session.manifest.special_ids.end
         for row, request in zip(rows, requests, strict=True):
-            self._tensors.controls.reset(row, len(request.source))
+            self._tensors.reset(row, len(request.source))
             self._seat(row, Running(request, new_search(request, end_id)))
 
     def _free_rows(self, count: int) -> list[int]:
@@ -125,11 +165,11 @@ class Lane:
             self._extra_outputs = frozenset().union(*(r.search.extra_outputs for r in self._running if r))
         return self._extra_outputs
 
-    def step(self) -> list[Finished | Failed]:
+    def step(self, *, is_alone: bool = False) -> list[Finished | Failed]:
         """Advance every sequence by one token; those that are done leave."""
         rows = max(self.num_rows_in_use, MIN_ROWS)
         try:
-            outputs = self._tensors.step(rows, self._needed_outputs())
+            outputs = self._tensors.step(rows, self._needed_outputs(), is_alone=is_alone)
         except InferenceError as error:
             return self._fail_all(error)
         results: list[Finished | Failed] = []
@@ -146,12 +186,12 @@ class Lane:
                 results.append(running.finished())
                 self._leave(row)
             else:
-                self._tensors.controls.advance(row, continuation)
+                self._tensors.advance(row, continuation)
         return results
 
     def _leave(self, row: int) -> None:
         self._seat(row, None)
-        self._tensors.controls.reset(row)
+        self._tensors.free(row)
 
     def _drop_poisoned(self, row: int) -> None:
         self._leave(row)
@@ -174,24 +214,13 @@ class Lane:
                 return True
         return False
 
-    def full_rows(self) -> list[int]:
-        """Rows whose next step does not fit any more."""
-        position = self._tensors.controls.position
-        return [row for row, r in enumerate(self._running) if r and position[row] >= self.key.capacity]
-
-    def promote(self, row: int, larger: Lane) -> None:
-        """Move a row to a lane of larger capacity."""
-        self._move(row, larger, larger._free_rows(1)[0])
-
     def compact(self) -> None:
         """Fill holes from the end, once they pass a quarter of the rows in use."""
         while self.num_rows_in_use - self.num_running > self.num_rows_in_use // 4:
-            self._move(self.num_rows_in_use - 1, self, self._free_rows(1)[0])
-
-    def _move(self, row: int, other: Lane, other_row: int) -> None:
-        self._tensors.move_row(row, other._tensors, other_row)
-        other._seat(other_row, self._running[row])
-        self._leave(row)
+            last, hole = self.num_rows_in_use - 1, self._free_rows(1)[0]
+            self._tensors.move_row(last, hole)
+            self._seat(hole, self._running[last])
+            self._leave(last)
 
     def check(self) -> None:
         """Invariants: free rows are reset, no sequence stands in two rows."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from server.engine.attention import WithAttention
-from server.engine.beam_search import BeamSearch
+from server.engine.beam_search import BeamSearch, GreedySearch
 from server.engine.contrastive_search import ContrastiveSearch
 from server.engine.sampling import SamplingSearch
 from server.engine.search import Search
-from server.engine.sequence import Contrastive, Sampling, SequenceRequest
+from server.engine.sequence import Beam, Contrastive, Sampling, SequenceRequest
 
 
 def new_search(request: SequenceRequest, end_id: int) -> Search:
@@ -24,5 +24,7 @@ def _search(request: SequenceRequest, end_id: int) -> Search:
             return SamplingSearch(request, method, end_id)
         case Contrastive() as method:
             return ContrastiveSearch(request, method, end_id)
+        case Beam(beam_size=1):
+            return GreedySearch(request, end_id)
         case _:
             return BeamSearch(request, end_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.search import Continuation, Ending, StepOutputs, finish, not_a_number
+from server.engine.search import LOG_PROBS, Continuation, Ending, StepOutputs, finish, not_a_number
 from server.engine.sequence import Sampling, SequenceRequest, StopReason
 
 
@@ -17,7 +17,7 @@ class SamplingSearch:
     top_k and top_p: it compares with that of any other method.
     """
 
-    extra_outputs: frozenset[str] = frozenset()
+    extra_outputs = frozenset((LOG_PROBS,))
 
     def __init__(self, request: SequenceRequest, method: Sampling, end_id: int) -> None:
         self._request = request
@@ -29,7 +29,7 @@ class SamplingSearch:
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """See `Search.advance`."""
-        assert step.log_probs is not None, "a lane of width 1 has every token's log-probability"
+        assert step.log_probs is not None, "asked for"
         log_probs = step.log_probs[row, 0]  # (V)
         token = draw(log_probs, self._method, self._random.random())
         self._token_ids.append(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from server.engine.lane import padded_source_size
 from server.engine.sequence import SequenceRequest
@@ -33,13 +34,16 @@ class Scheduler:
             self.num_tokens -= len(request.source)
         return request is not None
 
-    def take(self, free_slots: int) -> list[SequenceRequest]:
-        """The next requests to encode, in order of arrival; at least one if a slot is free."""
+    def take(
+        self, free_slots: int, has_room: Callable[[SequenceRequest], bool] = lambda _: True
+    ) -> list[SequenceRequest]:
+        """The next requests to encode, in order of arrival; at least one if there is a slot and room."""
         taken: list[SequenceRequest] = []
         tokens = 0
         while self._waiting and len(taken) < free_slots:
-            size = padded_source_size(len(next(iter(self._waiting.values())).source))
-            if taken and tokens + size > MAX_ENCODE_TOKENS:
+            first = next(iter(self._waiting.values()))
+            size = padded_source_size(len(first.source))
+            if (taken and tokens + size > MAX_ENCODE_TOKENS) or not has_room(first):
                 break
             tokens += size
             request = self._waiting.popitem(last=False)[1]

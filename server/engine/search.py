@@ -5,7 +5,7 @@ One search follows one sequence; which method it is, nobody but `server.engine.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,17 @@ from server.engine.sequence import Hypothesis, InferenceError, SequenceRequest, 
 Array = NDArray[np.generic]
 
 HIDDEN = "hidden"
+# What a step computes besides, where a search reads it.
+LOG_PROBS = "log_probs"
+CANDIDATES = "candidates"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best next tokens, descending, and what they are scored with: two arrays of one shape."""
+
+    token: NDArray[np.int64]
+    score: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -25,24 +36,45 @@ class StepOutputs:
     """What a decoder step gave for R rows of W hypotheses each.
 
     Args:
-        best_log_probs, best_token: The best next tokens and their log-probabilities (R, W, C), descending;
-            C is 2W, or 1 where W is.
-        log_probs: Of every next token (R, 1, V) where W is 1; None otherwise.
-        extra: By name what a search asked for besides.
+        greedy: Where W is 1, the best next token (R) and its log-probability with LOG_PROBS, else its logit.
+        candidates: With CANDIDATES the best next tokens by log-probability (R, W, 2W).
+        log_probs: With LOG_PROBS, of every next token (R, W, V).
+        extra: By name the step's outputs that a search asked for besides.
     """
 
-    best_log_probs: NDArray[np.float32]
-    best_token: NDArray[np.int64]
+    greedy: Best | None = None
+    candidates: Best | None = None
     log_probs: NDArray[np.float32] | None = None
     extra: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """The hypotheses that live on: each one's last token, and which of the step before it extends."""
+    """The hypotheses that live on: each one's last token, and which of the step before it extends.
+
+    A hypothesis that is extended keeps its place for one of those that extend it, see `keep_places`: so
+    nobody's past is overwritten before it is copied.
+    """
 
     parents: list[int]
     tokens: list[int]
+
+
+def keep_places(parents: Sequence[int]) -> list[int]:
+    """In which order to arrange hypotheses so that each one's past has to be copied as seldom as can be.
+
+    Args:
+        parents: Of W new hypotheses, in any order.
+
+    Returns:
+        A permutation: `order[place]` is the new hypothesis that takes a place. The first to extend p takes p,
+        the others the places of those that nobody extends.
+    """
+    order: dict[int, int] = {}
+    others = [i for i, parent in enumerate(parents) if order.setdefault(parent, i) != i]
+    free = (place for place in range(len(parents)) if place not in order)
+    order |= dict(zip(free, others, strict=True))
+    return [order[place] for place in range(len(parents))]
 
 
 @dataclass(frozen=True)
@@ -62,7 +94,7 @@ class Search(Protocol):
 
     @property
     def extra_outputs(self) -> frozenset[str]:
-        """The decoder step's outputs that it reads of `StepOutputs.extra`."""
+        """What it reads besides the best next token: LOG_PROBS, CANDIDATES, outputs of the decoder step."""
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """Take one step.
@@ -83,10 +115,10 @@ class Search(Protocol):
 
 
 def finish(
-    request: SequenceRequest, token_ids: tuple[int, ...], log_prob: float, reason: StopReason
+    request: SequenceRequest, token_ids: tuple[int, ...], log_prob: float | None, reason: StopReason
 ) -> Hypothesis:
     """A finished target and its score."""
-    score = log_prob / length_penalty(len(token_ids), request.length_penalty)
+    score = None if log_prob is None else log_prob / length_penalty(len(token_ids), request.length_penalty)
     return Hypothesis(token_ids=token_ids, log_prob=log_prob, score=score, stop_reason=reason)
 
 

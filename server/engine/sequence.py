@@ -95,6 +95,7 @@ class SequenceRequest:
         length_penalty: Alpha of Wu et al. 2016.
         max_target_tokens: Limit on each hypothesis, end of sentence included.
         attention: What attention to return with each hypothesis; None for none.
+        with_scores: False saves greedy search the log-probabilities; other methods need them anyway.
     """
 
     sequence_id: int
@@ -103,6 +104,7 @@ class SequenceRequest:
     length_penalty: float
     max_target_tokens: int
     attention: AttentionChoice | None = None
+    with_scores: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +113,14 @@ class Hypothesis:
 
     Args:
         token_ids: The end of sentence is the last one if stop_reason is END.
-        log_prob: Sum over the tokens, natural logarithm.
-        score: log_prob / length penalty.
+        log_prob: Sum over the tokens, natural logarithm; None where the search did without.
+        score: log_prob / length penalty; None likewise.
         attention: (T, S), the weights with which each token was predicted, where they were asked for.
     """
 
     token_ids: tuple[int, ...]
-    log_prob: float
-    score: float
+    log_prob: float | None
+    score: float | None
     stop_reason: StopReason
     attention: NDArray[np.float32] | None = field(default=None, compare=False)
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
-from export.manifest import BEAM, ENCODER, GREEDY, Manifest
+from export.manifest import (
+    CANDIDATES,
+    COPY_CACHES,
+    DECODER_HIDDEN,
+    DECODER_STEP,
+    ENCODER,
+    LOG_PROBS,
+    OUTPUT_COLUMNS,
+    SHORTLIST_LOGITS,
+    Manifest,
+)
+from model.shortlist import Shortlist
 from server.engine.sequence import InferenceError
 
 CPU = "CPUExecutionProvider"
@@ -17,6 +29,7 @@ CUDA = "CUDAExecutionProvider"
 
 
 _ERRORS = 3  # a severity of ONNX Runtime's log
+_NO_CUDA_GRAPH = -1
 
 
 class DeviceError(RuntimeError):
@@ -30,45 +43,64 @@ class SessionConfig:
     Args:
         device: auto, cpu or cuda; auto takes cuda where there is one and the artifact allows it.
         num_threads: Threads inside one operator, on CPU.
+        num_alone_threads: The same while a model translates one sequence alone; if it is more, encoder and
+            decoder step are loaded once more for it.
+        with_shortlist: Score only each sentence's candidates, on CPU; the artifact must have a shortlist.
     """
 
     device: str = "auto"
     num_threads: int = 1
+    num_alone_threads: int = 1
+    with_shortlist: bool = False
 
 
 class ModelSession:
-    """The encoder and the two decoder steps of one artifact, on one device.
+    """The graphs of one artifact, those that are needed, on one device.
 
     Raises:
-        DeviceError: asked for cuda without one, or the artifact does not list the device.
+        DeviceError: asked for cuda without one, or the artifact does not list the device, or a shortlist was
+            asked for that the artifact does not have or the device cannot use.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, config: SessionConfig) -> None:
         self.manifest = manifest
         self.provider = CPU
+        self._replays = itertools.count(1)
         wants_cuda = config.device == "cuda" or (config.device == "auto" and self._may_use_cuda())
+        if config.with_shortlist and (manifest.shortlist is None or wants_cuda):
+            missing = "runs on a GPU, where none is used" if manifest.shortlist else "has none"
+            raise DeviceError(f"a shortlist was asked for, model {manifest.name} {missing}")
+        self.shortlist = Shortlist.load(folder) if config.with_shortlist else None
         self._sessions = {
-            name: self._load(folder / manifest.graphs[name].file, config, wants_cuda=wants_cuda)
-            for name in (ENCODER, GREEDY, BEAM)
+            name: self._load(folder / info.file, config, _provider(name) if wants_cuda else CPU)
+            for name, info in manifest.graphs.items()
+            if name in _graphs(config, wants_cuda=wants_cuda)
         }
         self.device = "cuda" if self.provider == CUDA else "cpu"
+        self._alone_sessions = self._sessions
+        if self.device == "cpu" and config.num_alone_threads > config.num_threads:
+            config = replace(config, num_threads=config.num_alone_threads)
+            self._alone_sessions = self._sessions | {
+                name: self._load(folder / manifest.graphs[name].file, config, CPU)
+                for name in (ENCODER, DECODER_HIDDEN if config.with_shortlist else DECODER_STEP)
+            }
         if self.device not in manifest.devices:
             raise DeviceError(
                 f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
                 f"not on {self.device}"
             )
 
-    def _load(self, path: Path, config: SessionConfig, *, wants_cuda: bool) -> onnxruntime.InferenceSession:
+    def _load(self, path: Path, config: SessionConfig, provider: Any) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = config.num_threads
         options.log_severity_level = _ERRORS
-        if wants_cuda:
+        if provider != CPU:
             onnxruntime.preload_dlls()  # CUDA and cuDNN as Python packages are not on the loader's path
         # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.
         session = onnxruntime.InferenceSession(
             str(path),
             options,
-            providers=[CUDA, CPU] if wants_cuda else [CPU],
+            providers=[provider] if provider == CPU else [provider, CPU],
             disabled_optimizers=["SkipLayerNormFusion"],
         )
         self.provider = session.get_providers()[0]  # what it really uses: a missing GPU falls back silently
@@ -88,20 +120,51 @@ class ModelSession:
         """Whether a sequence can change its row or lane: on a GPU it stays where it joined."""
         return self.device == "cpu"
 
-    def binding(self, graph: str) -> Any:
-        """A new IOBinding of a graph."""
-        return self._sessions[graph].io_binding()
+    def binding(self, graph: str, *, is_alone: bool = False) -> Any:
+        """A new IOBinding of a graph; it runs only as it was bound, alone or not."""
+        return self._session(graph, is_alone=is_alone).io_binding()
 
-    def run(self, graph: str, binding: Any) -> None:
+    def _session(self, graph: str, *, is_alone: bool) -> onnxruntime.InferenceSession:
+        return (self._alone_sessions if is_alone else self._sessions)[graph]
+
+    def new_replay(self) -> int:
+        """A number for one binding's CUDA graph."""
+        return next(self._replays)
+
+    def _run_options(self, replay: int | None) -> onnxruntime.RunOptions | None:
+        if self.device == "cpu":
+            return None
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("gpu_graph_id", str(_NO_CUDA_GRAPH if replay is None else replay))
+        return options
+
+    def run(self, graph: str, binding: Any, replay: int | None = None, *, is_alone: bool = False) -> None:
         """Run a graph.
+
+        Args:
+            is_alone: Take more threads for it, if it was bound so.
+            replay: From `new_replay`: captured in its first run and replayed in later ones, which must be of
+                the same binding.
 
         Raises:
             InferenceError: ONNX Runtime failed.
         """
         try:
-            self._sessions[graph].run_with_iobinding(binding)
+            self._session(graph, is_alone=is_alone).run_with_iobinding(binding, self._run_options(replay))
         except Exception as error:  # its exceptions share no base but Exception
             raise InferenceError(_kind(error), f"{graph}: {error}") from error
+
+
+def _graphs(config: SessionConfig, *, wants_cuda: bool) -> set[str]:
+    """What is loaded: a decoder step with its output layer or without, never the weights of both."""
+    if config.with_shortlist:
+        return {ENCODER, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
+    return {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES} | ({COPY_CACHES} if wants_cuda else set())
+
+
+def _provider(graph: str) -> tuple[str, dict[str, str]]:
+    """Steps replay as CUDA graphs; sources and copies differ in size from run to run."""
+    return CUDA, {"enable_cuda_graph": "0" if graph in {ENCODER, COPY_CACHES} else "1"}
 
 
 def _has_cuda_driver() -> bool:

@@ -5,15 +5,16 @@ What there is to bind, the manifest says; no model's architecture is known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
-import onnxruntime
 
-from export.manifest import BEAM, ENCODER, GREEDY, TensorInfo
+from export.manifest import CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, Manifest, TensorInfo
 from server.engine.controls import Controls
-from server.engine.search import Array, StepOutputs
+from server.engine.search import Array, Best, Continuation, StepOutputs
 from server.engine.session import ModelSession
 
 # Bindings are kept for each number of rows and set of outputs; what requests choose must not pile up.
@@ -22,96 +23,149 @@ MAX_BINDINGS = 512
 Outputs = frozenset[str]
 
 
-def new_lane_tensors(session: ModelSession, rows: int, width: int, capacity: int) -> LaneTensors:
-    """Zeroed tensors for so many sequences of width hypotheses and capacity positions."""
-    kind = LaneTensors if session.device == "cpu" else CudaLaneTensors
-    return kind(session, rows, width, capacity)
+@dataclass(frozen=True, kw_only=True)
+class LaneShape:
+    """How large a lane's tensors are.
+
+    Args:
+        rows: Sequences.
+        width: W, hypotheses of each.
+        source_capacity: C, source positions of a row.
+        columns: M, target steps of a row.
+    """
+
+    rows: int
+    width: int
+    source_capacity: int
+    columns: int
+
+    def of(self, spec: TensorInfo) -> tuple[int, ...]:
+        """A tensor's shape."""
+        sizes = {
+            "rows": self.rows,
+            "beam": self.width,
+            "hypotheses": self.rows * self.width,
+            "2*beam": 2 * self.width,
+            "columns": self.columns,
+            "source_capacity": self.source_capacity,
+        }
+        return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+
+    def num_bytes(self, manifest: Manifest) -> int:
+        """What its pools take."""
+        pools = (*manifest.caches, *manifest.states, *manifest.memory)
+        return sum(prod(self.of(spec)) * np.dtype(spec.dtype).itemsize for spec in pools)
 
 
 class LaneTensors:
     """Everything a lane's graphs read and write, in fixed places in main memory.
 
-    Caches, states and memory are pools of R rows. Those that a graph writes are bound as input and
-    output at once, so a step copies nothing.
+    Caches, states and memory are pools. Those that a graph writes are bound as input and output at once, so a
+    step copies nothing.
     """
 
-    def __init__(self, session: ModelSession, rows: int, width: int, capacity: int) -> None:
-        self._session = session
-        self._graph = GREEDY if width == 1 else BEAM
-        self._sizes = {
-            "rows": rows,
-            "beam": width,
-            "2*beam": 2 * width,
-            "columns": width * capacity,
-            "source_capacity": capacity,
-        }
-        manifest = session.manifest
-        graph = manifest.graphs[self._graph]
-        inputs = {spec.name for spec in graph.inputs}
-        self.controls = Controls(inputs, rows, width, capacity, manifest.special_ids.start)
-        self._written = (*manifest.caches, *manifest.states)
-        self._pools = {spec.name: self._new_pool(spec) for spec in (*self._written, *manifest.memory)}
-        self._output_specs = {spec.name: spec for spec in graph.outputs}
-        self._outputs: dict[str, Array] = {}
-        self._always = ("log_probs",) if width == 1 else ("best_log_probs", "best_token")
-        self._bindings: dict[tuple[int, Outputs], Any] = {}
+    graphs: ClassVar[tuple[str, ...]] = (DECODER_STEP, LOG_PROBS, CANDIDATES)  # the step itself first
+    result: ClassVar[str] = "logits"  # of the step, what every row needs
 
-    def _shape(self, spec: TensorInfo) -> tuple[int, ...]:
-        return tuple(self._sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+    def __init__(self, session: ModelSession, shape: LaneShape) -> None:
+        self._session, self._shape = session, shape
+        manifest = session.manifest
+        self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
+        step = manifest.graphs[self.graphs[0]]
+        self._control_names = [spec.name for spec in step.inputs if spec.name in self.controls.arrays]
+        self._written = (*manifest.caches, *manifest.states)
+        self._pools: dict[str, Any] = {}
+        self._stacks = [self._new_stack(specs) for specs in _alike(manifest.caches)]
+        self._pools |= {spec.name: self._new_pool(spec) for spec in (*manifest.states, *manifest.memory)}
+        # How many leading columns of the caches two hypotheses of a row have in common.
+        self._num_shared = np.zeros((shape.rows, shape.width, shape.width), np.int64)
+        graphs = [manifest.graphs[name] for name in self.graphs]
+        self._output_specs = {spec.name: spec for graph in graphs for spec in graph.outputs}
+        self._outputs: dict[str, Array] = {}
+        self._bindings: dict[tuple[str, int, Outputs, bool], Any] = {}
+
+    def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
+        """Caches of one shape in one array: copying a column of all of them is then one operation."""
+        stack = np.zeros((len(specs), *self._shape.of(specs[0])), specs[0].dtype)
+        self._pools |= {spec.name: pool for spec, pool in zip(specs, stack, strict=True)}
+        return np.moveaxis(stack, 1 + specs[0].shape.index("columns"), 2)
 
     def _new_pool(self, spec: TensorInfo) -> Any:
-        return np.zeros(self._shape(spec), spec.dtype)
+        return np.zeros(self._shape.of(spec), spec.dtype)
 
-    def encode(self, source: Array, source_length: Array, slot: Array) -> None:
+    def encode(self, source: Array, source_length: Array, slot: Array, *, is_alone: bool) -> None:
         """Encode sources (b, s) into rows `slot` of the memory pools."""
-        binding = self._session.binding(ENCODER)
+        binding = self._session.binding(ENCODER, is_alone=is_alone)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
             binding.bind_cpu_input(name, array)
         for spec in self._session.manifest.memory:
-            self._bind_pool(binding.bind_input, spec.name, spec, self._sizes["rows"])
-            self._bind_pool(binding.bind_output, f"{spec.name}_out", spec, self._sizes["rows"])
-        self._session.run(ENCODER, binding)
+            self._bind_pool(binding.bind_input, spec.name, spec, self._shape.rows)
+            self._bind_pool(binding.bind_output, f"{spec.name}_out", spec, self._shape.rows)
+        self._session.run(ENCODER, binding, is_alone=is_alone)
 
-    def step(self, rows: int, extra: Outputs = frozenset()) -> StepOutputs:
+    def step(self, rows: int, asked: Outputs = frozenset(), *, is_alone: bool = False) -> StepOutputs:
         """One decoder step over rows [0, rows).
 
         Args:
-            extra: Outputs to fetch besides those that every search reads; one that is not fetched
-                costs nothing.
+            asked: What to compute and fetch besides the best next tokens, see `Search.extra_outputs`; what is
+                not asked for costs nothing.
+            is_alone: Nothing else runs: take more threads.
 
         Returns:
             Views that hold until the next step.
         """
-        binding = self._step_binding(rows, extra)
-        self._session.run(self._graph, binding)
-        names = (*self._always, *sorted(extra))
-        outputs = dict(zip(names, self._read(binding, rows, names), strict=True))
-        if self._graph == BEAM:
-            return StepOutputs(outputs["best_log_probs"], outputs["best_token"], extra=outputs)
-        log_probs = outputs["log_probs"]
-        best = log_probs.argmax(axis=-1, keepdims=True)  # 10 times as fast as ArgMax in the graph
-        return StepOutputs(np.take_along_axis(log_probs, best, axis=-1), best, log_probs, outputs)
+        extra = self._run_step(rows, asked, is_alone=is_alone)
+        if asked & {LOG_PROBS, CANDIDATES}:
+            self._session.run(LOG_PROBS, self._binding(LOG_PROBS, rows))
+        candidates = None
+        if CANDIDATES in asked:
+            self._session.run(CANDIDATES, self._binding(CANDIDATES, rows))
+            candidates = Best(self._read("best_token", rows), self._read("best_log_probs", rows))
+        log_probs = self._read("log_probs", rows) if LOG_PROBS in asked else None
+        return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
 
-    def _step_binding(self, rows: int, extra: Outputs) -> Any:
-        if (rows, extra) not in self._bindings:
-            if len(self._bindings) == MAX_BINDINGS:
+    def _run_step(self, rows: int, asked: Outputs, *, is_alone: bool) -> dict[str, Array]:
+        """Run the step; gives those of its outputs that a search asks for."""
+        extra = asked - {LOG_PROBS, CANDIDATES}
+        graph = self.graphs[0]
+        self._session.run(graph, self._binding(graph, rows, extra, is_alone=is_alone), is_alone=is_alone)
+        return {name: self._read(name, rows) for name in extra}
+
+    def _greedy(self, rows: int, log_probs: Array | None) -> Best | None:
+        if self._shape.width > 1:
+            return None
+        logits = self._read("logits", rows)[:, 0]  # (R, V)
+        best = logits.argmax(axis=-1)  # 10 times as fast as ArgMax in the graph
+        scores = logits if log_probs is None else log_probs[:, 0]
+        return Best(best, scores[np.arange(rows), best])
+
+    def _binding(self, graph: str, rows: int, extra: Outputs = frozenset(), *, is_alone: bool = False) -> Any:
+        key = (graph, rows, extra, is_alone)
+        if key not in self._bindings:
+            if len(self._bindings) >= MAX_BINDINGS:
                 self._bindings.clear()
-            self._bindings[rows, extra] = self._new_binding(rows, (*self._always, *sorted(extra)))
-        return self._bindings[rows, extra]
+            self._bindings[key] = self._new_binding(graph, rows, extra, is_alone=is_alone)
+        return self._bindings[key]
 
-    def _new_binding(self, rows: int, outputs: tuple[str, ...]) -> Any:
-        binding = self._session.binding(self._graph)
-        for name, array in self.controls.arrays.items():
-            _bind_array(binding.bind_input, name, array[:rows])
+    def _new_binding(self, graph: str, rows: int, extra: Outputs, *, is_alone: bool) -> Any:
+        binding = self._session.binding(graph, is_alone=is_alone)
+        if graph == self.graphs[0]:
+            for name in self._control_names:
+                bind_array(binding.bind_input, name, self.controls.arrays[name][:rows])
+            self._bind_pools(binding, rows)
+            outputs: Iterable[str] = {self.result, *extra}
+        else:
+            source = "logits" if graph == LOG_PROBS else "log_probs"
+            bind_array(binding.bind_input, source, self._output(source)[:rows])
+            outputs = [spec.name for spec in self._session.manifest.graphs[graph].outputs]
         for name in outputs:
-            _bind_array(binding.bind_output, name, self._output(name)[:rows])
-        self._bind_pools(binding, rows)
+            bind_array(binding.bind_output, name, self._output(name)[:rows])
         return binding
 
     def _output(self, name: str) -> Array:
         if name not in self._outputs:
             spec = self._output_specs[name]
-            self._outputs[name] = np.empty(self._shape(spec), spec.dtype)
+            self._outputs[name] = np.empty(self._shape.of(spec), spec.dtype)
         return self._outputs[name]
 
     def _bind_pools(self, binding: Any, rows: int) -> None:
@@ -122,70 +176,73 @@ class LaneTensors:
             self._bind_pool(binding.bind_input, spec.name, spec, rows)
 
     def _bind_pool(self, bind: Callable[..., None], name: str, spec: TensorInfo, rows: int) -> None:
-        _bind_array(bind, name, self._pools[spec.name][:rows])
+        used = rows * self._shape.width if spec.shape[0] == "hypotheses" else rows
+        bind_array(bind, name, self._pools[spec.name][:used])
 
-    def _read(self, binding: Any, rows: int, names: tuple[str, ...]) -> list[Any]:
-        del binding
-        return [self._outputs[name][:rows] for name in names]
+    def _read(self, name: str, rows: int) -> Any:
+        return self._outputs[name][:rows]
 
-    def move_row(self, row: int, other: LaneTensors, other_row: int) -> None:
-        """Copy a row's tensors, as far as they are in use, to a row of a lane of the same width.
+    def reset(self, row: int, source_length: int = 1) -> None:
+        """Step 0 of a sequence, or what a free row holds."""
+        self._num_shared[row] = 0
+        self.controls.reset(row, source_length)
 
-        The other lane may be this one, and its capacity must not be smaller.
-        """
-        used = {
-            "columns": int(self.controls.position[row]) * self._sizes["beam"],
-            "source_capacity": int(self.controls.source_length[row]),
-        }
-        for spec in (*self._written, *self._session.manifest.memory):
-            place = tuple(slice(used.get(axis) if isinstance(axis, str) else None) for axis in spec.shape[1:])
-            other._pools[spec.name][(other_row, *place)] = self._pools[spec.name][(row, *place)]
-        self.controls.copy_row(row, other.controls, other_row)
+    def free(self, row: int) -> None:
+        """A sequence has left."""
+        self.reset(row)
+
+    def advance(self, row: int, continuation: Continuation) -> None:
+        """Reorder a row's hypotheses for its next step."""
+        if self._session.manifest.caches:
+            self._inherit(row, continuation.parents)
+        self.controls.advance(row, continuation)
+
+    def _inherit(self, row: int, parents: list[int]) -> None:
+        """Give each hypothesis its parent's columns, as far as it has others."""
+        shared, end = self._num_shared[row], int(self.controls.position[row]) + 1
+        first = row * self._shape.width
+        moved = [(parent, own) for own, parent in enumerate(parents) if parent != own]
+        if not moved:
+            return
+        for parent, own in moved:
+            self._copy_columns(first + parent, first + own, int(shared[parent, own]), end)
+        np.fill_diagonal(shared, end)
+        self._num_shared[row] = shared[np.ix_(parents, parents)]
+
+    def _copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
+        for stack in self._stacks:
+            stack[:, to_hypothesis, start:end] = stack[:, from_hypothesis, start:end]
+
+    def move_row(self, row: int, other_row: int) -> None:
+        """Copy a row's tensors, as far as they are in use, over another row's."""
+        width, end = self._shape.width, int(self.controls.position[row])
+        for own in range(width):
+            self._copy_columns(row * width + own, other_row * width + own, 0, end)
+        used = int(self.controls.source_length[row])
+        for spec in (*self._session.manifest.states, *self._session.manifest.memory):
+            place = tuple(slice(used if axis == "source_capacity" else None) for axis in spec.shape[1:])
+            self._pools[spec.name][(other_row, *place)] = self._pools[spec.name][(row, *place)]
+        self._num_shared[other_row] = self._num_shared[row]
+        self.controls.copy_row(row, other_row)
 
     def clear_row(self, row: int) -> bool:
         """Zero a row of the pools, after a score that is no number; False where that is not possible."""
-        for pool in self._pools.values():
-            pool[row] = 0
+        width = self._shape.width
+        for stack in self._stacks:
+            stack[:, row * width : (row + 1) * width] = 0
+        for spec in (*self._session.manifest.states, *self._session.manifest.memory):
+            self._pools[spec.name][row] = 0
         return True
 
 
-class CudaLaneTensors(LaneTensors):
-    """The same with the pools on the GPU; control arrays are copied there for each step."""
-
-    def _new_pool(self, spec: TensorInfo) -> Any:
-        zeros = np.zeros(self._shape(spec), spec.dtype)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(zeros, "cuda", 0)
-
-    def _bind_pool(self, bind: Callable[..., None], name: str, spec: TensorInfo, rows: int) -> None:
-        shape = (rows, *self._shape(spec)[1:])
-        bind(name, "cuda", 0, np.dtype(spec.dtype), shape, self._pools[spec.name].data_ptr())
-
-    def _new_binding(self, rows: int, outputs: tuple[str, ...]) -> Any:
-        binding = self._session.binding(self._graph)
-        for name in outputs:
-            binding.bind_output(name, "cpu")
-        self._bind_pools(binding, rows)
-        return binding
-
-    def _step_binding(self, rows: int, extra: Outputs) -> Any:
-        binding = super()._step_binding(rows, extra)
-        for name, array in self.controls.arrays.items():
-            binding.bind_cpu_input(name, array[:rows])
-        return binding
-
-    def _read(self, binding: Any, rows: int, names: tuple[str, ...]) -> list[Any]:
-        del rows
-        return [value.numpy() for value in binding.get_outputs()[: len(names)]]
-
-    def move_row(self, row: int, other: LaneTensors, other_row: int) -> None:
-        """Not on a GPU: `ModelSession.can_move_rows` is False there."""
-        raise NotImplementedError
-
-    def clear_row(self, row: int) -> bool:
-        """A row of GPU memory cannot be zeroed alone: its slot is given up."""
-        del row
-        return False
+def _alike(specs: Iterable[TensorInfo]) -> list[list[TensorInfo]]:
+    """Specs of one shape and type together."""
+    groups: dict[tuple[object, ...], list[TensorInfo]] = {}
+    for spec in specs:
+        groups.setdefault((spec.shape, spec.dtype), []).append(spec)
+    return list(groups.values())
 
 
-def _bind_array(bind: Callable[..., None], name: str, array: Array) -> None:
+def bind_array(bind: Callable[..., None], name: str, array: Array) -> None:
+    """Bind an array in place; it must outlive the binding."""
     bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)

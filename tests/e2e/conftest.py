@@ -118,7 +118,8 @@ def _run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
 
 def _command(*arguments: str | Path) -> list[str]:
     places = [f"--{name}=127.0.0.1:0" for name in ("listen", "metrics-listen", "health-listen")]
-    return [sys.executable, "-m", "server.serve_command", *places, *map(str, arguments)]
+    # One runner, so that slots can be counted; a test of several says so.
+    return [sys.executable, "-m", "server.serve_command", *places, "--runners=1", *map(str, arguments)]
 
 
 def _environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ from server.engine.session import ModelSession, SessionConfig
 
 LIMITS = Limits(max_source_tokens=64, max_target_tokens=64)
 POISON = 333  # an ordinary piece
-OpenSession = Callable[[EncoderDecoder, Mapping[str, Exported]], ModelSession]
+OpenSession = Callable[..., ModelSession]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,9 @@ def open_session(
     """Write a model's graphs as an artifact, unproven, and open them on CPU."""
     sentences = prepare(short_pairs, tokenizer)
 
-    def open_(model: EncoderDecoder, exported: Mapping[str, Exported]) -> ModelSession:
+    def open_(
+        model: EncoderDecoder, exported: Mapping[str, Exported], num_alone_threads: int = 1
+    ) -> ModelSession:
         folder = tmp_path_factory.mktemp("artifact") / "tiny"
         folder.mkdir()
         write_graphs(folder, exported)
@@ -48,7 +50,8 @@ def open_session(
             sentences=sentences,
             graphs=GraphModel(folder, graphs_of(model).pools),
         )
-        return ModelSession(folder, manifest, SessionConfig(device="cpu"))
+        config = SessionConfig(device="cpu", num_alone_threads=num_alone_threads)
+        return ModelSession(folder, manifest, config)
 
     return open_
 
@@ -58,6 +61,14 @@ def tiny_session(
     open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported]
 ) -> ModelSession:
     return open_session(small_model, exported)
+
+
+@pytest.fixture(scope="session")
+def threaded_session(
+    open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported]
+) -> ModelSession:
+    """The same model with more threads for a sequence that is alone."""
+    return open_session(small_model, exported, num_alone_threads=2)
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ VALUES: dict[str, tuple[str, str]] = {
     "metrics_listen": ("127.0.0.1:7", "0.0.0.0:8"),
     "health_listen": ("127.0.0.1:7", "0.0.0.0:8"),
     "device": ("cpu", "cuda"),
+    "runners": ("7", "8"),
     "slots": ("7", "8"),
     "threads": ("7", "8"),
+    "alone_threads": ("7", "8"),
+    "pool_gib": ("7.5", "8.5"),
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
     "max_beam_size": ("7", "8"),
@@ -25,7 +28,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "drain_seconds": ("7.5", "8.5"),
     "log_level": ("debug", "error"),
 }
-BOOLEANS = {"allow_plaintext"}
+BOOLEANS = {"allow_plaintext", "shortlist"}
 
 
 def flag(name: str) -> str:
@@ -55,16 +58,18 @@ def test_a_variable_replaces_the_default_and_a_flag_wins_over_both(name: str) ->
     assert len({type(value) for value in found}) == 1
 
 
+@pytest.mark.parametrize("name", sorted(BOOLEANS))
 @pytest.mark.parametrize("text", ["1", "true", "YES"])
-def test_a_boolean_variable_turns_its_option_on(text: str) -> None:
-    assert parse_config(["model"], {"TRAGHETTO_ALLOW_PLAINTEXT": text}).allow_plaintext is True
+def test_a_boolean_variable_turns_its_option_on(text: str, name: str) -> None:
+    assert getattr(parse_config(["model"], {variable(name): text}), name) is True
 
 
+@pytest.mark.parametrize("name", sorted(BOOLEANS))
 @pytest.mark.parametrize("text", ["0", "False", "no", ""])
-def test_a_boolean_variable_turns_its_option_off_and_the_flag_wins(text: str) -> None:
-    environment = {"TRAGHETTO_ALLOW_PLAINTEXT": text}
-    assert parse_config(["model"], environment).allow_plaintext is False
-    assert parse_config(["model", "--allow-plaintext"], environment).allow_plaintext is True
+def test_a_boolean_variable_turns_its_option_off_and_the_flag_wins(text: str, name: str) -> None:
+    environment = {variable(name): text}
+    assert getattr(parse_config(["model"], environment), name) is False
+    assert getattr(parse_config(["model", flag(name)], environment), name) is True
 
 
 def test_artifacts_come_from_arguments_or_else_from_their_variable() -> None:
@@ -80,7 +85,8 @@ def test_without_an_artifact_there_is_nothing_to_serve() -> None:
 
 def test_all_faults_are_listed_at_once() -> None:
     least = dict.fromkeys(("slots", "threads", "max_queue", "max_texts", "max_beam_size"), "0")
-    least |= {"max_source_tokens": "-1", "max_target_tokens": "-1", "drain_seconds": "-1"}
+    least |= dict.fromkeys(("runners", "alone_threads", "max_source_tokens", "max_target_tokens"), "-1")
+    least |= {"drain_seconds": "-1", "pool_gib": "-0.5"}
     addresses = {"listen": "nonsense", "metrics_listen": "127.0.0.1:70000", "health_listen": ":9"}
     arguments = [f"{flag(name)}={value}" for name, value in (least | addresses).items()]
     environment = {"TRAGHETTO_DEVICE": "abacus", "TRAGHETTO_LOG_LEVEL": "loud"}
@@ -105,10 +111,11 @@ def test_every_variable_that_is_no_number_is_named() -> None:
     assert all(name in str(caught.value) for name in environment)
 
 
+@pytest.mark.parametrize("name", ["drain_seconds", "pool_gib"])
 @pytest.mark.parametrize("value", ["nan", "-0.1"])
-def test_a_drain_time_that_is_no_time_is_refused(value: str) -> None:
-    with pytest.raises(ConfigError, match="drain-seconds"):
-        parse_config(["model", f"--drain-seconds={value}"], {})
+def test_a_quantity_that_is_none_is_refused(value: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag(name)} is {value}"):
+        parse_config(["model", f"{flag(name)}={value}"], {})
 
 
 def test_a_flag_with_a_bad_value_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,10 @@ import pytest
 from export.manifest import AttentionInfo
 from server.engine.sequence import AttentionChoice, Beam, Method, Sampling
 from server.errors import InvalidRequest, to_status
+from server.job import Job
 from server.models import LoadedModel
 from server.option_faults import MAX_ATTENTION_WEIGHTS, attention_size_faults, option_faults
 from server.pb.translation.v1 import translation_pb2 as pb
-from server.worker import Job
 
 NAN, INFINITY = float("nan"), float("inf")
 SMALLEST_FLOAT = 1e-45
@@ -51,6 +51,8 @@ GOOD: list[dict[str, Any]] = [
     {},
     {"beam_size": 16, "num_hypotheses": 16, "length_penalty": 0, "max_target_tokens": 64},
     {"num_hypotheses": 4},
+    {"skip_scores": True, "num_hypotheses": 4},
+    {**sampling(), **attention(), "skip_scores": True},
     sampling(),
     sampling(temperature=SMALLEST_FLOAT, top_k=1, top_p=SMALLEST_FLOAT, seed=0),
     sampling(temperature=1e38, top_k=2**31 - 1, top_p=1, seed=2**64 - 1),

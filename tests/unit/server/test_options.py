@@ -10,10 +10,10 @@ import pytest
 
 from export.manifest import AttentionInfo
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Sampling
+from server.job import Job
 from server.models import LoadedModel
 from server.options import Options, method_of, read_options
 from server.pb.translation.v1 import translation_pb2 as pb
-from server.worker import Job
 
 SOURCE = [4, 17, 23, 3]
 MAX_BEAM_SIZE = 16
@@ -41,6 +41,13 @@ def test_absent_options_are_beam_search_with_the_defaults() -> None:
         source=tuple(SOURCE), method=Beam(beam_size=4), length_penalty=1.0, max_target_tokens=24
     )
     assert read().num_hypotheses == 1
+
+
+def test_scores_are_wanted_unless_they_are_skipped() -> None:
+    assert read().with_scores is job().with_scores is True
+    assert read(skip_scores=False).with_scores is True
+    assert read(skip_scores=True).with_scores is job(skip_scores=True).with_scores is False
+    assert job(skip_scores=True).request(5).with_scores is False
 
 
 def test_what_is_present_counts_even_where_it_is_0() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model.tokenizer import END_ID
 from server.engine.methods import new_search
-from server.engine.search import Continuation, Search, StepOutputs
+from server.engine.search import Best, Continuation, Search, StepOutputs
 from server.engine.sequence import Contrastive, InferenceError, SequenceRequest, StopReason
 
 START = (1.0, 0.0, 0.0)  # START's hidden state
@@ -33,10 +33,16 @@ def step_of(
     token = np.array([tokens, [100 + t for t in tokens]])
     log_probs = np.log(np.array([probabilities] * 2), dtype=np.float32)
     states: NDArray[np.generic] = np.array(hidden, dtype)
-    return StepOutputs(log_probs[None], token[None], extra={"hidden": states[None]})
+    return StepOutputs(candidates=Best(token[None], log_probs[None]), extra={"hidden": states[None]})
 
 
 FIRST = step_of([START, START], [10, 11, 12, 13], [0.5, 0.4, 0.06, 0.04])
+
+
+def after(chosen: int, token: int = 20) -> Continuation:
+    """The two best tokens, 100 higher after the second hypothesis; the better one keeps its place."""
+    tokens = [token + 100 * chosen, token + 1 + 100 * chosen]
+    return Continuation([chosen] * 2, tokens[::-1] if chosen else tokens)
 
 
 def second(search: Search, *hidden: tuple[float, ...], dtype: str = "float32") -> Continuation | None:
@@ -48,23 +54,29 @@ def second(search: Search, *hidden: tuple[float, ...], dtype: str = "float32") -
 @pytest.mark.parametrize(("penalty_alpha", "chosen"), [(0.0, 0), (0.09, 0), (0.095, 1), (1.0, 1)])
 def test_a_less_probable_token_wins_where_the_penalty_outweighs(penalty_alpha: float, chosen: int) -> None:
     """0.5 (1 - a) - a against 0.4 (1 - a): equal at a = 1 / 11."""
-    found = second(search_of(penalty_alpha), START, ELSEWHERE)
-    assert found == Continuation([chosen] * 2, [20 + 100 * chosen, 21 + 100 * chosen])
+    assert second(search_of(penalty_alpha), START, ELSEWHERE) == after(chosen)
 
 
 def test_of_equal_scores_the_more_probable_token_wins() -> None:
     for hidden in (START, ELSEWHERE):
-        assert second(search_of(1.0), hidden, hidden) == Continuation([0, 0], [20, 21])
+        assert second(search_of(1.0), hidden, hidden) == after(0)
+
+
+def test_of_equal_scores_the_more_probable_token_wins_wherever_it_stands() -> None:
+    search = search_of(1.0)
+    assert second(search, START, ELSEWHERE) == after(1) == Continuation([1, 1], [121, 120])
+    found = search.advance(step_of([START, START], [30, 31, 32, 33], [0.4, 0.3, 0.2, 0.1]), 0)
+    assert found == after(1, 30), "120, which stands second, is the more probable"
 
 
 def test_a_hidden_state_counts_by_its_direction_alone() -> None:
     longer = (0.0, 700.0, 0.0)
-    assert second(search_of(1.0), ELSEWHERE, longer) == Continuation([0, 0], [20, 21])
-    assert second(search_of(0.5), (0.01, 0.0, 0.0), longer) == Continuation([1, 1], [120, 121])
+    assert second(search_of(1.0), ELSEWHERE, longer) == after(0)
+    assert second(search_of(0.5), (0.01, 0.0, 0.0), longer) == after(1)
 
 
 def test_a_zero_hidden_state_resembles_nothing() -> None:
-    assert second(search_of(0.5), START, (0.0, 0.0, 0.0)) == Continuation([1, 1], [120, 121])
+    assert second(search_of(0.5), START, (0.0, 0.0, 0.0)) == after(1)
 
 
 def test_what_resembles_any_earlier_token_is_penalized() -> None:
@@ -73,12 +85,12 @@ def test_what_resembles_any_earlier_token_is_penalized() -> None:
         search = search_of(0.6)
         second(search, ELSEWHERE, START)
         found = search.advance(step_of([old, (0.0, 0.0, 1.0)], [30, 31, 32, 33], [0.25] * 4), 0)
-        assert found == Continuation([1, 1], [130, 131])
+        assert found == after(1, 30)
 
 
 def test_half_precision_hidden_states_do_not_overflow() -> None:
     large = (60000.0, 60000.0, 60000.0)
-    assert second(search_of(0.5), large, ELSEWHERE, dtype="float16") == Continuation([1, 1], [120, 121])
+    assert second(search_of(0.5), large, ELSEWHERE, dtype="float16") == after(1)
 
 
 def test_a_chosen_end_ends_it_and_the_log_prob_sums_what_was_chosen() -> None:

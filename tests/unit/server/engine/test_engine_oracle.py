@@ -12,7 +12,7 @@ from server.engine.engine import Engine
 from server.engine.sequence import Beam, Contrastive, Finished, Method, Sampling, SequenceRequest
 from server.engine.session import ModelSession
 
-LIMIT = 40  # beyond the first capacity: rows move to larger lanes
+LIMIT = 40  # those that end early leave holes, which rows behind them fill
 METHODS: list[Method] = [
     Beam(beam_size=1),
     Beam(beam_size=3),
@@ -21,7 +21,7 @@ METHODS: list[Method] = [
     Contrastive(top_k=1, penalty_alpha=0.6),
     Contrastive(top_k=3, penalty_alpha=0.6),
 ]
-SOURCES = [tuple(range(300 + 10 * i, 303 + 13 * i)) for i in range(6)]
+SOURCES = [tuple(range(300 + 10 * i, 303 + 13 * i)) for i in range(6)]  # the longest in a larger lane
 
 
 def slow(model: EncoderDecoder, source: tuple[int, ...], method: Method) -> list[Hypothesis]:

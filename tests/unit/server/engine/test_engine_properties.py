@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.engine.engine import Engine, StepReport
+from server.engine.lane import LaneKey, lane_shape
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -27,12 +30,13 @@ from server.engine.session import ModelSession
 
 FIRST_PIECE = 300  # ordinary pieces; those below are special ones, tags and bytes
 POISON = 333  # as `poisoned_session` has it
-
+LONGEST = 40
 
 METHODS: list[Method] = [
     Beam(beam_size=1),
     Beam(beam_size=2),
     Beam(beam_size=3),
+    Beam(beam_size=6),  # a lane of fewer rows than there are slots
     Sampling(temperature=1.0, top_k=0, top_p=0.95, seed=1),
     Sampling(temperature=0.7, top_k=20, top_p=1.0, seed=2),
     Contrastive(top_k=1, penalty_alpha=0.6),
@@ -61,11 +65,23 @@ def request_of(
     )
 
 
+def key_of(request: SequenceRequest) -> LaneKey:
+    """The lane that a request needs on CPU."""
+    capacity = next(size for size in (16, 32, 64) if size >= len(request.source))
+    return LaneKey(width=request.method.width, capacity=capacity)
+
+
+def lane_bytes(session: ModelSession, request: SequenceRequest, num_slots: int) -> int:
+    """What that lane takes."""
+    return lane_shape(session.manifest, key_of(request), num_slots).num_bytes(session.manifest)
+
+
 @dataclass
 class Drive:
     """An engine, and what was seen of it; every call checks the invariants."""
 
     engine: Engine
+    limit: float = math.inf  # of its pools, in bytes
     submitted: list[int] = field(default_factory=list)
     joined: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
@@ -87,12 +103,26 @@ class Drive:
         self.engine.check()
 
     def step(self) -> None:
+        in_use = {key: lane for key, lane in self.engine._lanes.items() if lane.num_running}
         self._see(self.engine.admit())
-        assert self.engine.num_running == self.engine.num_slots or self.engine.num_waiting == 0
+        assert in_use.items() <= self.engine._lanes.items(), "a lane was dropped that somebody was in"
+        assert sum(lane.num_bytes for lane in self.engine._lanes.values()) <= self.limit
+        assert self.engine.num_running == self.engine.num_slots or self._is_without_room()
         num_running = self.engine.num_running
         report = self.engine.decode_step()
         assert (report.num_sequences if report else 0) == num_running
         self._see(report)
+
+    def _is_without_room(self) -> bool:
+        """Whether the first in line, if there is one, must wait for others to leave."""
+        first = next(iter(self.engine._scheduler._waiting.values()), None)
+        if first is None:
+            return True
+        if lane := self.engine._lanes.get(key_of(first)):
+            return lane.num_free == 0
+        in_use = sum(lane.num_bytes for lane in self.engine._lanes.values() if lane.num_running)
+        needed = lane_bytes(self.engine._session, first, self.engine.num_slots)
+        return in_use > 0 and in_use + needed > self.limit
 
     def _see(self, report: StepReport | None) -> None:
         for result in report.results if report else ():
@@ -111,23 +141,35 @@ class Drive:
         assert self.engine.decode_step() is None
 
 
+def most_bytes(session: ModelSession, num_slots: int) -> int:
+    """Of the largest lane that requests of `shapes` need."""
+    requests = [request_of(0, LONGEST, method, 1) for method in METHODS]
+    return max(lane_bytes(session, request, num_slots) for request in requests)
+
+
 shapes = st.tuples(
-    st.integers(1, 40), st.sampled_from(METHODS), st.sampled_from([1, 2, 5, 40]), st.sampled_from(CHOICES)
+    st.integers(1, LONGEST),
+    st.sampled_from(METHODS),
+    st.sampled_from([1, 2, 5, 40]),
+    st.sampled_from(CHOICES),
 )
 submits = shapes.map(lambda shape: ("submit", *shape))
 cancels = st.tuples(st.just("cancel"), st.integers(0, 30))
 steps = st.tuples(st.just("step"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     num_slots=st.integers(1, 4),
+    room=st.sampled_from([None, 1.0, 1.7, 3.0]),
     actions=st.lists(st.one_of(submits, submits, steps, steps, cancels), max_size=30),
 )
 def test_every_sequence_ends_exactly_once_in_its_own_slot(
-    tiny_session: ModelSession, num_slots: int, actions: list[tuple[Any, ...]]
+    tiny_session: ModelSession, num_slots: int, room: float | None, actions: list[tuple[Any, ...]]
 ) -> None:
-    drive = Drive(Engine(tiny_session, num_slots))
+    """Whatever room there is beyond that for one lane."""
+    limit = None if room is None else int(room * most_bytes(tiny_session, num_slots))
+    drive = Drive(Engine(tiny_session, num_slots, limit), limit or math.inf)
     for action, *arguments in actions:
         if action == "submit":
             drive.submit(request_of(len(drive.submitted), *arguments))
@@ -150,6 +192,7 @@ def test_in_fp32_too_a_sequence_gets_what_it_gets_alone(
     model: ModelSession = request.getfixturevalue(session)
     requests = [request_of(i, *shape, first=FIRST_PIECE + 20 * i) for i, shape in enumerate(shapes)]
     together = translate(model, requests, num_slots).finished
+    assert translate(model, requests, num_slots, most_bytes(model, num_slots)).finished == together
     for each in requests:
         alone = translate(model, [each], 1).finished
         assert alone == {each.sequence_id: together[each.sequence_id]}
@@ -183,12 +226,80 @@ def test_a_cancel_frees_the_slot_for_the_next_in_line(tiny_session: ModelSession
     assert drive.joined == [0, 1, 2]
 
 
+def test_an_idle_lane_makes_room_for_another_and_one_in_use_does_not(tiny_session: ModelSession) -> None:
+    short, long = request_of(0, 5, METHODS[1], 3), request_of(1, 40, METHODS[1], 3)
+    limit = lane_bytes(tiny_session, long, 2)
+    drive = Drive(Engine(tiny_session, 2, limit), limit)
+    for request in (short, long, dataclasses.replace(short, sequence_id=2)):
+        drive.submit(request)
+    drive.step()
+    assert drive.joined == [0]
+    drive.run_out()
+    assert drive.joined == [0, 1, 2], "one that fits where the first one is does not overtake"
+    assert [key.capacity for key in drive.engine._lanes] == [16]
+
+
+def test_a_lane_stays_as_long_as_there_is_room(tiny_session: ModelSession) -> None:
+    drive = Drive(Engine(tiny_session, 2))
+    for sequence_id, num_tokens in enumerate((5, 40, 20, 5)):
+        drive.submit(request_of(sequence_id, num_tokens, METHODS[0], 2))
+        drive.run_out()
+    assert [key.capacity for key in drive.engine._lanes] == [16, 64, 32]
+
+
+def test_of_wide_beams_fewer_run_at_once_and_the_slots_left_are_for_others(
+    tiny_session: ModelSession,
+) -> None:
+    wide, narrow = Beam(beam_size=16), METHODS[0]
+    drive = Drive(Engine(tiny_session, 8))
+    for sequence_id, method in enumerate([wide, wide, narrow, wide, narrow]):
+        drive.submit(request_of(sequence_id, 5, method, 60))
+    drive.step()
+    assert drive.joined == [0, 1, 2]
+    drive.cancel(0)
+    drive.step()
+    assert drive.joined == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_sequence_that_has_the_machine_gets_more_threads_and_the_same_translation(
+    monkeypatch: pytest.MonkeyPatch,
+    threaded_session: ModelSession,
+    tiny_session: ModelSession,
+    method: Method,
+) -> None:
+    requests = [request_of(i, 12, method, 20, CHOICES[2], first=FIRST_PIECE + 20 * i) for i in range(3)]
+    alone: list[bool] = []
+    run = threaded_session.run
+
+    def spy(graph: str, binding: object, *, is_alone: bool = False) -> None:
+        alone.append(is_alone)
+        run(graph, binding, is_alone=is_alone)
+
+    monkeypatch.setattr(threaded_session, "run", spy)
+    for has_machine, together in ((False, requests[:1]), (True, requests[:1]), (True, requests)):
+        drive = Drive(Engine(threaded_session, 4))
+        drive.engine.has_machine = has_machine
+        alone.clear()
+        for request in together:
+            drive.submit(request)
+        drive.step()
+        assert any(alone) == (has_machine and together == requests[:1])
+        drive.run_out()
+        for request in together:
+            expected = translate(tiny_session, [request], 1).finished[request.sequence_id]
+            assert drive.finished[request.sequence_id] == expected
+            assert_same_attention(drive.finished[request.sequence_id], expected, request)
+
+
 def test_a_sequence_that_never_was_cannot_be_cancelled(tiny_session: ModelSession) -> None:
     assert not Engine(tiny_session, 1).cancel(5)
 
 
-def translate(session: ModelSession, requests: list[SequenceRequest], num_slots: int) -> Drive:
-    drive = Drive(Engine(session, num_slots))
+def translate(
+    session: ModelSession, requests: list[SequenceRequest], num_slots: int, limit: int | None = None
+) -> Drive:
+    drive = Drive(Engine(session, num_slots, limit), limit or math.inf)
     for request in requests:
         drive.submit(request)
     drive.run_out()

@@ -78,3 +78,34 @@ def test_waiting_tokens_are_those_of_the_sources_that_wait() -> None:
     scheduler.remove(1)
     take(scheduler, 1)
     assert (len(scheduler), scheduler.num_tokens) == (1, 2)
+
+
+def test_who_has_no_room_holds_back_those_behind() -> None:
+    """A later one that has room does not overtake."""
+    scheduler = scheduler_of(5, 5, 30, 5)
+    asked: list[int] = []
+
+    def has_room(request: SequenceRequest) -> bool:
+        asked.append(request.sequence_id)
+        return len(request.source) < 30
+
+    assert [taken.sequence_id for taken in scheduler.take(4, has_room)] == [0, 1]
+    assert asked == [0, 1, 2]
+    assert (len(scheduler), scheduler.num_tokens) == (2, 35)
+    assert scheduler.take(4, has_room) == []
+    assert take(scheduler, 4) == [2, 3]
+
+
+def test_room_is_asked_for_once_of_each_that_would_be_taken() -> None:
+    """An answer may count: two that share the last place would both be told it is free."""
+    scheduler = scheduler_of(MAX_ENCODE_TOKENS, 5, 5)
+    places = [1]
+
+    def has_room(request: SequenceRequest) -> bool:
+        places[0] -= 1
+        return places[0] >= 0
+
+    assert scheduler.take(0, has_room) == []
+    assert [taken.sequence_id for taken in scheduler.take(3, has_room)] == [0]
+    assert places == [0], "what the budget holds back is not asked"
+    assert scheduler.take(3, has_room) == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +19,7 @@ from model.contrastive_search import contrastive_search
 from model.sampling import sample
 from model.tokenizer import END_ID, START_ID
 from server.engine.methods import new_search
-from server.engine.search import StepOutputs
+from server.engine.search import CANDIDATES, LOG_PROBS, Best, StepOutputs, keep_places
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -57,11 +60,15 @@ class RandomScorer:
     def _random(self, prefix: tuple[int, ...], kind: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, kind, *prefix])
 
-    def log_probs(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
+    def logits(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
         """Of the next token after a prefix without START_ID (V)."""
-        logits = torch.from_numpy(self._random(prefix, 0).normal(size=V))
+        logits = self._random(prefix, 0).normal(size=V)
         logits[END_ID] += 0.4 * len(prefix) - 1.0  # early ends, late ends and none at all
-        return logits.log_softmax(dim=-1).float().numpy()
+        return logits.astype(np.float32)
+
+    def log_probs(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
+        """Likewise, normalised."""
+        return torch.from_numpy(self.logits(prefix)).log_softmax(dim=-1).numpy()
 
     def hidden(self, prefix: tuple[int, ...]) -> NDArray[np.float32]:
         """The hidden state (E) at the last token of START_ID and a prefix."""
@@ -71,21 +78,28 @@ class RandomScorer:
         """Over the source (H, CAPACITY), as the token after a prefix is predicted."""
         return self._random(prefix, 2).random((HEADS, CAPACITY), np.float32)
 
-    def step(self, prefixes: Sequence[tuple[int, ...]]) -> StepOutputs:
-        """What a lane's step gives for W hypotheses in row ROW."""
+    def step(self, prefixes: Sequence[tuple[int, ...]], asked: frozenset[str]) -> StepOutputs:
+        """What a lane's step gives for W hypotheses in row ROW, and nothing that was not asked for."""
         width = len(prefixes)
         log_probs = np.stack([self.log_probs(prefix) for prefix in prefixes])  # (W, V)
-        token = np.argsort(-log_probs, axis=1)[:, : 1 if width == 1 else 2 * width]
-        attention = np.stack([self.attention(prefix) for prefix in prefixes], axis=1)  # (H, W, S)
+        token = np.argsort(-log_probs, axis=1)[:, : 2 * width]  # (W, 2W)
+        best = np.take_along_axis(log_probs, token, axis=1)
+        extra = {
+            "hidden": np.stack([self.hidden(prefix) for prefix in prefixes]),
+            "attention_1": np.stack([self.attention(prefix) for prefix in prefixes], axis=1),  # (H, W, S)
+        }
         return StepOutputs(
-            _among_others(np.take_along_axis(log_probs, token, axis=1)),
-            _among_others(token),
-            _among_others(log_probs) if width == 1 else None,
-            {
-                "hidden": _among_others(np.stack([self.hidden(prefix) for prefix in prefixes])),
-                "attention_1": _among_others(attention),
-            },
+            self._greedy(prefixes[0], asked) if width == 1 else None,
+            Best(_among_others(token), _among_others(best)) if CANDIDATES in asked else None,
+            _among_others(log_probs) if LOG_PROBS in asked else None,
+            {name: _among_others(array) for name, array in extra.items() if name in asked},
         )
+
+    def _greedy(self, prefix: tuple[int, ...], asked: frozenset[str]) -> Best:
+        logits = self.logits(prefix)
+        token = logits.argmax()
+        scores = self.log_probs(prefix) if LOG_PROBS in asked else logits
+        return Best(_among_others(np.array(token)), _among_others(scores[token]))
 
     def encode(self, source: Tensor) -> None:
         """Part of the oracles' protocol; the source does not matter."""
@@ -109,6 +123,17 @@ def _among_others(array: NDArray[Any]) -> NDArray[Any]:
     return rows
 
 
+def _arrays(step: StepOutputs) -> list[NDArray[Any]]:
+    bests = [best for best in (step.greedy, step.candidates) if best is not None]
+    log_probs = [] if step.log_probs is None else [step.log_probs]
+    return [
+        *(best.token for best in bests),
+        *(best.score for best in bests),
+        *log_probs,
+        *step.extra.values(),
+    ]
+
+
 def request_of(
     method: Method, limit: int, alpha: float = 1.0, attention: AttentionChoice | None = None
 ) -> SequenceRequest:
@@ -127,14 +152,14 @@ def run(scorer: RandomScorer, request: SequenceRequest) -> tuple[Hypothesis, ...
     search, width = new_search(request, END_ID), request.method.width
     prefixes: list[tuple[int, ...]] = [()] * width
     while True:
-        step = scorer.step(prefixes)
+        step = scorer.step(prefixes, search.extra_outputs)
         continuation = search.advance(step, ROW)
-        for array in (step.best_log_probs, *step.extra.values()):
-            array.fill(np.nan)  # a lane's arrays are written anew
-        step.best_token.fill(-1)
+        for array in _arrays(step):  # a lane's arrays are written anew
+            array.fill(np.nan if array.dtype.kind == "f" else -1)
         if continuation is None:
             return tuple(ending.hypothesis for ending in search.endings())
         assert len(continuation.parents) == len(continuation.tokens) == width
+        assert all(continuation.parents[p] == p for p in continuation.parents), "its past was overwritten"
         following = zip(continuation.parents, continuation.tokens, strict=True)
         prefixes = [(*prefixes[parent], token) for parent, token in following]
 
@@ -149,6 +174,17 @@ def slow(scorer: RandomScorer, request: SequenceRequest) -> list[oracle.Hypothes
             return [contrastive_search(scorer, SOURCE, top_k, penalty_alpha, limit, alpha)]
         case Beam(beam_size=beam_size):
             return oracle.beam_search(scorer, SOURCE, beam_size, limit, alpha)
+
+
+some_parents = st.integers(1, 9).flatmap(lambda w: st.lists(st.integers(0, w - 1), min_size=w, max_size=w))
+
+
+@given(some_parents)
+def test_whoever_is_extended_keeps_its_place_for_the_first_that_extends_it(parents: list[int]) -> None:
+    order = keep_places(parents)
+    assert sorted(order) == list(range(len(parents)))
+    assert {order[parent] for parent in parents} == {parents.index(parent) for parent in parents}
+    assert all(parents[order[parent]] == parent for parent in parents)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.5])
@@ -214,9 +250,10 @@ def test_a_hypothesis_says_whether_it_ended_or_was_cut(method: Method) -> None:
 def test_hypotheses_come_best_first_and_are_all_different() -> None:
     for seed in SEEDS:
         found = run(RandomScorer(seed), request_of(Beam(beam_size=5), 12))
-        scores = [hypothesis.score for hypothesis in found]
+        scores = [hypothesis.score for hypothesis in found if hypothesis.score is not None]
+        assert len(scores) == 5
         assert scores == sorted(scores, reverse=True)
-        assert len({hypothesis.token_ids for hypothesis in found}) == len(found) == 5
+        assert len({hypothesis.token_ids for hypothesis in found}) == 5
 
 
 @pytest.mark.parametrize("heads", [(0, 1, 2, 3), (2,), (3, 1)])
@@ -238,12 +275,33 @@ def test_each_token_comes_with_the_attention_that_predicted_it(
             np.testing.assert_allclose(hypothesis.attention, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5, 12])
+def test_greedy_search_without_scores_finds_the_same_tokens_and_reads_no_log_probability(limit: int) -> None:
+    request = request_of(Beam(beam_size=1), limit)
+    without = dataclasses.replace(request, with_scores=False)
+    assert new_search(request, END_ID).extra_outputs == {LOG_PROBS}
+    assert new_search(without, END_ID).extra_outputs == frozenset()
+    for seed in SEEDS:
+        (expected,), (found,) = run(RandomScorer(seed), request), run(RandomScorer(seed), without)
+        assert found == dataclasses.replace(expected, log_prob=None, score=None)
+
+
+@pytest.mark.parametrize("method", [Beam(beam_size=4), *SAMPLINGS, *CONTRASTIVES], ids=str)
+def test_to_other_methods_it_makes_no_difference_whether_scores_are_wanted(method: Method) -> None:
+    request = request_of(method, 5)
+    without = dataclasses.replace(request, with_scores=False)
+    assert run(RandomScorer(1), request) == run(RandomScorer(1), without)
+
+
+@pytest.mark.parametrize("with_scores", [True, False])
 @pytest.mark.parametrize("method", METHODS, ids=str)
-def test_a_score_that_is_no_number_raises(method: Method) -> None:
-    step = RandomScorer(0).step([()] * method.width)
-    search = new_search(request_of(method, 5), END_ID)
-    for array in (step.best_log_probs, step.log_probs):
-        if array is not None:
-            array[ROW, 0, 0] = np.nan
+def test_a_score_that_is_no_number_raises(method: Method, with_scores: bool) -> None:
+    search = new_search(dataclasses.replace(request_of(method, 5), with_scores=with_scores), END_ID)
+    step = RandomScorer(0).step([()] * method.width, search.extra_outputs)
+    for best in (step.greedy, step.candidates):
+        if best is not None:
+            best.score.reshape(ROW + 2, -1)[ROW, 0] = np.nan
+    if step.log_probs is not None:
+        step.log_probs[ROW, 0, 0] = np.nan
     with pytest.raises(InferenceError, match="a log-probability is not a number"):
         search.advance(step, ROW)
