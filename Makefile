@@ -21,7 +21,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve test lint format evaluate architectures require-data export lock clean
+.PHONY: help serve test lint format evaluate architectures bench soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,12 @@ evaluate: require-data $(VENV)/.evaluate  ## Score a bundled model (ARTIFACT) on
 architectures: require-data $(VENV)/.dev  ## Compare all architectures on DATA=DIR: docs/architectures.md.
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
 		MALLOC_TOP_PAD_=268435456 $(BIN)/python -m tests.architectures.study --data $(DATA) $(ARGS)
+
+bench: $(VENV)/.dev  ## Measure speed beside the peers: build/bench.json (half an hour, an idle machine; ARGS=--help).
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.load.bench $(if $(DATA),--data $(DATA)) $(ARGS)
+
+soak: $(VENV)/.dev  ## Ten minutes of random load: does memory grow?
+	$(BIN)/python -m tests.load.soak $(ARGS)
 
 export: $(MODELS:%=export-%)  ## Export the bundled models again, with their proofs.
 

@@ -1,0 +1,110 @@
+"""The bench, `make bench`: ours and its peers side by side in one run on the same weights and sentences."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tests.load import report
+from tests.load.bulk import bulk_rows, shortlist_rows
+from tests.load.gemm_rate import GemmRate, measure_gemm_rates
+from tests.load.latency import latency_rows
+from tests.load.rounds import Figure
+from tests.load.served import served_rows
+from tests.load.subjects import MODELS, Subject, subject
+
+log = logging.getLogger("traghetto.bench")
+
+_ROOT = Path(__file__).parents[2]
+_GEMM = "gemm_rate"
+_IN_PROCESS: dict[str, Callable[[str, Subject, int], Iterable[Figure]]] = {
+    "bulk_greedy": bulk_rows,
+    "bulk_beam4": bulk_rows,
+    "bulk_greedy_shortlist": shortlist_rows,
+    "latency_greedy": latency_rows,
+    "latency_beam4": latency_rows,
+}
+_SERVED = "served_rate_p99"
+NAMES = (_GEMM, *_IN_PROCESS, _SERVED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure.
+
+    Args:
+        data: The folder with test sets for the bundled model; None takes the sentences of the tests.
+        build: The folder for what is made and found.
+        names: Of NAMES.
+        models: Of MODELS.
+        num_rounds: Paired rounds of each row.
+    """
+
+    data: Path | None
+    build: Path
+    names: tuple[str, ...]
+    models: tuple[str, ...]
+    num_rounds: int
+
+
+def measure(plan: Plan) -> tuple[list[Figure], list[GemmRate]]:
+    """Every row, one after the other; the rates of the products first, on an idle machine."""
+    rates = measure_gemm_rates() if _GEMM in plan.names else []
+    rows: list[Figure] = []
+    chosen = [name for name in _IN_PROCESS if name in plan.names]
+    for model in plan.models if chosen else ():
+        prepared = subject(model, plan.build, plan.data)
+        for name in chosen:
+            for row in _IN_PROCESS[name](name, prepared, plan.num_rounds):
+                log.info("%s", report.table([row]).splitlines()[1])
+                rows.append(row)
+    if _SERVED in plan.names:
+        rows += served_rows(plan.build, models=plan.models, rounds=plan.num_rounds, data=plan.data)
+    return rows, rates
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.load.bench", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, help="folder with test sets (default: the sentences of the tests)"
+    )
+    parser.add_argument("--build", type=Path, default=_ROOT / "build", help="keeps models and bench.json")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, help="these rows; others stay as they are in the file"
+    )
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--rounds", type=int, default=5, help="paired rounds (default: %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the bench."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)
+    warnings.simplefilter("ignore")  # of libraries, about themselves
+    torch.set_num_threads(1)
+    plan = Plan(
+        data=given.data,
+        build=given.build,
+        names=tuple(given.only or NAMES),
+        models=tuple(given.models),
+        num_rounds=given.rounds,
+    )
+    rows, rates = measure(plan)
+    is_partial = given.only is not None or plan.models != MODELS
+    stored = report.write(given.build / "bench.json", rows, rates, keep=is_partial)
+    if rows:
+        print(report.table(rows))
+    if rates:
+        print(report.gemm_table(rates, stored))
+
+
+if __name__ == "__main__":
+    main()
