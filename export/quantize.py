@@ -73,10 +73,11 @@ class _Rewriter:
         self.quantized_activations: dict[str, tuple[str, str]] = {}
         self.constant_activations: dict[str, tuple[str, str]] = {}
         self.products: dict[str, NodeProto] = {}
-        self.vectors = {i.name for i in self.graph.initializer if len(i.dims) == 1}
+        self.vectors = {i.name for i in self.graph.initializer if len(i.dims) == 1 and i.dims[0] > 1}
         self.bounded = {o for node in self.graph.node if node.op_type in _BOUNDED for o in node.output}
         self.positive = {o for node in self.graph.node if node.op_type == "Relu" for o in node.output}
         self.num_readers = Counter(name for node in self.graph.node for name in node.input)
+        self.num_readers.update(output.name for output in self.graph.output)
 
     def run(self) -> None:
         transposed = {
@@ -134,7 +135,7 @@ class _Rewriter:
         if largest is not None:
             if name not in self.constant_activations:
                 step = self._constant(f"{name}_step", np.array(largest / 127.0, np.float32))
-                byte = self._node("QuantizeLinear", [name, step, zero_point], f"{name}_uint8")
+                byte = self._node("QuantizeLinear", [name, step, zero_point], self._name_of_bytes(name))
                 self.constant_activations[name] = (byte, step)
             return *self.constant_activations[name], ""
         if name not in self.quantized_activations:
@@ -144,10 +145,15 @@ class _Rewriter:
             row_largest = self._node("ReduceMax", [absolute, axes], f"{name}_largest", keepdims=1)
             row_scale = self._node("Max", [row_largest, smallest], f"{name}_row_scale")
             unit = self._node("Div", [name, row_scale], f"{name}_unit")
-            byte = self._node("QuantizeLinear", [unit, step, zero_point], f"{name}_uint8")
+            byte = self._node("QuantizeLinear", [unit, step, zero_point], self._name_of_bytes(name))
             self.quantized_activations[name] = (byte, row_scale)
         byte, row_scale = self.quantized_activations[name]
         return byte, step, row_scale
+
+    def _name_of_bytes(self, name: str) -> str:
+        """One activation may be quantized in both ways, for different products."""
+        is_second = name in self.quantized_activations or name in self.constant_activations
+        return f"{name}_uint8_again" if is_second else f"{name}_uint8"
 
     def _grid(self) -> tuple[str, str]:
         return (

@@ -178,7 +178,17 @@ class _Run:
         pools = self._exact_columns() if self.layout.exact_target else self.pools
         scores = self.graphs.step(token, self.position, source_length, self.parent, pools)
         self.pools |= pools
+        if self.layout.noise:
+            self._hide_later_columns()
         self._advance(scores)
+
+    def _hide_later_columns(self) -> None:
+        """A run that returns new caches cleans what lies behind each row's position; in place it stays."""
+        for spec in self.graphs.pools.caches:
+            columns = np.moveaxis(self.pools[spec.name], spec.shape.index("columns"), 1)  # (h, M, ...)
+            for hypothesis, later in enumerate(columns):
+                start = int(self.position[hypothesis // self.beam_size]) + 1
+                later[start:] = self._noise(later[start:].shape, spec.dtype)
 
     def _exact_columns(self) -> Arrays:
         """The pools cut, or grown, to the columns of this step."""

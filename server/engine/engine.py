@@ -13,6 +13,10 @@ from server.engine.scheduler import Scheduler
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
 
+# Under load newcomers join when a quarter of the slots is free: the encoder is faster with many sources at
+# once (bundled model, 746 sentences: 0.95 of CTranslate2's speed instead of 0.85).
+_JOIN_SHARE = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
@@ -77,9 +81,12 @@ class Engine:
     def admit(self) -> StepReport | None:
         """Encode the next waiting sequences into free slots; None if none can join."""
         num_retired = sum(lane.num_retired for lane in self._lanes.values())
+        free_slots = self.num_slots - self.num_running - num_retired
+        if self.num_running and free_slots < min(self.num_waiting, self.num_slots // _JOIN_SHARE):
+            return None
         wanted: Counter[LaneKey] = Counter()
         requests = self._scheduler.take(
-            self.num_slots - self.num_running - num_retired,
+            free_slots,
             lambda request: self._has_lane(self._lane_for(request), wanted),
         )
         if not requests:

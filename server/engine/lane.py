@@ -59,12 +59,15 @@ def rows_of(width: int, num_slots: int) -> int:
 
 
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
-    """The tensors of a lane: each row holds the longest target there may be."""
+    """The tensors of a lane: each row holds the longest target there may be.
+
+    And one token more: contrastive search runs the last one's candidates.
+    """
     return LaneShape(
         rows=max(rows_of(key.width, num_slots), MIN_ROWS),
         width=key.width,
         source_capacity=key.capacity,
-        columns=manifest.max_target_tokens,
+        columns=manifest.max_target_tokens + 1,
     )
 
 

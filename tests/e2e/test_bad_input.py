@@ -55,7 +55,7 @@ def test_empty_and_white_texts_translate_to_nothing(stub: Stub, make_request: Ma
     assert len(items) == len(texts)
     for item in (items[0], *items[2:]):
         assert item.translation == pb.Translation(
-            hypotheses=[pb.Hypothesis(stop_reason=pb.STOP_REASON_EMPTY_SOURCE)],
+            hypotheses=[pb.Hypothesis(score=0, log_prob=0, stop_reason=pb.STOP_REASON_EMPTY_SOURCE)],
             stop_reason=pb.STOP_REASON_EMPTY_SOURCE,
         )
 

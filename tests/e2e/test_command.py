@@ -204,6 +204,18 @@ def test_the_client_gives_attention(server: RunningServer) -> None:
             client.translate([TEXT], "en", "it", beam_size=4, method=Sampling())
 
 
+def test_the_client_skips_scores(server: RunningServer) -> None:
+    with Client(server.address) as client:
+        scored, bare = (
+            client.translate([TEXT], "en", "it", beam_size=1, skip_scores=skip)[0] for skip in (False, True)
+        )
+    assert isinstance(scored, pb.Translation)
+    assert isinstance(bare, pb.Translation)
+    assert scored.text == bare.text
+    assert scored.hypotheses[0].HasField("score")
+    assert not bare.hypotheses[0].HasField("score")
+
+
 def test_the_client_lists_models_and_names_what_went_wrong(server: RunningServer) -> None:
     with Client(server.address) as client:
         assert [model.name for model in client.models()] == ["en-it"]

@@ -153,13 +153,16 @@ def test_the_longest_targets_of_every_method_are_reached(translate: Translate) -
 def test_a_contrastive_search_that_is_given_up_leaves_its_slot(
     server: RunningServer, stub: Stub, make_request: MakeRequest
 ) -> None:
+    """With 16 candidates only two texts run at once in 4 slots; the third waits."""
     request = make_request(
         "🛶🎭" * 25, max_target_tokens=255, contrastive_search=pb.ContrastiveSearch(top_k=16)
     )
-    calls = [stub.Translate.future(request) for _ in range(2)]
+    calls = [stub.Translate.future(request) for _ in range(3)]
     server.wait_until_running(2)
+    server.wait_until_queued(1)
     assert all(call.cancel() for call in calls)
     server.wait_until_running(0)
+    server.wait_until_queued(0)
 
 
 def test_the_default_length_of_contrastive_search_leaves_room_for_its_candidates(

@@ -33,11 +33,16 @@ def test_a_damaged_artifact_is_not_served(serve_in_vain: ServeInVain, artifact: 
     [
         (["--device=cuda"], ["cuda"]),
         (["--listen=0.0.0.0:0"], ["0.0.0.0:0", "--allow-plaintext"]),
-        (["--slots=0", "--threads=0"], ["--slots", "--threads"]),
+        (["--slots=0", "--threads=0", "--runners=-1"], ["--slots", "--threads", "--runners"]),
+        (["--pool-gib=0.001"], ["en-it", "each of its 1 runners", "0.001 of the 0.001 GiB", "--pool-gib"]),
+        (
+            ["--pool-gib=0.5", "--runners=4", "--slots=64", "--max-beam-size=64"],
+            ["each of its 4 runners", "64 slots, beams of 64", "0.125 of the 0.5 GiB", "--max-beam-size"],
+        ),
         (["no/such/folder"], ["no/such/folder", "manifest.json"]),
         (["."], ["manifest.json"]),
     ],
-    ids=["no GPU", "plain text", "numbers", "no folder", "no artifact"],
+    ids=["no GPU", "plain text", "numbers", "pools", "pools of several runners", "no folder", "no artifact"],
 )
 def test_a_server_that_cannot_serve_says_why(
     serve_in_vain: ServeInVain, artifact: Path, arguments: list[str], words: list[str]

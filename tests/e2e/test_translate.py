@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -26,8 +26,8 @@ Stub = pb_grpc.TranslationServiceStub
 
 @pytest.fixture(scope="module")
 def small_server(start_server: StartServer, artifact: str) -> Iterator[RunningServer]:
-    """Two slots: one sequence more must wait."""
-    with start_server(artifact, "--slots=2") as running:
+    """Two slots, one of each runner: one sequence more must wait."""
+    with start_server(artifact, "--runners=2", "--slots=1") as running:
         yield running
 
 
@@ -35,10 +35,10 @@ def test_mixed_calls_get_what_each_text_gets_alone(
     server: RunningServer,
     stub: Stub,
     make_request: MakeRequest,
-    long_request: pb.TranslateRequest,
     pairs: list[tuple[str, str]],
 ) -> None:
     rng = random.Random(11)
+    long_request = make_request("🛶🎭" * 25, beam_size=4, max_target_tokens=256)
     requests = []
     for i, beam_size in enumerate((1, 2, 4, 5, 1, 4) * 5):
         texts = [pair[i % 2] for pair in rng.sample(pairs, rng.randint(1, 3))]
@@ -156,6 +156,44 @@ def test_hypotheses_come_best_first_and_the_best_is_the_translation(
     )
     fewer = stub.Translate(make_request("The cat is on the table.", beam_size=5, length_penalty=0.6))
     assert list(fewer.items[0].translation.hypotheses) == [best]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam_size": 1},
+        {"beam_size": 4, "num_hypotheses": 3, "length_penalty": 0.5},
+        {"sampling": pb.Sampling(seed=3)},
+        {"contrastive_search": pb.ContrastiveSearch()},
+    ],
+    ids=["greedy", "beams", "sampling", "contrastive search"],
+)
+def test_skipped_scores_are_absent_and_all_else_is_the_same(
+    stub: Stub, make_request: MakeRequest, pairs: list[tuple[str, str]], options: dict[str, Any]
+) -> None:
+    texts = ["", *(english for english, _ in pairs[:20])]
+    scored = list(stub.Translate(make_request(*texts, **options)).items)
+    bare = list(stub.Translate(make_request(*texts, skip_scores=True, **options)).items)
+    for item in scored:
+        for hypothesis in item.translation.hypotheses:
+            assert hypothesis.HasField("score")
+            assert hypothesis.HasField("log_prob")
+            hypothesis.ClearField("score")
+            hypothesis.ClearField("log_prob")
+    assert bare == scored
+
+
+def test_whoever_skips_scores_takes_them_from_nobody_else(
+    stub: Stub, make_request: MakeRequest, pairs: list[tuple[str, str]]
+) -> None:
+    scored, bare = (
+        make_request(*(english for english, _ in pairs[20:40]), beam_size=1, skip_scores=skip)
+        for skip in (False, True)
+    )
+    alone = [list(stub.Translate(request).items) for request in (scored, bare)]
+    calls = [stub.Translate.future(request) for request in (bare, scored, bare, scored)]
+    found = [list(call.result(PATIENCE_SECONDS).items) for call in calls]
+    assert found == [alone[1], alone[0], alone[1], alone[0]]
 
 
 def test_absent_options_mean_the_defaults(stub: Stub, make_request: MakeRequest) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tests.load.ctranslate2_peer import CTranslate2Peer, write_vocabulary_map
 from tests.load.ours import Ours
 from tests.load.rounds import Figure, figure, paired_rounds
-from tests.load.shortlists import shortlist_candidates
+from tests.load.shortlists import one_direction, shortlist_candidates
 from tests.load.subjects import NUM_CORES, Subject, Translator
 from tests.load.transformers_peer import TransformersPeer
 
@@ -54,6 +54,7 @@ def bulk_rows(name: str, subject: Subject, num_rounds: int) -> Iterator[Figure]:
 
 def shortlist_rows(name: str, subject: Subject, num_rounds: int) -> Iterator[Figure]:
     """Greedy with the output layer cut to a shortlist, the peer's with the same one; none without one."""
+    subject = one_direction(subject)
     candidates = shortlist_candidates(subject)
     if candidates is None:
         log.warning("%s: the artifact of %s has no shortlist", name, subject.name)
@@ -63,17 +64,24 @@ def shortlist_rows(name: str, subject: Subject, num_rounds: int) -> Iterator[Fig
     try:
         peer = CTranslate2Peer(folder, inter_threads=NUM_CORES, intra_threads=1)
         setting = f"inter {NUM_CORES}, intra 1, vocabulary map"
-        yield _row((name, subject.name, "ctranslate2-int8"), subject, (1, num_rounds), peer, setting)
+        row = (name, subject.name, "ctranslate2-int8")
+        yield _row(row, subject, (1, num_rounds), peer, setting, with_shortlist=True)
     finally:
         path.unlink()
 
 
 def _row(
-    row: tuple[str, str, str], subject: Subject, how: tuple[int, int], translator: Translator, setting: str
+    row: tuple[str, str, str],
+    subject: Subject,
+    how: tuple[int, int],
+    translator: Translator,
+    setting: str,
+    *,
+    with_shortlist: bool = False,
 ) -> Figure:
     """Measure one row; `how` is the beam size and the number of rounds."""
     beam_size, num_rounds = how
-    engine = Ours(subject.artifact)
+    engine = Ours(subject.artifact, shortlist=with_shortlist)
     try:
         ours, peer = _Timed(engine, subject, beam_size), _Timed(translator, subject, beam_size)
         rounds = paired_rounds(ours, peer, num_rounds)

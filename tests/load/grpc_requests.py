@@ -1,4 +1,4 @@
-"""A subject's sentences as serialised requests: one text each, greedy, the same limit on both sides."""
+"""A subject's sentences as serialised requests: one text each, greedy, without scores, one limit for all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def request_of(source: Sequence[int], tokenizer: Tokenizer) -> pb.TranslateReque
         source_language=next(code for code in tokenizer.languages if code != target),
         target_language=target,
         texts=[tokenizer.detokenize(pieces)],
-        options=pb.TranslateOptions(beam_size=1, max_target_tokens=MAX_TARGET_TOKENS),
+        options=pb.TranslateOptions(beam_size=1, max_target_tokens=MAX_TARGET_TOKENS, skip_scores=True),
     )
 
 

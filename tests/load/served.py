@@ -18,7 +18,7 @@ from tests.load.loadgen import Load, LoadResult
 from tests.load.overhead import Overhead, single_request_overhead
 from tests.load.rounds import Figure, figure
 from tests.load.served_limits import OURS, THOROUGH, Effort, Servers, coarse_limits, round_limits
-from tests.load.subjects import Subject, subject
+from tests.load.subjects import NUM_CORES, Subject, subject
 
 log = logging.getLogger("traghetto.bench")
 
@@ -64,7 +64,11 @@ def _row(chosen: Subject, num_rounds: int, effort: Effort) -> Figure:
     row = ("served_rate_p99", chosen.name, "ctranslate2-int8")
     num_sentences = len(chosen.sources)
     return figure(
-        row, (limits[OURS], limits[peer]), "requests/s", peer_setting=peer, num_sentences=num_sentences
+        row,
+        (limits[OURS], limits[peer]),
+        "requests/s",
+        peer_setting=f"{peer}, inter {NUM_CORES}, intra 1",
+        num_sentences=num_sentences,
     )
 
 

@@ -14,7 +14,7 @@ from tests.load.grpc_requests import serialised_requests
 from tests.load.loadgen import Load, LoadResult, offer
 from tests.load.peer_batchers import BATCHERS
 from tests.load.rate_search import RateSearch, search_together
-from tests.load.subjects import Subject
+from tests.load.subjects import NUM_CORES, Subject
 
 log = logging.getLogger("traghetto.bench")
 
@@ -55,7 +55,7 @@ def running_peer(subject: Subject, batcher: str) -> Iterator[str]:
         PeerError: it ended before it was ready.
     """
     command = [sys.executable, "-m", "tests.load.peer_server", str(subject.ctranslate2_folder)]
-    command += ["--tokenizer", str(subject.checkpoint), "--batcher", batcher]
+    command += ["--tokenizer", str(subject.checkpoint), "--batcher", batcher, "--replicas", str(NUM_CORES)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
