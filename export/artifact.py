@@ -53,12 +53,14 @@ from export.self_check import find_self_check
 from export.shortlist_graphs import shortlist_graphs
 from export.weights import WeightFile
 from model.alignment import anchor_accuracy
+from model.architecture_config import TransformerConfig
 from model.architectures import build_model
 from model.encoder_decoder import EncoderDecoder
 from model.shortlist import FILE_NAME as SHORTLIST_NAME
 from model.shortlist import Shortlist
 from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
 
+HEAD_MULTIPLE = 8
 PRECISIONS = ("fp32", "fp16", "int8")
 SHORTLIST_PRECISIONS = ("fp32", "int8")
 _LIBRARIES = ("torch", "onnx", "onnxscript", "sentencepiece")
@@ -129,6 +131,7 @@ def build_artifact(
             model or its precision, or the exporter froze an axis or renamed a tensor.
     """
     _check_limits(model, limits)
+    _check_heads(model)
     if shortlist is not None:
         _check_shortlist(shortlist, tokenizer, precision)
     sentences = prepare(pairs, tokenizer, min(CAPACITY, _position_limit(model) or CAPACITY))
@@ -183,6 +186,15 @@ def _position_limit(model: EncoderDecoder) -> int | None:
     """Learned positions end somewhere, and a server pads a source to a multiple of 8."""
     most = model.config.most_positions
     return None if most is None else most // 8 * 8
+
+
+def _check_heads(model: EncoderDecoder) -> None:
+    config = model.config
+    if isinstance(config, TransformerConfig) and config.head_size % HEAD_MULTIPLE:
+        raise ExportError(
+            f"heads have size {config.head_size} (model_size {config.model_size} over {config.num_heads}), "
+            f"ONNX Runtime's attention takes multiples of {HEAD_MULTIPLE}"
+        )
 
 
 def _check_limits(model: EncoderDecoder, limits: Limits) -> None:

@@ -41,7 +41,7 @@ NAMES = sorted({load_run_config(path).model: path.stem for path in _PATHS}.value
 LIMITS = Limits(max_source_tokens=128, max_target_tokens=128)
 TEXTS = 12
 STEPS = 60
-SMALL_TRANSFORMER = {"model_size": 32, "feed_forward_size": 64, "max_positions": 128}
+SMALL_TRANSFORMER = {"model_size": 64, "feed_forward_size": 64, "max_positions": 128}
 SMALL_RECURRENT = {"model_size": 32, "embedding_size": 24}
 
 

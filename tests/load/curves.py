@@ -37,14 +37,15 @@ Translate = Callable[[Sources], list[list[int]]]
 def batch_curves(chosen: Subject) -> dict[str, list[Point]]:
     """Target tokens a second, greedy, by the number of sentences that are translated at once.
 
-    Of ours these are slots. The peer's are shared among as many batches as there are cores; it gets its
+    On both sides they are shared among the cores: slots of ours, batches of the peer's. The peer gets its
     sentences sorted by length, ours takes them as they come.
     """
     curves: dict[str, list[Point]] = {OURS: [], PEER: []}
     for at_once in _AT_ONCE:
         sources = chosen.first(max(_LEAST_SENTENCES, _SENTENCES_PER_SLOT * at_once)).sources
-        engine = Ours(chosen.artifact, slots=at_once)
-        peer = _Batches(chosen, at_once)
+        shares = min(at_once, NUM_CORES)
+        engine = Ours(chosen.artifact, runners=shares, slots=at_once // shares)
+        peer = _Batches(chosen, shares, at_once // shares)
         speeds = _speeds({OURS: _greedily(engine), PEER: peer}, sources)
         peer.close()
         engine.close()
@@ -61,9 +62,8 @@ def _greedily(translator: Translator) -> Translate:
 class _Batches:
     """CTranslate2 in batches of one size, one on each core; a single sentence gets all cores."""
 
-    def __init__(self, chosen: Subject, at_once: int) -> None:
-        replicas = min(at_once, NUM_CORES)
-        self._size = at_once // replicas
+    def __init__(self, chosen: Subject, replicas: int, size: int) -> None:
+        self._size = size
         self._peer = CTranslate2Peer(
             chosen.ctranslate2_folder, inter_threads=replicas, intra_threads=NUM_CORES // replicas
         )

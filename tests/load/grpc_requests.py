@@ -1,33 +1,25 @@
-"""A subject's sentences as serialised requests: one text each, greedy, without scores, one limit for all."""
+"""A subject's sentences as requests: one text each, greedy, without scores, one limit for all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from model.tokenizer import Tokenizer, language_tag
 from server.pb.translation.v1 import translation_pb2 as pb
 from tests.load.subjects import Subject
 
 MAX_TARGET_TOKENS = 128
 
 
-def request_of(source: Sequence[int], tokenizer: Tokenizer) -> pb.TranslateRequest:
-    """A request that brings a server these ids, or nearly: it tokenizes their text anew.
-
-    Args:
-        source: Token ids, tag and END_ID included.
-    """
-    tag, *pieces, _ = source
-    target = next(code for code in tokenizer.languages if language_tag(code) == tokenizer.piece(tag))
-    return pb.TranslateRequest(
-        source_language=next(code for code in tokenizer.languages if code != target),
-        target_language=target,
-        texts=[tokenizer.detokenize(pieces)],
-        options=pb.TranslateOptions(beam_size=1, max_target_tokens=MAX_TARGET_TOKENS, skip_scores=True),
-    )
-
-
-def serialised_requests(subject: Subject) -> list[bytes]:
-    """One for each of its sentences."""
+def requests_of(subject: Subject) -> list[pb.TranslateRequest]:
+    """One for each sentence; a server that tokenizes its text gets the same ids, or nearly."""
     tokenizer = subject.tokenizer
-    return [request_of(source, tokenizer).SerializeToString() for source in subject.sources]
+    one, other = tokenizer.languages
+    pairs = {tokenizer.encode_source("", b)[0]: (a, b) for a, b in ((one, other), (other, one))}
+    options = pb.TranslateOptions(beam_size=1, max_target_tokens=MAX_TARGET_TOKENS, skip_scores=True)
+    return [
+        pb.TranslateRequest(
+            source_language=pairs[tag][0],
+            target_language=pairs[tag][1],
+            texts=[tokenizer.detokenize(pieces)],
+            options=options,
+        )
+        for tag, *pieces, _ in subject.sources
+    ]

@@ -10,7 +10,7 @@ from functools import partial
 
 from server.client import Client
 from server.pb.translation.v1 import translation_pb2 as pb
-from tests.load.grpc_requests import MAX_TARGET_TOKENS, request_of
+from tests.load.grpc_requests import MAX_TARGET_TOKENS, requests_of
 from tests.load.ours import Ours
 from tests.load.subjects import Subject
 
@@ -36,12 +36,13 @@ class Overhead:
 
 def single_request_overhead(subject: Subject, address: str) -> Overhead:
     """Measure it on a running server of the subject's artifact that has nothing else to do."""
+    few = subject.first(_NUM_SENTENCES)
+    pairs = list(zip(few.sources, requests_of(few), strict=True))
     engine = Ours(subject.artifact)
     served, alone = [], []
     try:
         with Client(address) as client:
-            for source in subject.sources[:_NUM_SENTENCES] * _NUM_TURNS:
-                request = request_of(source, subject.tokenizer)
+            for source, request in pairs * _NUM_TURNS:
                 served.append(_milliseconds(partial(_through_grpc, client, request)))
                 alone.append(_milliseconds(partial(engine.translate_one, source, 1, MAX_TARGET_TOKENS)))
     finally:

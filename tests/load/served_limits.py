@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from server.evaluate_command import running_server
-from tests.load.grpc_requests import serialised_requests
+from tests.load.grpc_requests import requests_of
 from tests.load.loadgen import Load, LoadResult, offer
 from tests.load.peer_batchers import BATCHERS
 from tests.load.rate_search import RateSearch, search_together
@@ -71,7 +71,7 @@ class Servers:
     """Ours and the peer's, one for each batcher, all up for as long as the `with` block lasts."""
 
     def __init__(self, subject: Subject, stack: ExitStack) -> None:
-        self._requests = serialised_requests(subject)
+        self._requests = [request.SerializeToString() for request in requests_of(subject)]
         self.addresses = {OURS: stack.enter_context(running_server(subject.artifact))}
         for batcher in BATCHERS:
             self.addresses[f"{PEER} ({batcher})"] = stack.enter_context(running_peer(subject, batcher))

@@ -185,6 +185,18 @@ def test_limits_beyond_the_learned_positions_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_heads_of_a_size_that_onnx_runtime_does_not_take_are_refused(
+    make_model: Callable[..., Transformer],
+    tokenizer: Tokenizer,
+    short_pairs: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    model = make_model(num_heads=8)
+    with pytest.raises(ExportError, match=r"heads have size 4 \(model_size 32 over 8\), .* multiples of 8"):
+        build_artifact(model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs, limits=LIMITS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_recurrent_model_has_an_fp16_artifact_too(
     make_recurrent: Callable[..., Recurrent],
     tokenizer: Tokenizer,

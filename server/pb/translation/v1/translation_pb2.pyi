@@ -47,7 +47,8 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     """The source text was empty, or had nothing to translate, such as (Unicode)
     whitespace or control characters only: no model was run. The
     translation is one hypothesis with an empty text, a score and a log_prob of
-    0, and 0 source and target tokens, whatever the options.
+    0 (absent with skip_scores), and 0 source and target tokens, whatever the
+    other options.
     """
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
@@ -68,7 +69,8 @@ STOP_REASON_EMPTY_SOURCE: StopReason.ValueType  # 3
 """The source text was empty, or had nothing to translate, such as (Unicode)
 whitespace or control characters only: no model was run. The
 translation is one hypothesis with an empty text, a score and a log_prob of
-0, and 0 source and target tokens, whatever the options.
+0 (absent with skip_scores), and 0 source and target tokens, whatever the
+other options.
 """
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
