@@ -127,8 +127,9 @@ def build_artifact(
 
     Raises:
         ProofError: the graphs do not do what PyTorch does.
-        ExportError: the limits are beyond what the model has positions for, the shortlist does not fit the
-            model or its precision, or the exporter froze an axis or renamed a tensor.
+        ExportError: the limits are beyond what the model has positions for, its heads are of a size that ONNX
+            Runtime does not take, the shortlist does not fit the model or its precision, or the exporter
+            froze an axis or renamed a tensor.
     """
     _check_limits(model, limits)
     _check_heads(model)

@@ -33,12 +33,24 @@ def running_server(*artifacts: Path) -> Iterator[str]:
     """
     command = [sys.executable, "-m", "server.serve_command", *map(str, artifacts)]
     command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+    failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
+    with listening(command, failure) as address:
+        yield address
+
+
+@contextmanager
+def listening(command: list[str], failure: Exception) -> Iterator[str]:
+    """Start a server that prints `grpc=HOST:PORT` once it is ready; gives that address.
+
+    Args:
+        failure: Raised if it ends before.
+    """
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             if "grpc=" not in line:
-                raise EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
+                raise failure
             yield line.split("grpc=")[1].split()[0]
         finally:
             process.terminate()

@@ -26,6 +26,12 @@ def end_job(live: Live, queue: JobQueue, metrics: Metrics, reason: str, error: E
         live.future.set_exception(error)
 
 
+def end_cancelled(live: Live, queue: JobQueue, metrics: Metrics) -> None:
+    """End a job that nobody waits for; gRPC cancels a call whose deadline passed, often a little early."""
+    is_late = live.job.is_late(time.monotonic() + DEADLINE_MARGIN_SECONDS)
+    end_job(live, queue, metrics, "deadline" if is_late else "cancelled", None)
+
+
 class Runner:
     """Runs an engine in a thread of its own.
 
@@ -97,11 +103,9 @@ class Runner:
         return max(0, min(most, len(queue.waiting)))
 
     def _cancel(self, sequence_id: int) -> None:
-        if live := self._live.get(sequence_id):
+        if sequence_id in self._live:
             self._engine.cancel(sequence_id)
-            # gRPC cancels a call whose deadline passed, often before the next step sees it.
-            is_late = live.job.is_late(time.monotonic() + DEADLINE_MARGIN_SECONDS)
-            self._end(sequence_id, "deadline" if is_late else "cancelled", None)
+            end_cancelled(self._drop(sequence_id), self._queue, self._metrics)
 
     def _expire(self, now: float) -> None:
         for sequence_id in [i for i, live in self._live.items() if live.job.is_late(now)]:
@@ -154,7 +158,9 @@ class Runner:
         self._end(failed.sequence_id, "error", InternalError("the model failed to translate this text"))
 
     def _end(self, sequence_id: int, reason: str, error: Exception | None) -> None:
-        live = self._live.pop(sequence_id)
+        end_job(self._drop(sequence_id), self._queue, self._metrics, reason, error)
+
+    def _drop(self, sequence_id: int) -> Live:
         with self._queue.changed:
             self._queue.num_taken -= 1
-        end_job(live, self._queue, self._metrics, reason, error)
+        return self._live.pop(sequence_id)

@@ -12,10 +12,10 @@ from concurrent.futures import Future
 
 from server.engine.engine import Engine
 from server.engine.sequence import Hypothesis
-from server.errors import DEADLINE_MARGIN_SECONDS, Draining, QueueFull
+from server.errors import Draining, QueueFull
 from server.job import Job, JobQueue, Live
 from server.metrics import Metrics
-from server.runner import Runner, end_job
+from server.runner import Runner, end_cancelled, end_job
 
 
 class Worker:
@@ -90,8 +90,7 @@ class Worker:
                         runner.cancel(sequence_id)
             queue.changed.notify_all()
         for live in dropped:
-            is_late = live.job.is_late(time.monotonic() + DEADLINE_MARGIN_SECONDS)
-            end_job(live, queue, self._metrics, "deadline" if is_late else "cancelled", None)
+            end_cancelled(live, queue, self._metrics)
 
     def drain(self) -> None:
         """Refuse new jobs from now on; what is queued or running goes on."""

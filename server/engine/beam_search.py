@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from export.manifest import CANDIDATES, LOG_PROBS
 from server.engine.search import (
-    CANDIDATES,
-    LOG_PROBS,
     Continuation,
     Ending,
     StepOutputs,
@@ -18,16 +17,15 @@ from server.engine.search import (
     not_a_number,
 )
 from server.engine.sequence import SequenceRequest, StopReason
+from server.engine.target import Target
 
 
 class GreedySearch:
     """Always the best next token."""
 
     def __init__(self, request: SequenceRequest, end_id: int) -> None:
-        self._request = request
-        self._end_id = end_id
-        self._token_ids: list[int] = []
-        self._log_prob = 0.0
+        self._with_scores = request.with_scores
+        self._target = Target(request, end_id)
         self.extra_outputs = frozenset((LOG_PROBS,) if request.with_scores else ())
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
@@ -36,17 +34,12 @@ class GreedySearch:
         token, score = int(step.greedy.token[row]), float(step.greedy.score[row])
         if math.isnan(score):
             raise not_a_number()
-        self._token_ids.append(token)
-        self._log_prob += score
-        if token == self._end_id or len(self._token_ids) == self._request.max_target_tokens:
-            return None
-        return Continuation([0], [token])
+        self._target.add(token, score)
+        return None if self._target.is_over else Continuation([0], [token])
 
     def endings(self) -> tuple[Ending, ...]:
         """The one hypothesis."""
-        reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH
-        log_prob = self._log_prob if self._request.with_scores else None
-        return (Ending(finish(self._request, tuple(self._token_ids), log_prob, reason), 0),)
+        return self._target.endings(with_scores=self._with_scores)
 
 
 class BeamSearch:

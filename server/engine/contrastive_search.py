@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from export.manifest import CANDIDATES
 from server.engine.search import (
-    CANDIDATES,
     HIDDEN,
     Continuation,
     Ending,
     StepOutputs,
-    finish,
     keep_places,
     not_a_number,
 )
-from server.engine.sequence import Contrastive, InferenceError, SequenceRequest, StopReason
+from server.engine.sequence import Contrastive, InferenceError, SequenceRequest
+from server.engine.target import Target
 
 # Two vectors' lengths are at least this in their cosine: that of a zero vector is 0.
 MIN_NORM = 1e-8
@@ -40,9 +40,7 @@ class ContrastiveSearch:
     def __init__(self, request: SequenceRequest, method: Contrastive, end_id: int) -> None:
         self._request = request
         self._method = method
-        self._end_id = end_id
-        self._token_ids: list[int] = []
-        self._log_prob = 0.0
+        self._target = Target(request, end_id)
         self._slot = 0  # of the prefix' last token, in the step that ran it
         self._before = 0  # the same of the token before it, which predicted it
         self._prefix: NDArray[np.float64] | None = None  # (1 + max_target_tokens, E), unit vectors
@@ -55,10 +53,10 @@ class ContrastiveSearch:
         if self._prefix is None:
             self._prefix = np.empty((1 + self._request.max_target_tokens, directions.shape[1]))
         else:
-            self._choose(self._scores(directions, self._prefix[: 1 + len(self._token_ids)]))
-            if self._is_over():
+            self._choose(self._scores(directions, self._prefix[: 1 + len(self._target)]))
+            if self._target.is_over:
                 return None
-        self._prefix[len(self._token_ids)] = directions[self._slot]
+        self._prefix[len(self._target)] = directions[self._slot]
         assert step.candidates is not None, "asked for"
         return self._propose(step.candidates.score[row, self._slot], step.candidates.token[row, self._slot])
 
@@ -73,12 +71,7 @@ class ContrastiveSearch:
     def _choose(self, scores: NDArray[np.float64]) -> None:
         best = np.flatnonzero(scores == scores.max())
         self._before, self._slot = self._slot, int(best[self._log_probs[best].argmax()])
-        self._token_ids.append(int(self._candidates[self._slot]))
-        self._log_prob += float(self._log_probs[self._slot])
-
-    def _is_over(self) -> bool:
-        is_full = len(self._token_ids) == self._request.max_target_tokens
-        return is_full or self._token_ids[-1] == self._end_id
+        self._target.add(int(self._candidates[self._slot]), float(self._log_probs[self._slot]))
 
     def _propose(self, log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> Continuation:
         """Feed the best next tokens (C) of the chosen hypothesis."""
@@ -92,9 +85,7 @@ class ContrastiveSearch:
 
     def endings(self) -> tuple[Ending, ...]:
         """The one hypothesis."""
-        reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH
-        hypothesis = finish(self._request, tuple(self._token_ids), self._log_prob, reason)
-        return (Ending(hypothesis, self._before),)
+        return self._target.endings(self._before)
 
 
 def _directions(hidden: NDArray[np.generic]) -> NDArray[np.float64]:

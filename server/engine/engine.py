@@ -81,8 +81,9 @@ class Engine:
     def admit(self) -> StepReport | None:
         """Encode the next waiting sequences into free slots; None if none can join."""
         num_retired = sum(lane.num_retired for lane in self._lanes.values())
-        free_slots = self.num_slots - self.num_running - num_retired
-        if self.num_running and free_slots < min(self.num_waiting, self.num_slots // _JOIN_SHARE):
+        num_running = self.num_running
+        free_slots = self.num_slots - num_running - num_retired
+        if num_running and free_slots < min(self.num_waiting, self.num_slots // _JOIN_SHARE):
             return None
         wanted: Counter[LaneKey] = Counter()
         requests = self._scheduler.take(

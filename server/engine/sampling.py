@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.search import LOG_PROBS, Continuation, Ending, StepOutputs, finish, not_a_number
-from server.engine.sequence import Sampling, SequenceRequest, StopReason
+from export.manifest import LOG_PROBS
+from server.engine.search import Continuation, Ending, StepOutputs, not_a_number
+from server.engine.sequence import Sampling, SequenceRequest
+from server.engine.target import Target
 
 
 class SamplingSearch:
@@ -20,28 +22,21 @@ class SamplingSearch:
     extra_outputs = frozenset((LOG_PROBS,))
 
     def __init__(self, request: SequenceRequest, method: Sampling, end_id: int) -> None:
-        self._request = request
         self._method = method
-        self._end_id = end_id
+        self._target = Target(request, end_id)
         self._random = np.random.Generator(np.random.PCG64(method.seed))
-        self._token_ids: list[int] = []
-        self._log_prob = 0.0
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """See `Search.advance`."""
         assert step.log_probs is not None, "asked for"
         log_probs = step.log_probs[row, 0]  # (V)
         token = draw(log_probs, self._method, self._random.random())
-        self._token_ids.append(token)
-        self._log_prob += float(log_probs[token])
-        if token == self._end_id or len(self._token_ids) == self._request.max_target_tokens:
-            return None
-        return Continuation([0], [token])
+        self._target.add(token, float(log_probs[token]))
+        return None if self._target.is_over else Continuation([0], [token])
 
     def endings(self) -> tuple[Ending, ...]:
         """The one hypothesis."""
-        reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH
-        return (Ending(finish(self._request, tuple(self._token_ids), self._log_prob, reason), 0),)
+        return self._target.endings()
 
 
 def draw(log_probs: NDArray[np.float32], method: Sampling, uniform: float) -> int:

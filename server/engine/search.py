@@ -18,9 +18,6 @@ from server.engine.sequence import Hypothesis, InferenceError, SequenceRequest, 
 Array = NDArray[np.generic]
 
 HIDDEN = "hidden"
-# What a step computes besides, where a search reads it.
-LOG_PROBS = "log_probs"
-CANDIDATES = "candidates"
 
 
 @dataclass(frozen=True)

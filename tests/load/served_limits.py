@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from server.evaluate_command import running_server
+from server.evaluate_command import listening, running_server
 from tests.load.grpc_requests import requests_of
 from tests.load.loadgen import Load, LoadResult, offer
 from tests.load.peer_batchers import BATCHERS
@@ -56,15 +55,8 @@ def running_peer(subject: Subject, batcher: str) -> Iterator[str]:
     """
     command = [sys.executable, "-m", "tests.load.peer_server", str(subject.ctranslate2_folder)]
     command += ["--tokenizer", str(subject.checkpoint), "--batcher", batcher, "--replicas", str(NUM_CORES)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if "grpc=" not in line:
-                raise PeerError(f"the peer's server did not start with {subject.name}")
-            yield line.split("grpc=")[1].split()[0]
-        finally:
-            process.terminate()
+    with listening(command, PeerError(f"the peer's server did not start with {subject.name}")) as address:
+        yield address
 
 
 class Servers:
