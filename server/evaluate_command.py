@@ -31,16 +31,23 @@ def running_server(*artifacts: Path) -> Iterator[str]:
     Raises:
         EvaluateError: it ended before it was ready.
     """
-    command = [sys.executable, "-m", "server.serve_command", *map(str, artifacts)]
-    command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
-    failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
-    with listening(command, failure) as address:
-        yield address
+    with serving(*artifacts) as places:
+        yield places["grpc"]
 
 
 @contextmanager
-def listening(command: list[str], failure: Exception) -> Iterator[str]:
-    """Start a server that prints `grpc=HOST:PORT` once it is ready; gives that address.
+def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
+    """The same; gives all that its ready line names: `grpc` is the address, `metrics` a URL."""
+    command = [sys.executable, "-m", "server.serve_command", *map(str, artifacts)]
+    command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+    failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
+    with listening(command, failure) as places:
+        yield places
+
+
+@contextmanager
+def listening(command: list[str], failure: Exception) -> Iterator[dict[str, str]]:
+    """Start a server that prints a line with `grpc=HOST:PORT` once it is ready; gives all such words of it.
 
     Args:
         failure: Raised if it ends before.
@@ -51,7 +58,7 @@ def listening(command: list[str], failure: Exception) -> Iterator[str]:
             line = process.stdout.readline()
             if "grpc=" not in line:
                 raise failure
-            yield line.split("grpc=")[1].split()[0]
+            yield dict(word.split("=", 1) for word in line.split() if "=" in word)
         finally:
             process.terminate()
 

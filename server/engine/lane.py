@@ -24,8 +24,6 @@ from server.engine.tensors import LaneShape, LaneTensors
 
 SMALLEST_CAPACITY = 16
 SOURCE_MULTIPLE = 8
-# ONNX Runtime multiplies a matrix of one row by another kernel, which sums in another order.
-MIN_ROWS = 2
 # Of beams of more than 4 fewer sequences run at once: what they take is bounded.
 HYPOTHESES_PER_SLOT = 4
 
@@ -55,7 +53,17 @@ class LaneKey:
 
 def rows_of(width: int, num_slots: int) -> int:
     """Rows of a lane: one for each slot, fewer where beams are wide."""
-    return min(num_slots, max(MIN_ROWS, -(-HYPOTHESES_PER_SLOT * num_slots // width)))
+    return min(num_slots, -(-HYPOTHESES_PER_SLOT * num_slots // width))
+
+
+def min_rows(manifest: Manifest, width: int) -> int:
+    """Fewest rows that a step computes, for the sake of a row's last bit.
+
+    ONNX Runtime multiplies a single row of floats by another kernel, which sums in another order. Integers
+    have the same sum in any order; a recurrent cell is fp32 in every artifact.
+    """
+    is_exact = manifest.precision == "int8" and not manifest.states
+    return 1 if width > 1 or is_exact else 2
 
 
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
@@ -64,7 +72,7 @@ def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
     And one token more: contrastive search runs the last one's candidates.
     """
     return LaneShape(
-        rows=max(rows_of(key.width, num_slots), MIN_ROWS),
+        rows=max(rows_of(key.width, num_slots), min_rows(manifest, key.width)),
         width=key.width,
         source_capacity=key.capacity,
         columns=manifest.max_target_tokens + 1,
@@ -110,6 +118,7 @@ class Lane:
         self._session = session
         self.key = key
         shape = lane_shape(session.manifest, key, num_slots)
+        self._min_rows = min_rows(session.manifest, key.width)
         self.num_bytes = shape.num_bytes(session.manifest)
         self._tensors = _new_tensors(session, shape)
         self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
@@ -170,7 +179,7 @@ class Lane:
 
     def step(self, *, is_alone: bool = False) -> list[Finished | Failed]:
         """Advance every sequence by one token; those that are done leave."""
-        rows = max(self.num_rows_in_use, MIN_ROWS)
+        rows = max(self.num_rows_in_use, self._min_rows)
         try:
             outputs = self._tensors.step(rows, self._needed_outputs(), is_alone=is_alone)
         except InferenceError as error:

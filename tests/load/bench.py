@@ -13,10 +13,12 @@ import torch
 
 from tests.load import report
 from tests.load.bulk import bulk_rows, shortlist_rows
-from tests.load.gemm_rate import GemmRate, measure_gemm_rates
+from tests.load.gemm_rate import measure_gemm_rates
 from tests.load.latency import latency_rows
+from tests.load.report import Measured
 from tests.load.rounds import Figure
-from tests.load.served import served_rows
+from tests.load.served import served_rows, single_request_overheads
+from tests.load.served_limits import QUICK, THOROUGH, Effort
 from tests.load.subjects import MODELS, Subject, subject
 
 log = logging.getLogger("traghetto.bench")
@@ -31,7 +33,8 @@ _IN_PROCESS: dict[str, Callable[[str, Subject, int], Iterable[Figure]]] = {
     "latency_beam4": latency_rows,
 }
 _SERVED = "served_rate_p99"
-NAMES = (_GEMM, *_IN_PROCESS, _SERVED)
+_OVERHEAD = "single_request_overhead"
+NAMES = (_GEMM, *_IN_PROCESS, _OVERHEAD, _SERVED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,7 @@ class Plan:
         names: Of NAMES.
         models: Of MODELS.
         num_rounds: Paired rounds of each row.
+        effort: How long the servers are offered each rate.
     """
 
     data: Path | None
@@ -51,9 +55,10 @@ class Plan:
     names: tuple[str, ...]
     models: tuple[str, ...]
     num_rounds: int
+    effort: Effort = THOROUGH
 
 
-def measure(plan: Plan) -> tuple[list[Figure], list[GemmRate]]:
+def measure(plan: Plan) -> Measured:
     """Every row, one after the other; the rates of the products first, on an idle machine."""
     rates = measure_gemm_rates() if _GEMM in plan.names else []
     rows: list[Figure] = []
@@ -64,9 +69,14 @@ def measure(plan: Plan) -> tuple[list[Figure], list[GemmRate]]:
             for row in _IN_PROCESS[name](name, prepared, plan.num_rounds):
                 log.info("%s", report.table([row]).splitlines()[1])
                 rows.append(row)
+    overheads = {}
+    if _OVERHEAD in plan.names:
+        overheads = single_request_overheads(plan.build, models=plan.models, data=plan.data)
     if _SERVED in plan.names:
-        rows += served_rows(plan.build, models=plan.models, rounds=plan.num_rounds, data=plan.data)
-    return rows, rates
+        rows += served_rows(
+            plan.build, models=plan.models, rounds=plan.num_rounds, data=plan.data, effort=plan.effort
+        )
+    return Measured(rows=rows, rates=rates, overheads=overheads)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--rounds", type=int, default=5, help="paired rounds (default: %(default)s)")
+    parser.add_argument(
+        "--quick", action="store_true", help="offer each rate for a third of the time: rougher served limits"
+    )
     return parser
 
 
@@ -96,14 +109,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names=tuple(given.only or NAMES),
         models=tuple(given.models),
         num_rounds=given.rounds,
+        effort=QUICK if given.quick else THOROUGH,
     )
-    rows, rates = measure(plan)
+    measured = measure(plan)
     is_partial = given.only is not None or plan.models != MODELS
-    stored = report.write(given.build / "bench.json", rows, rates, keep=is_partial)
-    if rows:
-        print(report.table(rows))
-    if rates:
-        print(report.gemm_table(rates, stored))
+    stored = report.write(given.build / "bench.json", measured, keep=is_partial)
+    if measured.rows:
+        print(report.table(measured.rows))
+    if measured.overheads:
+        print(report.overhead_lines(measured.overheads))
+    if measured.rates:
+        print(report.gemm_table(measured.rates, stored))
 
 
 if __name__ == "__main__":

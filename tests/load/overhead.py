@@ -1,66 +1,64 @@
-"""What serving adds to a single request: the same sentence through gRPC and through the engine, by turns."""
+"""What serving adds to a single request: how long a call takes, and how much of it the engine does."""
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
+import urllib.request
 from dataclasses import dataclass
-from functools import partial
 
 from server.client import Client
-from server.pb.translation.v1 import translation_pb2 as pb
-from tests.load.grpc_requests import MAX_TARGET_TOKENS, requests_of
-from tests.load.ours import Ours
+from server.evaluate_command import serving
+from tests.load.grpc_requests import requests_of
 from tests.load.subjects import Subject
 
-_NUM_WARM_UPS = 5
 _NUM_SENTENCES = 40
-_NUM_TURNS = 3
+_NUM_TURNS = 5  # after a warm-up
+_ENGINE_STAGES = ("queue", "encode", "decode")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overhead:
-    """Medians over single greedy requests.
+    """Means over single greedy requests, one at a time.
 
     Args:
-        served_milliseconds: From call to answer through gRPC.
-        engine_milliseconds: From ids to ids in the engine alone.
-        milliseconds: The difference, request by request.
+        client_milliseconds: From call to answer in a Python client.
+        server_milliseconds: From a call's arrival to its answer in the server.
+        engine_milliseconds: Of these, from the hand-over to the engine to its result.
     """
 
-    served_milliseconds: float
+    client_milliseconds: float
+    server_milliseconds: float
     engine_milliseconds: float
-    milliseconds: float
+
+    @property
+    def added_milliseconds(self) -> float:
+        """What the server adds to the engine's time."""
+        return self.server_milliseconds - self.engine_milliseconds
 
 
-def single_request_overhead(subject: Subject, address: str) -> Overhead:
-    """Measure it on a running server of the subject's artifact that has nothing else to do."""
-    few = subject.first(_NUM_SENTENCES)
-    pairs = list(zip(few.sources, requests_of(few), strict=True))
-    engine = Ours(subject.artifact)
-    served, alone = [], []
-    try:
-        with Client(address) as client:
-            for source, request in pairs * _NUM_TURNS:
-                served.append(_milliseconds(partial(_through_grpc, client, request)))
-                alone.append(_milliseconds(partial(engine.translate_one, source, 1, MAX_TARGET_TOKENS)))
-    finally:
-        engine.close()
-    served, alone = served[_NUM_WARM_UPS:], alone[_NUM_WARM_UPS:]
+def single_request_overhead(subject: Subject) -> Overhead:
+    """Measure it on a server of the subject's artifact that has nothing else to do."""
+    requests = requests_of(subject.first(_NUM_SENTENCES))
+    with serving(subject.artifact) as places, Client(places["grpc"]) as client:
+        for request in requests:
+            client.call(request)
+        before, started = _engine_and_server_seconds(places["metrics"]), time.perf_counter()
+        for request in requests * _NUM_TURNS:
+            client.call(request)
+        seconds, after = time.perf_counter() - started, _engine_and_server_seconds(places["metrics"])
+    milliseconds = 1000 / (len(requests) * _NUM_TURNS)
     return Overhead(
-        served_milliseconds=statistics.median(served),
-        engine_milliseconds=statistics.median(alone),
-        milliseconds=statistics.median(a - b for a, b in zip(served, alone, strict=True)),
+        client_milliseconds=seconds * milliseconds,
+        server_milliseconds=(after[1] - before[1]) * milliseconds,
+        engine_milliseconds=(after[0] - before[0]) * milliseconds,
     )
 
 
-def _through_grpc(client: Client, request: pb.TranslateRequest) -> None:
-    (item,) = client.call(request).items
-    assert item.HasField("translation"), item
-
-
-def _milliseconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return 1000 * (time.perf_counter() - started)
+def _engine_and_server_seconds(page: str) -> tuple[float, float]:
+    """Of all calls so far, from the server's own metrics."""
+    with urllib.request.urlopen(page) as answer:  # noqa: S310 - our own server
+        lines = answer.read().decode().splitlines()
+    series = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    stages = (f'translator_stage_duration_seconds_sum{{stage="{stage}"}}' for stage in _ENGINE_STAGES)
+    handled = (v for k, v in series.items() if k.startswith("grpc_server_handling_seconds_sum"))
+    return sum(float(series[stage]) for stage in stages), sum(map(float, handled))

@@ -7,13 +7,31 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.load.gemm_rate import GemmRate, operations_per_token, token_limit
+from tests.load.overhead import Overhead
 from tests.load.rounds import Figure
 from tests.load.subjects import NUM_CORES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a run of the bench found.
+
+    Args:
+        rows: Ratios to peers.
+        rates: Of the int8 products.
+        overheads: By model, what serving adds to a single request.
+    """
+
+    rows: Sequence[Figure] = ()
+    rates: Sequence[GemmRate] = ()
+    overheads: Mapping[str, Overhead] = field(default_factory=dict)
+
 
 _LIBRARIES = ("onnxruntime", "ctranslate2", "transformers", "torch", "numpy", "mlcommons-loadgen")
 _COLUMNS = "{:<22} {:<8} {:<17} {:>6} {:>6} {:>6}  {:>9} {:>9} {:<16} {:>12} {:>12}  {}"
@@ -53,22 +71,36 @@ def gemm_table(rates: Sequence[GemmRate], rows: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, rows: Sequence[Figure], rates: Sequence[GemmRate], *, keep: bool) -> list[Figure]:
+def overhead_lines(overheads: Mapping[str, Overhead]) -> str:
+    """One line for each model."""
+    return "\n".join(
+        f"single request, {model}: {found.client_milliseconds:.2f} ms for a client, "
+        f"{found.server_milliseconds:.2f} ms in the server, "
+        f"{found.added_milliseconds:.2f} ms more than in the engine"
+        for model, found in overheads.items()
+    )
+
+
+def write(path: Path, measured: Measured, *, keep: bool) -> list[Figure]:
     """Write what was measured.
 
     Args:
-        keep: Rows and rates in the file that were not measured now stay in it.
+        keep: What is in the file and was not measured now stays in it.
 
     Returns:
         All rows in the file.
     """
     old = json.loads(path.read_text(encoding="utf-8")) if keep and path.is_file() else {}
     by_key = {row.key: row for row in (Figure(**fields) for fields in old.get("rows", ()))}
-    by_key |= {row.key: row for row in rows}
-    gemm = [dataclasses.asdict(rate) for rate in rates] or old.get("gemm", [])
+    by_key |= {row.key: row for row in measured.rows}
+    overheads = {
+        model: dataclasses.asdict(found) | {"added_milliseconds": found.added_milliseconds}
+        for model, found in measured.overheads.items()
+    }
     content = {
         "rows": [dataclasses.asdict(row) for row in by_key.values()],
-        "gemm": gemm,
+        "gemm": [dataclasses.asdict(rate) for rate in measured.rates] or old.get("gemm", []),
+        "single_request_overhead": old.get("single_request_overhead", {}) | overheads,
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "machine": _machine(),
     }

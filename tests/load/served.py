@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from server.evaluate_command import running_server
 from tests.load.curve_store import SERVED, Point, store_curves
 from tests.load.loadgen import Load, LoadResult
 from tests.load.overhead import Overhead, single_request_overhead
@@ -114,8 +113,6 @@ def single_request_overheads(
     """What gRPC and the server add to one sentence at a time, for each model."""
     overheads = {}
     for name in models:
-        chosen = subject(name, build, data)
-        with running_server(chosen.artifact) as address:
-            overheads[name] = single_request_overhead(chosen, address)
+        overheads[name] = single_request_overhead(subject(name, build, data))
         log.info("single requests, %s: %s", name, overheads[name])
     return overheads

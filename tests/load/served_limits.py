@@ -55,8 +55,8 @@ def running_peer(subject: Subject, batcher: str) -> Iterator[str]:
     """
     command = [sys.executable, "-m", "tests.load.peer_server", str(subject.ctranslate2_folder)]
     command += ["--tokenizer", str(subject.checkpoint), "--batcher", batcher, "--replicas", str(NUM_CORES)]
-    with listening(command, PeerError(f"the peer's server did not start with {subject.name}")) as address:
-        yield address
+    with listening(command, PeerError(f"the peer's server did not start with {subject.name}")) as places:
+        yield places["grpc"]
 
 
 class Servers:

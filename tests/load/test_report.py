@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.load.gemm_rate import GemmRate, base_shapes, operations_per_token, token_limit
-from tests.load.report import gemm_table, table, write
+from tests.load.overhead import Overhead
+from tests.load.report import Measured, gemm_table, overhead_lines, table, write
 from tests.load.rounds import Figure, figure
 
 
@@ -38,17 +39,30 @@ def test_the_limit_is_where_products_take_all_the_time() -> None:
 def test_a_row_measured_again_replaces_the_older_one_alone(tmp_path: Path, row: Figure) -> None:
     path = tmp_path / "bench.json"
     rates = [GemmRate(shape=shape, gops=500.0) for shape in base_shapes()]
-    write(path, [row, replace(row, model="bundled")], rates, keep=False)
-    again = replace(row, ratio_median=9.0)
-    assert write(path, [again], [], keep=True) == [again, replace(row, model="bundled")]
+    overhead = Overhead(client_milliseconds=9.9, server_milliseconds=9.5, engine_milliseconds=9.0)
+    first = Measured(rows=[row, replace(row, model="bundled")], rates=rates, overheads={"base": overhead})
+    write(path, first, keep=False)
+    again = Measured(rows=[replace(row, ratio_median=9.0)], overheads={"bundled": overhead})
+    assert write(path, again, keep=True) == [*again.rows, replace(row, model="bundled")]
     content = json.loads(path.read_text(encoding="utf-8"))
     assert [fields["ratio_median"] for fields in content["rows"]] == [9.0, row.ratio_median]
     assert len(content["gemm"]) == len(rates)
     assert content["machine"]["num_cores"] >= 1
-    assert write(path, [row], [], keep=False) == [row]
+    assert {m: f["added_milliseconds"] for m, f in content["single_request_overhead"].items()} == {
+        "base": 0.5,
+        "bundled": 0.5,
+    }
+    assert write(path, Measured(rows=[row]), keep=False) == [row]
 
 
 def test_the_tables_name_ratios_and_shares(row: Figure) -> None:
     assert "3.15   3.00   3.30" in table([row])
     rates = [GemmRate(shape=shape, gops=500.0) for shape in base_shapes()]
     assert f"reached: ours {315 / token_limit(rates):.0%}" in gemm_table(rates, [row])
+
+
+def test_the_overhead_of_each_model_is_a_line() -> None:
+    overhead = Overhead(client_milliseconds=9.9, server_milliseconds=9.5, engine_milliseconds=9.0)
+    assert overhead_lines({"base": overhead}).endswith(
+        "9.50 ms in the server, 0.50 ms more than in the engine"
+    )

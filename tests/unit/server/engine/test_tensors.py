@@ -87,6 +87,7 @@ class Session:
             CANDIDATES: (SCORES[LOG_PROBS], SCORES[CANDIDATES]),
         }
         self.manifest = SimpleNamespace(
+            precision="fp32",
             caches=CACHES,
             states=states,
             memory=MEMORY,
@@ -408,5 +409,5 @@ def test_no_lane_takes_more_than_the_largest(num_slots: int) -> None:
     ]
     sizes = [shape.num_bytes(manifest) for shape in shapes]
     assert max(sizes) == largest_lane_bytes(manifest, num_slots, 16)
-    assert all(shape.rows >= 2 and shape.columns > COLUMNS for shape in shapes)
+    assert all(shape.rows * shape.width >= 2 and shape.columns > COLUMNS for shape in shapes)
     assert all(shape.rows * shape.width <= 4 * num_slots + 2 * shape.width for shape in shapes)
