@@ -44,7 +44,10 @@ def dashboard_json() -> str:
         builder.with_row(Row(title))
         for panel in panels():
             builder.with_panel(panel)
-    return JSONEncoder(indent=2, sort_keys=True).encode(builder.build()) + "\n"
+    dashboard = builder.build()
+    for number, panel in enumerate(dashboard.panels or [], start=1):  # so that a link to a panel stays good
+        panel.id_val = number
+    return JSONEncoder(indent=2, sort_keys=True).encode(dashboard) + "\n"
 
 
 def main() -> None:
