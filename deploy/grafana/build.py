@@ -45,8 +45,8 @@ def dashboard_json() -> str:
         for panel in panels():
             builder.with_panel(panel)
     dashboard = builder.build()
-    for number, panel in enumerate(dashboard.panels or [], start=1):  # so that a link to a panel stays good
-        panel.id_val = number
+    for number, built in enumerate(dashboard.panels or [], start=1):  # so that a link to a panel stays good
+        built.id_val = number
     return JSONEncoder(indent=2, sort_keys=True).encode(dashboard) + "\n"
 
 
