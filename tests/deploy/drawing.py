@@ -21,12 +21,18 @@ _CELL_INCHES = (0.75, 0.36)
 _DOTS = 58  # an inch
 _MANY_LABELS = 6
 _LONGEST_LEGEND = 44
-_NOTHING = "nothing"
+_NOTHING = "not given by these servers"
+_MEBIBYTE = 1 << 20
 
 
-def draw(watched: Watched, output: Path) -> None:
-    """Ask every panel's queries and draw what they give."""
+def draw(watched: Watched, output: Path) -> list[str]:
+    """Ask every panel's queries and draw what they give.
+
+    Returns:
+        The titles of panels that nothing was found for.
+    """
     found = panels(with_rows=True)
+    empty = []
     height = max(panel.place[1] + panel.place[3] for panel in found)
     figure = plt.figure(figsize=(_GRID * _CELL_INCHES[0], height * _CELL_INCHES[1]))
     for panel in found:
@@ -37,14 +43,16 @@ def draw(watched: Watched, output: Path) -> None:
             )
             continue
         box = ((x + 0.75) / _GRID, 1 - (y + h - 1.0) / height, (w - 1.05) / _GRID, (h - 2.2) / height)
-        _draw_panel(figure, box, panel, watched)
+        if not _draw_panel(figure, box, panel, watched):
+            empty.append(panel.title)
     figure.savefig(output, dpi=_DOTS, pil_kwargs={"optimize": True})
     plt.close(figure)
+    return empty
 
 
 def _draw_panel(
     figure: Figure, box: tuple[float, float, float, float], panel: DashboardPanel, watched: Watched
-) -> None:
+) -> bool:
     axes = figure.add_axes(box)
     mark = " (fixture)" if "Foreign series" in panel.description else ""
     axes.set_title(panel.title + mark, fontsize=9, loc="left")
@@ -59,6 +67,7 @@ def _draw_panel(
         _draw_heat_map(axes, answers[0][1], watched.start)
     else:
         _draw_lines(axes, answers, panel, watched.start)
+    return any(found for _, found in answers)
 
 
 def _draw_numbers(axes: Axes, answers: list[tuple[PanelQuery, Found]], unit: str) -> None:
@@ -77,17 +86,24 @@ def _draw_lines(
     axes: Axes, answers: list[tuple[PanelQuery, Found]], panel: DashboardPanel, start: float
 ) -> None:
     num_lines = 0
+    scale, unit = {
+        "bytes": (_MEBIBYTE, "MiB"),
+        "none": (1, ""),
+        "percentunit": (1, "share"),
+        "reqps": (1, "1/s"),
+    }.get(panel.unit, (1, panel.unit))
     for query, found in answers:
         for labels, samples in found:
             axes.plot(
                 [at - start for at, _ in samples],
-                [value for _, value in samples],
+                [value / scale for _, value in samples],
                 label=_legend(query, labels),
                 linewidth=1.2,
             )
             num_lines += 1
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    axes.set_ylabel({"none": "", "percentunit": "share"}.get(panel.unit, panel.unit), fontsize=7)
+    highest = max(value for _, found in answers for _, samples in found for _, value in samples) / scale
+    axes.set_ylim(0, highest * 1.15 or 1)
+    axes.set_ylabel(unit, fontsize=7)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=6, loc="best", ncols=1 + num_lines // _MANY_LABELS, framealpha=0.6)

@@ -16,7 +16,7 @@ PREVIEW = ROOT / "deploy/grafana/preview.png"
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=45.0, help="of load (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of load (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=PREVIEW)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, watched_servers(Path(folder), arguments.seconds) as watched:

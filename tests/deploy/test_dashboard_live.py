@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.grafana.variables import JOB
-from tests.deploy.panel_queries import PanelQuery, queries
+from tests.deploy.drawing import draw
+from tests.deploy.panel_queries import PanelQuery, panels, queries
 from tests.deploy.pending import PENDING_SERIES
 from tests.deploy.watched import Watched, watched_servers
 
@@ -48,3 +50,9 @@ def test_the_failures_recorded_are_those_that_count(watched: Watched) -> None:
     ratio = watched.prometheus.value(recorded)
     assert ratio is not None
     assert 0.05 < ratio < 0.95
+
+
+def test_the_preview_draws_every_panel(watched: Watched, tmp_path: Path) -> None:
+    answered = {query.panel for query in answerable()}
+    assert set(draw(watched, tmp_path / "preview.png")) == {panel.title for panel in panels()} - answered
+    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
