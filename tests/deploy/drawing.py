@@ -99,6 +99,7 @@ def _draw_lines(
                 [value / scale for _, value in samples],
                 label=_legend(query, labels),
                 linewidth=1.2,
+                clip_on=False,  # or a line at 0 would hide behind the axis
             )
             num_lines += 1
     highest = max(value for _, found in answers for _, samples in found for _, value in samples) / scale
