@@ -21,7 +21,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve test lint format evaluate architectures bench soak require-data export lock clean
+.PHONY: help serve test lint format evaluate architectures bench dashboard dashboard-preview soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,12 @@ architectures: require-data $(VENV)/.dev  ## Compare all architectures on DATA=D
 
 bench: $(VENV)/.dev  ## Measure speed beside the peers: build/bench.json (half an hour, an idle machine; ARGS=--help).
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.load.bench $(if $(DATA),--data $(DATA)) $(ARGS)
+
+dashboard: $(VENV)/.dev  ## Write the Grafana dashboard again.
+	$(BIN)/python -m deploy.grafana.build
+
+dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
+	$(BIN)/python -m tests.deploy.preview $(ARGS)
 
 soak: $(VENV)/.dev  ## Ten minutes of random load: does memory grow?
 	$(BIN)/python -m tests.load.soak $(ARGS)
