@@ -10,6 +10,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
+
 
 class ConfigError(ValueError):
     """Flags or variables that make no sense; lists every fault."""
@@ -31,6 +33,9 @@ class ServerConfig:
     listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
     health_listen: str = _option("", "HOST:PORT for a second, plain grpc.health.v1; empty for none")
+    admin_listen: str = _option(
+        "127.0.0.1:50053", "HOST:PORT for the admin service, without TLS; empty for none"
+    )
     device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
     runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
     slots: int = _option(64, "sequences that each runner runs at once")
@@ -89,21 +94,25 @@ class ServerConfig:
 
     def _address_faults(self) -> list[str]:
         faults = []
-        for name in ("listen", "metrics_listen", "health_listen"):
+        for name in ("listen", "metrics_listen", "health_listen", "admin_listen"):
             value = getattr(self, name)
-            if name == "health_listen" and not value:
+            if name in _MAY_BE_EMPTY and not value:
                 continue
             try:
                 host, _ = split_address(value)
             except ConfigError as error:
                 faults.append(f"{_flag(name)}: {error}")
                 continue
-            if name == "listen" and not self.allow_plaintext and not is_loopback(host):
+            if name in _NEEDS_TRUST and not self.allow_plaintext and not is_loopback(host):
                 faults.append(
-                    f"--listen {value} is not a loopback address and there is no TLS: "
+                    f"{_flag(name)} {value} is not a loopback address and there is no TLS: "
                     "give --allow-plaintext if the network is trusted"
                 )
         return faults
+
+
+_MAY_BE_EMPTY = ("health_listen", "admin_listen")
+_NEEDS_TRUST = ("listen", "admin_listen")
 
 
 def split_address(value: str) -> tuple[str, int]:

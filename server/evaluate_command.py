@@ -39,7 +39,8 @@ def running_server(*artifacts: Path) -> Iterator[str]:
 def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
     """The same; gives all that its ready line names: `grpc` is the address, `metrics` a URL."""
     command = [sys.executable, "-m", "server.serve_command", *map(str, artifacts)]
-    command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "warning"]
+    flags = ("--listen", "--metrics-listen", "--admin-listen")
+    command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]
     failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
     with listening(command, failure) as places:
         yield places

@@ -44,6 +44,7 @@ STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
 PHASES = ("encode", "decode_step")
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline", "error")
 REJECT_REASONS = ("queue_full", "deadline", "invalid", "draining")
+RELOAD_OUTCOMES = ("unchanged", "loaded", "refused")
 ERROR_KINDS = ("out_of_memory", "cuda", "runtime")
 
 _RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
@@ -161,3 +162,10 @@ class Metrics:
         self.model_load_seconds = Gauge(
             "translator_model_load_seconds", "Time to load and check a model.", ("model",), registry=registry
         )
+        reloads = Counter(
+            "translator_model_reloads",
+            "Artifact folders that were read again, by outcome.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.model_reloads = {outcome: reloads.labels(outcome) for outcome in RELOAD_OUTCOMES}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.manifest import ArtifactError, Manifest, load_manifest
@@ -13,11 +15,11 @@ from model.tokenizer import Tokenizer
 from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
-from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession, SessionConfig
 from server.errors import NotServed, shown
 from server.machine import available_bytes, num_processors
 from server.metrics import Metrics
+from server.warm_up import self_check, warm_up
 from server.worker import Worker
 
 log = logging.getLogger("traghetto.models")
@@ -25,9 +27,14 @@ log = logging.getLogger("traghetto.models")
 GIB = 1 << 30
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class LoadedModel:
-    """A model that is ready to translate."""
+    """A model that is ready to translate.
+
+    Args:
+        provider: Of ONNX Runtime, the one that it really runs on.
+        load_seconds: Until it was ready.
+    """
 
     manifest: Manifest
     sha256: str
@@ -35,11 +42,35 @@ class LoadedModel:
     worker: Worker
     max_source_tokens: int
     max_target_tokens: int
+    provider: str
+    load_seconds: float
+    _num_calls: int = 0
+    _is_idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._is_idle.set()
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.manifest.name
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """For as long as a call needs it; of the event loop's thread alone."""
+        self._num_calls += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._num_calls -= 1
+            if not self._num_calls:
+                self._is_idle.set()
+
+    async def retire(self) -> None:
+        """Stop its worker once no call needs it."""
+        await self._is_idle.wait()
+        await asyncio.to_thread(self.worker.stop)
 
 
 class PoolsTooLarge(RuntimeError):
@@ -47,7 +78,7 @@ class PoolsTooLarge(RuntimeError):
 
 
 def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
-    """Load, check and start one artifact.
+    """Load, check, warm up and start one artifact; it is not in the metrics yet.
 
     Raises:
         ArtifactError: it is damaged, or this machine does not compute what it must.
@@ -70,14 +101,13 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     _check_candidates(session, config)
     engines = _engines(session, config)
     for engine in engines:
-        _self_check(engine, manifest)
+        self_check(engine, manifest)
+        warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
+    tokenizer = Tokenizer.load(folder)
     worker = Worker(manifest.name, engines, metrics, config.max_queue)
     worker.start()
     seconds = time.monotonic() - started
     digest = manifest.digest()
-    metrics.model_load_seconds.labels(manifest.name).set(seconds)
-    metrics.model_info.labels(manifest.name, digest, manifest.precision).set(1)
-    metrics.provider_info.labels(manifest.name, session.provider, config.device).set(1)
     log.info(
         "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
         manifest.name,
@@ -90,8 +120,10 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     return LoadedModel(
         manifest=manifest,
         sha256=digest,
-        tokenizer=Tokenizer.load(folder),
+        tokenizer=tokenizer,
         worker=worker,
+        provider=session.provider,
+        load_seconds=seconds,
         max_source_tokens=min(
             config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens
         ),
@@ -139,40 +171,6 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
             "--pool-gib"
         )
     return [Engine(session, config.slots, share) for _ in range(num_runners)]
-
-
-def _self_check(engine: Engine, manifest: Manifest) -> None:
-    """Repeat the artifact's own translations: some processors saturate in int8 and would translate wrongly.
-
-    Raises:
-        ArtifactError: one fails or differs.
-    """
-    expected = manifest.self_check
-    targets = {1: expected.greedy, expected.beam_size: expected.beam}
-    for beam_size in targets:
-        engine.submit(
-            SequenceRequest(
-                sequence_id=beam_size,
-                source=expected.source,
-                method=Beam(beam_size=beam_size),
-                length_penalty=1.0,
-                max_target_tokens=expected.max_target_tokens,
-            )
-        )
-    while engine.num_waiting or engine.num_running:
-        for report in (engine.admit(), engine.decode_step()):
-            for result in report.results if report else ():
-                _compare(manifest.name, result, targets[result.sequence_id])
-
-
-def _compare(name: str, result: Finished | Failed, expected: tuple[int, ...]) -> None:
-    if isinstance(result, Failed):
-        raise ArtifactError(f"model {name} fails its self-check: {result.error}")
-    if (found := result.hypotheses[0].token_ids) != expected:
-        raise ArtifactError(
-            f"model {name} fails its self-check: this machine gives tokens {list(found)}, "
-            f"the artifact has {list(expected)}"
-        )
 
 
 class Models:

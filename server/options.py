@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from server.config import DEFAULT_BEAM_SIZE
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling
 from server.job import Job
 from server.models import LoadedModel
 from server.pb.translation.v1 import translation_pb2 as pb
 
-DEFAULT_BEAM_SIZE = 4
 DEFAULT_LENGTH_PENALTY = 1.0
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_TOP_P = 1.0

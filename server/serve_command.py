@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,19 +15,19 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
-from export.manifest import ArtifactError
-from model.tokenizer import TokenizerError
-from server.config import ConfigError, ServerConfig, parse_config, split_address
-from server.engine.session import DeviceError
+from server.admin import AdminService
+from server.config import ServerConfig, parse_config, split_address
 from server.interceptor import CallInterceptor
 from server.metrics import Metrics
-from server.models import LoadedModel, Models, PoolsTooLarge, load_model
+from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.served_models import UNSERVABLE, ServedModels
 from server.service import TranslationService
 
 log = logging.getLogger("traghetto")
 
+ADMIN_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _OPTIONS = (
@@ -43,16 +44,17 @@ class ServeError(RuntimeError):
 class Server:
     """The listeners around loaded models."""
 
-    def __init__(self, config: ServerConfig, models: list[LoadedModel], metrics: Metrics) -> None:
-        self._config, self._models, self._metrics = config, models, metrics
+    def __init__(self, config: ServerConfig, served: ServedModels, metrics: Metrics) -> None:
+        self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
         self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=_OPTIONS)
-        service = TranslationService(Models(models), config, metrics)
+        service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen else None
+        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen else None
 
     async def start(self) -> str:
         """Listen; returns the line that says where."""
@@ -69,6 +71,11 @@ class Server:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
             places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
             await self._health_only.start()
+        if self._admin is not None:
+            admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self._served), self._admin)
+            reflection.enable_server_reflection((ADMIN_SERVICE, reflection.SERVICE_NAME), self._admin)
+            places.append(f"admin={_bind(self._admin, self._config.admin_listen)}")
+            await self._admin.start()
         await self._grpc.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -81,7 +88,7 @@ class Server:
             ServeError: a worker died.
         """
         while not stopping.is_set():
-            if failed := [model.name for model in self._models if model.worker.has_failed]:
+            if failed := self._served.failed:
                 raise ServeError(f"the worker of model {', '.join(failed)} failed")
             try:
                 await asyncio.wait_for(stopping.wait(), _WATCH_SECONDS)
@@ -91,13 +98,12 @@ class Server:
     async def stop(self) -> None:
         """Take no new calls, let running ones finish within drain_seconds, stop the workers."""
         await self._health.enter_graceful_shutdown()
-        for model in self._models:
-            model.worker.drain()
+        self._served.drain()
         await self._grpc.stop(self._config.drain_seconds)
-        for model in self._models:
-            await asyncio.to_thread(model.worker.stop)
-        if self._health_only is not None:
-            await self._health_only.stop(0)
+        await self._served.stop()
+        for server in (self._admin, self._health_only):
+            if server is not None:
+                await server.stop(0)
 
 
 def _address(host: str, port: int) -> str:
@@ -118,19 +124,27 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
 async def _serve(config: ServerConfig) -> None:
     metrics = Metrics()
     metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
-    models = [load_model(folder, config, metrics) for folder in config.artifacts]
-    server = Server(config, models, metrics)
+    served = ServedModels(config, metrics)
+    server = Server(config, served, metrics)
     stopping = asyncio.Event()
+    loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[object]]()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _keep(reloads, loop.create_task(served.reload())))
     places = await server.start()
-    served = ",".join(f"{m.name}({m.manifest.precision})" for m in models)
-    print(f"traghetto ready: {places} models={served}", flush=True)
+    names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current)
+    print(f"traghetto ready: {places} models={names}", flush=True)
     try:
         await server.watch(stopping)
     finally:
         log.info("stopping: running calls have %.0f s to finish", config.drain_seconds)
         await server.stop()
+
+
+def _keep(tasks: set[asyncio.Task[object]], task: asyncio.Task[Any]) -> None:
+    """Hold a task until it is done: the loop itself does not."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def main() -> int:
@@ -144,7 +158,7 @@ def main() -> int:
         )
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
-    except (ConfigError, ArtifactError, TokenizerError, DeviceError, PoolsTooLarge) as error:
+    except UNSERVABLE as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
     except ServeError as error:

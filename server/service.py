@@ -28,11 +28,12 @@ from server.errors import (
 )
 from server.job import Job
 from server.metrics import Metrics
-from server.models import LoadedModel, Models
+from server.models import LoadedModel
 from server.option_faults import attention_size_faults, option_faults
 from server.options import Options, read_options
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.served_models import ServedModels
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 _NUM_SPECIAL = 2  # a source is never without its tag and its end
@@ -54,14 +55,14 @@ Context = grpc.aio.ServicerContext[pb.TranslateRequest, pb.TranslateResponse]
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Validates, tokenizes, waits for the worker, detokenizes."""
 
-    def __init__(self, models: Models, config: ServerConfig, metrics: Metrics) -> None:
-        self._models, self._config, self._metrics = models, config, metrics
+    def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
+        self._served, self._config, self._metrics = served, config, metrics
         self._stage = metrics.stage_seconds
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every loaded model."""
         del request, context
-        return pb.ListModelsResponse(models=[_describe(model) for model in self._models])
+        return pb.ListModelsResponse(models=[_describe(model) for model in self._served.current])
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
@@ -80,6 +81,18 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         options = read_options(request.options, model, self._config.max_beam_size)
         validated = time.monotonic()
         self._stage["validate"].observe(validated - started)
+        with model.in_use():
+            return await self._translate_by(model, pair, request, options, deadline)
+
+    async def _translate_by(
+        self,
+        model: LoadedModel,
+        pair: tuple[str, str],
+        request: pb.TranslateRequest,
+        options: Options,
+        deadline: float | None,
+    ) -> pb.TranslateResponse:
+        validated = time.monotonic()
         sources = await _tokenize(model.tokenizer, list(request.texts), pair[1])
         self._stage["tokenize"].observe(time.monotonic() - validated)
         jobs = {
@@ -122,7 +135,9 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         if not 1 <= len(request.texts) <= most_texts:
             faults.append(Violation("texts", f"has {len(request.texts)} texts, must have 1 to {most_texts}"))
         try:
-            model, pair = self._models.find(request.model, request.source_language, request.target_language)
+            model, pair = self._served.current.find(
+                request.model, request.source_language, request.target_language
+            )
         except NotServed as error:
             faults += option_faults(request.options, None, self._config.max_beam_size)
             if faults:

@@ -32,13 +32,28 @@ class Worker:
         self._ids = itertools.count()
         self._queue = queue = JobQueue(len(engines))
         self._runners = [Runner(name, engine, queue, metrics) for engine in engines]
-        metrics.slots.labels(name).set(sum(engine.num_slots for engine in engines))
-        metrics.queue_limit.labels(name).set(max_queue)
+        self._name = name
+        self._num_slots = sum(engine.num_slots for engine in engines)
+
+    def show(self) -> None:
+        """Show its queue and slots in the metrics, in place of another worker's of that name."""
+        metrics, queue, name = self._metrics, self._queue, self._name
+        metrics.slots.labels(name).set(self._num_slots)
+        metrics.queue_limit.labels(name).set(self.max_queue)
         metrics.queue_requests.labels(name).set_function(lambda: queue.num_waiting)
         metrics.queue_tokens.labels(name).set_function(lambda: queue.num_waiting_tokens)
         metrics.running_sequences.labels(name).set_function(
             lambda: sum(runner.num_running for runner in self._runners)
         )
+
+    def hide(self) -> None:
+        """Take them out of the metrics."""
+        metrics = self._metrics
+        metrics.slots.remove(self._name)
+        metrics.queue_limit.remove(self._name)
+        metrics.queue_requests.remove(self._name)
+        metrics.queue_tokens.remove(self._name)
+        metrics.running_sequences.remove(self._name)
 
     @property
     def has_failed(self) -> bool:

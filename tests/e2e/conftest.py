@@ -24,7 +24,7 @@ from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 SLOTS = 4
-_READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) models=(\S+)\n")
+_READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) admin=(\S+) models=(\S+)\n")
 # Nothing a model has learnt: it finds no end and runs into the limit, hundreds of steps later.
 _LONG_TEXT = "🛶🎭" * 25
 
@@ -34,7 +34,7 @@ class RunningServer:
     """A server that has printed its ready line.
 
     Args:
-        address, health: HOST:PORT.
+        address, health, admin: HOST:PORT.
         metrics: URL.
         models: As the ready line names them.
         log: What it writes to standard error.
@@ -44,6 +44,7 @@ class RunningServer:
     address: str
     metrics: str
     health: str
+    admin: str
     models: str
     log: Path
 
@@ -104,10 +105,8 @@ def _run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
             assert process.stdout is not None
             ready = _READY.fullmatch(process.stdout.readline())
             assert ready, log.read_text()
-            address, metrics, health, models = ready.groups()
-            yield RunningServer(
-                process=process, address=address, metrics=metrics, health=health, models=models, log=log
-            )
+            names = ("address", "metrics", "health", "admin", "models")
+            yield RunningServer(process=process, log=log, **dict(zip(names, ready.groups(), strict=True)))
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
@@ -117,7 +116,8 @@ def _run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
 
 
 def _command(*arguments: str | Path) -> list[str]:
-    places = [f"--{name}=127.0.0.1:0" for name in ("listen", "metrics-listen", "health-listen")]
+    names = ("listen", "metrics-listen", "health-listen", "admin-listen")
+    places = [f"--{name}=127.0.0.1:0" for name in names]
     # One runner, so that slots can be counted; a test of several says so.
     return [sys.executable, "-m", "server.serve_command", *places, "--runners=1", *map(str, arguments)]
 

@@ -33,6 +33,7 @@ def test_a_damaged_artifact_is_not_served(serve_in_vain: ServeInVain, artifact: 
     [
         (["--device=cuda"], ["cuda"]),
         (["--listen=0.0.0.0:0"], ["0.0.0.0:0", "--allow-plaintext"]),
+        (["--admin-listen=0.0.0.0:0"], ["--admin-listen 0.0.0.0:0", "--allow-plaintext"]),
         (["--slots=0", "--threads=0", "--runners=-1"], ["--slots", "--threads", "--runners"]),
         (["--pool-gib=0.001"], ["en-it", "each of its 1 runners", "0.001 of the 0.001 GiB", "--pool-gib"]),
         (
@@ -56,7 +57,7 @@ def test_a_server_that_cannot_serve_says_why(
     assert "ready" not in ended.stdout
 
 
-@pytest.mark.parametrize("place", ["listen", "metrics-listen", "health-listen"])
+@pytest.mark.parametrize("place", ["listen", "metrics-listen", "health-listen", "admin-listen"])
 def test_a_port_that_is_taken_ends_the_server(serve_in_vain: ServeInVain, artifact: Path, place: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -14,6 +14,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "listen": ("127.0.0.1:7", "[::1]:8"),
     "metrics_listen": ("127.0.0.1:7", "0.0.0.0:8"),
     "health_listen": ("127.0.0.1:7", "0.0.0.0:8"),
+    "admin_listen": ("127.0.0.1:9", "127.0.0.1:10"),
     "device": ("cpu", "cuda"),
     "runners": ("7", "8"),
     "slots": ("7", "8"),

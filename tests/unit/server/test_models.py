@@ -19,7 +19,8 @@ from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession
 from server.errors import NotServed
 from server.metrics import Metrics
-from server.models import GIB, LoadedModel, Models, PoolsTooLarge, _engines, _self_check
+from server.models import GIB, LoadedModel, Models, PoolsTooLarge, _engines
+from server.warm_up import self_check
 from server.worker import Worker
 
 EN_IT, IT_EN, EN_PT = ("en", "it"), ("it", "en"), ("en", "pt-BR")
@@ -40,6 +41,8 @@ def loaded(tiny_session: ModelSession, tokenizer: Tokenizer) -> MakeModel:
             worker=Worker(name, [Engine(tiny_session, 1)], metrics, max_queue=8),
             max_source_tokens=64,
             max_target_tokens=64,
+            provider=tiny_session.provider,
+            load_seconds=1.0,
         )
 
     return make
@@ -145,7 +148,7 @@ def test_the_widest_lane_must_fit_and_then_whatever_comes_is_served(tiny_session
     needed = largest_lane_bytes(tiny_session.manifest, 3, 6)
     for engine in _engines(tiny_session, config_of(pool_gib=2 * needed / GIB)):
         assert engine._max_pool_bytes == needed
-        _self_check(engine, tiny_session.manifest)
+        self_check(engine, tiny_session.manifest)
     with pytest.raises(PoolsTooLarge):
         _engines(tiny_session, config_of(pool_gib=(2 * needed - 2) / GIB))
 
@@ -168,6 +171,6 @@ def test_the_self_check_has_room_where_no_call_may_ask_for_a_beam(tiny_session: 
     needed = largest_lane_bytes(tiny_session.manifest, 3, checked)
     assert needed > largest_lane_bytes(tiny_session.manifest, 3, 1)
     (engine,) = _engines(tiny_session, config_of(runners=1, max_beam_size=1, pool_gib=needed / GIB))
-    _self_check(engine, tiny_session.manifest)
+    self_check(engine, tiny_session.manifest)
     with pytest.raises(PoolsTooLarge, match=f"beams of {checked},"):
         _engines(tiny_session, config_of(runners=1, max_beam_size=1, pool_gib=(needed - 1) / GIB))

@@ -1,0 +1,156 @@
+"""The models that a server serves now, and how a new artifact takes an old one's place under load."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.manifest import ArtifactError, load_manifest
+from model.tokenizer import TokenizerError
+from server.config import ConfigError, ServerConfig
+from server.engine.session import DeviceError
+from server.metrics import Metrics
+from server.models import LoadedModel, Models, PoolsTooLarge, load_model
+
+log = logging.getLogger("traghetto.models")
+
+UNSERVABLE = (ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError)
+
+
+class Outcome(enum.StrEnum):
+    """What a reload did with an artifact."""
+
+    UNCHANGED = "unchanged"
+    LOADED = "loaded"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload:
+    """What became of one artifact folder.
+
+    Args:
+        model, sha256: Of what is served now.
+        message: Why it was refused.
+    """
+
+    artifact: Path
+    model: str
+    sha256: str
+    outcome: Outcome
+    message: str = ""
+
+
+class ServedModels:
+    """Loads all artifacts, and again when it is told to; of the event loop's thread, but for its beginning.
+
+    Raises:
+        ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and `Models`.
+    """
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        self._config, self._metrics = config, metrics
+        self._loaded = [load_model(folder, config, metrics) for folder in config.artifacts]
+        self.current = Models(self._loaded)
+        self._lock = asyncio.Lock()  # one reload at a time
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        for model in self._loaded:
+            self._show(model)
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of models that serve no more."""
+        return [model.name for model in self._loaded if model.worker.has_failed]
+
+    async def reload(self) -> list[Reload]:
+        """Read every artifact folder again and serve what is new; no call fails by it."""
+        async with self._lock:
+            found = [await self._reload(i, folder) for i, folder in enumerate(self._config.artifacts)]
+        for result in found:
+            self._metrics.model_reloads[result.outcome].inc()
+            log.log(
+                logging.ERROR if result.outcome is Outcome.REFUSED else logging.INFO,
+                "reload of %s: %s, model %s, sha256 %s%s",
+                result.artifact,
+                result.outcome,
+                result.model,
+                result.sha256,
+                f": {result.message}" if result.message else "",
+            )
+        return found
+
+    async def _reload(self, i: int, folder: Path) -> Reload:
+        old = self._loaded[i]
+        try:
+            new = await asyncio.to_thread(self._load_if_new, folder, old)
+            if new is None:
+                return _result(folder, old, Outcome.UNCHANGED)
+            if self._is_stopping:
+                await asyncio.to_thread(new.worker.stop)
+                return _result(folder, old, Outcome.REFUSED, "the server is stopping")
+            await self._take_over(i, new)
+        except UNSERVABLE as error:
+            return _result(folder, old, Outcome.REFUSED, str(error))
+        return _result(folder, new, Outcome.LOADED)
+
+    def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
+        try:
+            is_same = load_manifest(folder).digest() == old.sha256
+            return None if is_same else load_model(folder, self._config, self._metrics)
+        except OSError as error:
+            raise ArtifactError(f"artifact {folder} cannot be read: {error}") from error
+
+    async def _take_over(self, i: int, new: LoadedModel) -> None:
+        """Let new calls go to the new model, and end the old one when its last call has.
+
+        Raises:
+            ArtifactError: its name is another's.
+        """
+        loaded = [*self._loaded[:i], new, *self._loaded[i + 1 :]]
+        try:
+            models = Models(loaded)
+        except ArtifactError:
+            await asyncio.to_thread(new.worker.stop)
+            raise
+        old, self._loaded, self.current = self._loaded[i], loaded, models
+        self._hide(old)
+        self._show(new)
+        task = asyncio.create_task(old.retire())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _show(self, model: LoadedModel) -> None:
+        metrics, precision = self._metrics, model.manifest.precision
+        model.worker.show()
+        metrics.model_load_seconds.labels(model.name).set(model.load_seconds)
+        metrics.model_info.labels(model.name, model.sha256, precision).set(1)
+        metrics.provider_info.labels(model.name, model.provider, self._config.device).set(1)
+
+    def _hide(self, model: LoadedModel) -> None:
+        """Take an old artifact out of the metrics; calls that it still has are the last of it."""
+        metrics = self._metrics
+        model.worker.hide()
+        metrics.model_load_seconds.remove(model.name)
+        metrics.model_info.remove(model.name, model.sha256, model.manifest.precision)
+        metrics.provider_info.remove(model.name, model.provider, self._config.device)
+
+    def drain(self) -> None:
+        """Refuse new texts from now on, and reloads."""
+        self._is_stopping = True
+        for model in self._loaded:
+            model.worker.drain()
+
+    async def stop(self) -> None:
+        """End every worker, after `drain`."""
+        async with self._lock:
+            for model in self._loaded:
+                await asyncio.to_thread(model.worker.stop)
+            await asyncio.gather(*self._retiring)
+
+
+def _result(folder: Path, model: LoadedModel, outcome: Outcome, message: str = "") -> Reload:
+    return Reload(artifact=folder, model=model.name, sha256=model.sha256, outcome=outcome, message=message)

@@ -1,0 +1,90 @@
+"""What a model does before it is served: it repeats its artifact's translations and runs all its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from export.manifest import ArtifactError, Manifest
+from server.config import DEFAULT_BEAM_SIZE
+from server.engine.engine import Engine
+from server.engine.lane import capacity_for
+from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
+
+_NUM_STEPS = 2  # the second reads what the first wrote
+
+
+def self_check(engine: Engine, manifest: Manifest) -> None:
+    """Repeat the artifact's own translations: some processors saturate in int8 and would translate wrongly.
+
+    Raises:
+        ArtifactError: one fails or differs.
+    """
+    expected = manifest.self_check
+    targets = {1: expected.greedy, expected.beam_size: expected.beam}
+    requests = [
+        _request(beam_size, expected.source, beam_size, expected.max_target_tokens) for beam_size in targets
+    ]
+    for result in _run(engine, manifest, requests):
+        if (found := result.hypotheses[0].token_ids) != targets[result.sequence_id]:
+            raise ArtifactError(
+                f"model {manifest.name} fails its self-check: this machine gives tokens {list(found)}, "
+                f"the artifact has {list(targets[result.sequence_id])}"
+            )
+
+
+def warm_up(engine: Engine, manifest: Manifest, max_beam_size: int, *, by_rows: bool) -> None:
+    """Run each kind of step that requests commonly need once, so that none of them waits for it.
+
+    Args:
+        by_rows: On a GPU a step of each power of two of rows is captured once; on a CPU the number of rows
+            makes no difference.
+
+    Raises:
+        ArtifactError: one fails.
+    """
+    lengths = _source_lengths(manifest.max_source_tokens)
+    numbers = _powers_of_two(engine.num_slots) if by_rows else [1]
+    for beam_size in sorted({1, min(DEFAULT_BEAM_SIZE, max_beam_size)}):
+        for length in lengths[-1:] if by_rows else lengths:
+            for number in numbers:
+                source = _source(manifest, length)
+                requests = [_request(i, source, beam_size, _NUM_STEPS) for i in range(number)]
+                for _ in _run(engine, manifest, requests):
+                    pass
+
+
+def _source_lengths(longest: int) -> list[int]:
+    """One for each capacity that a lane may have."""
+    capacities = {capacity_for(length) for length in range(1, longest + 1)}
+    return sorted(min(capacity, longest) for capacity in capacities)
+
+
+def _powers_of_two(most: int) -> list[int]:
+    return [1 << i for i in range(most.bit_length())]
+
+
+def _source(manifest: Manifest, length: int) -> tuple[int, ...]:
+    """The self-check's, repeated or cut, with its end."""
+    *tokens, end = manifest.self_check.source
+    return (*(tokens * length)[: length - 1], end)
+
+
+def _request(sequence_id: int, source: Sequence[int], beam_size: int, most: int) -> SequenceRequest:
+    return SequenceRequest(
+        sequence_id=sequence_id,
+        source=tuple(source),
+        method=Beam(beam_size=beam_size),
+        length_penalty=1.0,
+        max_target_tokens=most,
+    )
+
+
+def _run(engine: Engine, manifest: Manifest, requests: Sequence[SequenceRequest]) -> Iterator[Finished]:
+    for request in requests:
+        engine.submit(request)
+    while engine.num_waiting or engine.num_running:
+        for report in (engine.admit(), engine.decode_step()):
+            for result in report.results if report else ():
+                if isinstance(result, Failed):
+                    raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")
+                yield result

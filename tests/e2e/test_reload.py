@@ -1,0 +1,172 @@
+"""A new artifact takes an old one's place under load: no call fails, and a bad one changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import RunningServer, StartServer
+
+ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
+PATIENCE_SECONDS = 120.0
+NAME = "ferry"
+# The two models translate it in different words.
+TEXT = "Yesterday my sister bought two kilos of red apples at the market near the station."
+REQUEST = pb.TranslateRequest(source_language="en", target_language="it", texts=[TEXT])
+LOADED, REFUSED, UNCHANGED = (
+    admin_pb2.RELOAD_OUTCOME_LOADED,
+    admin_pb2.RELOAD_OUTCOME_REFUSED,
+    admin_pb2.RELOAD_OUTCOME_UNCHANGED,
+)
+
+
+def artifact_of(folder: Path, model: str, name: str = NAME) -> Path:
+    """A bundled artifact under another name."""
+    shutil.copytree(ARTIFACTS / model, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+    return folder
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Callable[[Path], Path]:
+    """Let one path name a folder, and later another, in one step as Kubernetes does."""
+
+    def to(folder: Path) -> Path:
+        fresh = tmp_path / "fresh"
+        fresh.symlink_to(folder)
+        return fresh.rename(tmp_path / "current")
+
+    return to
+
+
+def reload_models(server: RunningServer) -> list[admin_pb2.ModelReload]:
+    with grpc.insecure_channel(server.admin) as channel:
+        stub = admin_pb2_grpc.AdminServiceStub(channel)
+        return list(stub.ReloadModels(admin_pb2.ReloadModelsRequest(), timeout=PATIENCE_SECONDS).models)
+
+
+def translate(server: RunningServer) -> pb.TranslateResponse:
+    with grpc.insecure_channel(server.address) as channel:
+        return pb_grpc.TranslationServiceStub(channel).Translate(REQUEST, timeout=PATIENCE_SECONDS)
+
+
+@contextmanager
+def steady_load(server: RunningServer) -> Iterator[Counter[tuple[str, str]]]:
+    """Translate all the time; counts which model gave which text. Any failed call fails the test."""
+    found: Counter[tuple[str, str]] = Counter()
+    failures: list[grpc.RpcError] = []
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.is_set():
+            try:
+                answer = translate(server)
+            except grpc.RpcError as error:
+                failures.append(error)
+                return
+            found[answer.model.sha256, answer.items[0].translation.text] += 1
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield found
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
+
+
+def test_a_new_artifact_takes_over_and_no_call_fails(
+    start_server: StartServer, tmp_path: Path, switch: Callable[[Path], Path]
+) -> None:
+    old = artifact_of(tmp_path / "v1", "en-it-lstm")
+    new = artifact_of(tmp_path / "v2", "en-it")
+    with start_server(switch(old), "--slots=2") as server:
+        before = translate(server)
+        with steady_load(server) as found:
+            switch(new)
+            (reloaded,) = reload_models(server)
+            after = translate(server)
+        page = server.scrape()
+    assert (reloaded.outcome, reloaded.model, reloaded.message) == (LOADED, NAME, "")
+    assert before.model.sha256 != after.model.sha256 == reloaded.sha256
+    assert before.items[0].translation.text != after.items[0].translation.text
+    # Each answer is one model's, whole: never a mixture, never one model's text under the other's name.
+    answers = {(answer.model.sha256, answer.items[0].translation.text) for answer in (before, after)}
+    assert set(found) == answers
+    shown = [series for series in page if series.startswith("translator_model_info")]
+    assert len(shown) == 1
+    assert reloaded.sha256 in shown[0]
+    assert page['translator_model_reloads_total{outcome="loaded"}'] == 1
+    assert page[f'translator_slots{{model="{NAME}"}}'] == 2
+
+
+def test_a_bad_artifact_is_refused_and_the_old_one_goes_on(
+    start_server: StartServer, tmp_path: Path, switch: Callable[[Path], Path]
+) -> None:
+    bad = artifact_of(tmp_path / "bad", "en-it-lstm")
+    weights = (bad / "weights.bin").read_bytes()
+    (bad / "weights.bin").write_bytes(weights[:-1])
+    other = artifact_of(tmp_path / "other", "en-it-lstm", "other")
+    clash = artifact_of(tmp_path / "clash", "en-it", "other")
+    with start_server(switch(artifact_of(tmp_path / "v1", "en-it-lstm")), other, "--slots=2") as server:
+        before = translate(server)
+        with steady_load(server) as found:
+            for folder, message in (
+                (bad, "weights.bin has sha256"),
+                (clash, "share a name"),
+                (tmp_path, "no artifact"),
+            ):
+                switch(folder)
+                refused, unchanged = reload_models(server)
+                assert (refused.outcome, refused.sha256) == (REFUSED, before.model.sha256)
+                assert message in refused.message
+                assert (unchanged.outcome, unchanged.model) == (UNCHANGED, "other")
+        page = server.scrape()
+        assert translate(server) == before
+        log = server.log.read_text()
+    assert set(found) == {(before.model.sha256, before.items[0].translation.text)}
+    assert page['translator_model_reloads_total{outcome="refused"}'] == 3
+    assert page['translator_model_reloads_total{outcome="unchanged"}'] == 3
+    assert "weights.bin has sha256" in log
+
+
+def test_sighup_does_the_same(
+    start_server: StartServer, tmp_path: Path, switch: Callable[[Path], Path]
+) -> None:
+    with start_server(switch(artifact_of(tmp_path / "v1", "en-it-lstm")), "--slots=2") as server:
+        before = translate(server)
+        switch(artifact_of(tmp_path / "v2", "en-it"))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('translator_model_reloads_total{outcome="loaded"}', 1)
+        assert translate(server).model.sha256 != before.model.sha256
+
+
+def test_the_command_says_what_became_of_each_artifact(server: RunningServer) -> None:
+    command = [sys.executable, "-m", "server.reload_command", "--server", server.admin]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
+    assert "export/artifacts/en-it: unchanged, model en-it, sha256 " in done.stdout
+    nowhere = [*command[:-1], "127.0.0.1:1"]
+    failed = subprocess.run(nowhere, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert failed.returncode == 2
+    assert "traghetto-reload: UNAVAILABLE" in failed.stderr
