@@ -1,7 +1,7 @@
 """Reads deploy/Dockerfile, and carries its build out in a folder, where no container engine is at hand.
 
-It knows the instructions that the file uses and refuses others. A folder takes the place of the image's root: /build and /opt in
-instructions lie in it, and this machine's Python takes the place of the base image's.
+It knows the instructions that the file uses and refuses others. A folder takes the place of the image's root:
+/build and /opt in instructions lie in it, and this machine's Python takes the place of the base image's.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Builder:
                 case "ENV":
                     for setting in value.split():
                         key, _, content = setting.partition("=")
-                        self.environment[key] = self._inside(content).replace("$PATH", self.environment["PATH"])
+                        self.environment[key] = self._inside(content).replace(
+                            "$PATH", self.environment["PATH"]
+                        )
                 case "WORKDIR":
                     (self.root / value.lstrip("/")).mkdir(exist_ok=True)
                 case "ARG" | "ENTRYPOINT" | "EXPOSE" | "HEALTHCHECK" | "LABEL" | "STOPSIGNAL" | "USER":

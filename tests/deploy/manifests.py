@@ -93,7 +93,9 @@ def combine(folder: Path, resources: Sequence[str], components: Sequence[str] = 
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(FOLDER / path, folder.resolve()) for path in resources],
-        "components": [os.path.relpath(FOLDER / "components" / name, folder.resolve()) for name in components],
+        "components": [
+            os.path.relpath(FOLDER / "components" / name, folder.resolve()) for name in components
+        ],
         "images": [
             {"name": name, "newName": f"registry.example/{name.lower()}", "digest": f"sha256:{_digest(name)}"}
             for name in PLACEHOLDERS

@@ -1,4 +1,4 @@
-"""The Dockerfile as it is written: pinned, without root, and nothing in the last stages that only a build needs."""
+"""The Dockerfile as it is written: pinned, without root, and nothing in the last stages for a build alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,14 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
 
 def test_checkov_finds_nothing_that_is_not_explained() -> None:
     finished = run(
-        installed("checkov"), "-f", str(DOCKERFILE), "--framework", "dockerfile", "--skip-download", "-o", "json"
+        installed("checkov"),
+        "-f",
+        str(DOCKERFILE),
+        "--framework",
+        "dockerfile",
+        "--skip-download",
+        "-o",
+        "json",
     )
     results = json.loads(finished.stdout)["results"]
     assert [check["check_id"] for check in results["failed_checks"]] == []
@@ -90,7 +97,11 @@ def test_everything_is_installed_by_hash_but_torch_and_the_project() -> None:
     installs = [step for step in commands if " install " in step]
     assert len(installs) == 8
     for step in installs:
-        assert "--require-hashes" in step or "--no-deps --no-index" in step or step.endswith("requirements/torch.txt")
+        assert (
+            "--require-hashes" in step
+            or "--no-deps --no-index" in step
+            or step.endswith("requirements/torch.txt")
+        )
 
 
 def test_the_context_holds_what_is_copied_and_little_else() -> None:

@@ -21,7 +21,8 @@ from tests.deploy.manifests import (
 )
 from tests.deploy.tools import installed, node_command, run
 
-KUBERNETES_VERSIONS = ("1.35", "1.37")  # the first with image volumes switched on, and the newest known to the checker
+# The first with image volumes switched on, and the newest that the checker knows.
+KUBERNETES_VERSIONS = ("1.35", "1.37")
 SKIPPED = {"CKV_K8S_15", "CKV_K8S_22"}  # each with its reason, in an annotation
 
 
@@ -39,7 +40,12 @@ def custom_faults(documents: list[Document]) -> list[str | None]:
 
 @pytest.fixture(scope="session")
 def custom(deployments: dict[str, Path]) -> list[Document]:
-    return [document for folder in deployments.values() for document in load(folder).documents if is_custom(document)]
+    return [
+        document
+        for folder in deployments.values()
+        for document in load(folder).documents
+        if is_custom(document)
+    ]
 
 
 def test_every_overlay_and_component_is_rendered() -> None:
@@ -63,7 +69,9 @@ def test_kubernetes_knows_every_field(version: str, deployments: dict[str, Path]
     finished = run(installed("kubernetes-validate"), "-k", version, "--strict", *map(str, files))
     said = (finished.stdout + finished.stderr).splitlines()
     problems = [line for line in said if not line.startswith("INFO ")]
-    assert all("Couldn't find schema" in line and any(g in line for g in CUSTOM_GROUPS) for line in problems), problems
+    assert all(
+        "Couldn't find schema" in line and any(g in line for g in CUSTOM_GROUPS) for line in problems
+    ), problems
     passed = sum(" passed for resource " in line for line in said)
     documents = [document for folder in deployments.values() for document in load(folder).documents]
     assert passed == sum(not is_custom(document) for document in documents) > 90
@@ -71,14 +79,21 @@ def test_kubernetes_knows_every_field(version: str, deployments: dict[str, Path]
 
 
 def test_a_misspelt_field_would_be_found(deployments: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "all.yaml").write_text(render(deployments["cpu"]).replace("minReadySeconds", "minReadySecond"))
+    (tmp_path / "all.yaml").write_text(
+        render(deployments["cpu"]).replace("minReadySeconds", "minReadySecond")
+    )
     checked = run(installed("kubernetes-validate"), "-k", "1.37", "--strict", str(tmp_path / "all.yaml"))
     assert checked.returncode != 0
     assert "minReadySecond" in checked.stdout + checked.stderr
 
 
 def test_the_extensions_know_every_field(custom: list[Document]) -> None:
-    assert {document["kind"] for document in custom} == {"Certificate", "GRPCRoute", "PodMonitor", "ScaledObject"}
+    assert {document["kind"] for document in custom} == {
+        "Certificate",
+        "GRPCRoute",
+        "PodMonitor",
+        "ScaledObject",
+    }
     assert custom_faults(custom) == [None] * len(custom)
 
 
@@ -89,7 +104,9 @@ def test_faults_in_extensions_would_be_found(custom: list[Document]) -> None:
         return document
 
     kinds = sorted({document["kind"] for document in custom})
-    assert custom_faults([spoilt(kind, misspelt=1) for kind in kinds]) == ["unknown: spec/misspelt"] * len(kinds)
+    assert custom_faults([spoilt(kind, misspelt=1) for kind in kinds]) == ["unknown: spec/misspelt"] * len(
+        kinds
+    )
     wrong = [spoilt("ScaledObject", maxReplicaCount="8"), spoilt("PodMonitor") | {"kind": "PodWatcher"}]
     faults = custom_faults(wrong)
     assert "maxReplicaCount must be integer" in str(faults[0])
@@ -100,7 +117,14 @@ def test_checkov_finds_nothing_that_is_not_explained(deployments: dict[str, Path
     for name, folder in deployments.items():
         (tmp_path / f"{name}.yaml").write_text(render(folder))
     finished = run(
-        installed("checkov"), "-d", str(tmp_path), "--framework", "kubernetes", "--skip-download", "-o", "json"
+        installed("checkov"),
+        "-d",
+        str(tmp_path),
+        "--framework",
+        "kubernetes",
+        "--skip-download",
+        "-o",
+        "json",
     )
     results = json.loads(finished.stdout)["results"]
     assert [(check["check_id"], check["resource"]) for check in results["failed_checks"]] == []

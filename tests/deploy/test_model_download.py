@@ -35,7 +35,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         raise MissingToolError("openssl is not on PATH: install openssl")
     folder = tmp_path_factory.mktemp("certificate")
     made = run(
-        openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        openssl, "req", "-x509", "-nodes", "-days", "2",
+        "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
         "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"),
     )  # fmt: skip
@@ -105,7 +106,9 @@ def test_the_right_archive_is_unpacked(fetch: Fetch, url: str, archives: Path, t
     assert [path.name for path in (tmp_path / "models").iterdir()] == [ARTIFACT.name]
     folder = tmp_path / "models" / ARTIFACT.name
     assert load_manifest(folder) == load_manifest(ARTIFACT)
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {p.name: p.read_bytes() for p in ARTIFACT.iterdir()}
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        p.name: p.read_bytes() for p in ARTIFACT.iterdir()
+    }
 
 
 def test_another_archive_is_refused_and_leaves_nothing(fetch: Fetch, url: str, tmp_path: Path) -> None:
@@ -137,7 +140,9 @@ def test_a_missing_archive_is_told(fetch: Fetch, url: str) -> None:
         ("https://localhost/models.tar", "SET-SHA256", "MODEL_ARCHIVE_SHA256 is 'SET-SHA256'"),
     ],
 )
-def test_settings_that_nobody_made_are_refused(fetch: Fetch, url_setting: str, sha256: str, told: str) -> None:
+def test_settings_that_nobody_made_are_refused(
+    fetch: Fetch, url_setting: str, sha256: str, told: str
+) -> None:
     fetched = fetch(url_setting, sha256)
     assert fetched.returncode == 1
     assert told in fetched.stderr
@@ -150,5 +155,7 @@ def test_the_init_container_runs_this_program(manifests: Manifests) -> None:
         maps = {document["metadata"]["name"]: document["data"] for document in manifests.all("ConfigMap")}
         (settings,) = (maps[name] for name in names)
         assert settings.keys() == {"MODEL_ARCHIVE_URL", "MODEL_ARCHIVE_SHA256"}
-        mounted = {volume["name"]: volume for volume in manifests.pod["volumes"]}["fetch"]["configMap"]["name"]
+        mounted = {volume["name"]: volume for volume in manifests.pod["volumes"]}["fetch"]["configMap"][
+            "name"
+        ]
         assert maps[mounted]["fetch_models.py"] == PROGRAM.read_text()

@@ -44,7 +44,11 @@ def test_every_selector_finds_the_pods(manifests: Manifests) -> None:
         *(service["spec"]["selector"] for service in manifests.all("Service")),
         *(monitor["spec"]["selector"]["matchLabels"] for monitor in manifests.all("PodMonitor")),
         *(one["labelSelector"]["matchLabels"] for one in manifests.pod["topologySpreadConstraints"]),
-        *(p["podSelector"]["matchLabels"] for name, p in policies(manifests).items() if name != "default-deny"),
+        *(
+            p["podSelector"]["matchLabels"]
+            for name, p in policies(manifests).items()
+            if name != "default-deny"
+        ),
     ):
         assert selector
         assert selector.items() <= labels

@@ -133,8 +133,12 @@ def test_artifacts_and_certificates_lie_below_mounts(manifests: Manifests) -> No
 def test_tls_replaces_plaintext(manifests: Manifests) -> None:
     tls = "TRAGHETTO_TLS_CERTIFICATE" in manifests.settings
     assert manifests.settings["TRAGHETTO_ALLOW_PLAINTEXT"] == ("false" if tls else "true")
-    protocols = {port["appProtocol"] for service in manifests.all("Service") for port in service["spec"]["ports"]}
+    protocols = {
+        port["appProtocol"] for service in manifests.all("Service") for port in service["spec"]["ports"]
+    }
     assert protocols == {"https" if tls else "kubernetes.io/h2c"}
     for certificate in manifests.all("Certificate"):
-        secrets = [volume["secret"]["secretName"] for volume in manifests.pod["volumes"] if "secret" in volume]
+        secrets = [
+            volume["secret"]["secretName"] for volume in manifests.pod["volumes"] if "secret" in volume
+        ]
         assert secrets == [certificate["spec"]["secretName"]]

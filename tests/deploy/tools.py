@@ -1,4 +1,4 @@
-"""The programs that check deploy/: found on PATH, or where `make test` installs them; missing ones fail with what to do."""
+"""The programs that check deploy/, on PATH or where `make test` installs them; one that is missing fails a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def kustomize_command() -> list[str]:
     for program, arguments in (("kubectl", ["kustomize"]), ("kustomize", ["build"])):
         if path := shutil.which(program):
             return [path, *arguments]
-    raise MissingToolError("neither kubectl (1.30 or newer) nor kustomize (5.4 or newer) is on PATH: install one")
+    raise MissingToolError(
+        "neither kubectl (1.30 or newer) nor kustomize (5.4 or newer) is on PATH: install one"
+    )
 
 
 def installed(program: str) -> str:
@@ -38,7 +40,9 @@ def node_command(script: Path) -> list[str]:
     if node is None:
         raise MissingToolError("node (20 or newer) is not on PATH: install nodejs and npm")
     if not (NODE_MODULES / "node_modules").is_dir():
-        raise MissingToolError(f"{NODE_MODULES} is missing: `make test` installs tests/deploy/package-lock.json there")
+        raise MissingToolError(
+            f"{NODE_MODULES} is missing: `make test` installs tests/deploy/package-lock.json there"
+        )
     return [node, str(script), str(NODE_MODULES)]
 
 

@@ -1,4 +1,4 @@
-"""Fetch the archive MODEL_ARCHIVE_URL, refuse it unless its SHA-256 is MODEL_ARCHIVE_SHA256, unpack it into a folder.
+"""Fetch the archive MODEL_ARCHIVE_URL, and unpack it into a folder if its SHA-256 is MODEL_ARCHIVE_SHA256.
 
 Runs before the server, in its image, with the standard library alone.
 """
@@ -52,8 +52,8 @@ def _download(url: str, archive: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def main() -> int:
-    """Run the command; exit status 1 says that the pod must not start."""
+def main() -> None:
+    """Run the command; exit status 1 keeps the server from starting."""
     try:
         fetch(
             os.environ.get("MODEL_ARCHIVE_URL", ""),
@@ -61,10 +61,8 @@ def main() -> int:
             Path(sys.argv[1]),
         )
     except (FetchError, OSError, tarfile.TarError) as error:
-        print(f"fetch_models: {error}", file=sys.stderr)
-        return 1
-    return 0
+        sys.exit(f"fetch_models: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
