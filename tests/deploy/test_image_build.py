@@ -1,4 +1,4 @@
-"""The steps of the Dockerfile's serve target, carried out here: what the image would hold serves as pods do."""
+"""The steps of the Dockerfile's serve target, carried out here: what the image would hold serves."""
 
 from __future__ import annotations
 

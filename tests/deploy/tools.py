@@ -1,4 +1,4 @@
-"""The programs that check deploy/, on PATH or where `make test` installs them; one that is missing fails a test."""
+"""The programs that check deploy/: on PATH, or where `make test` puts them; a missing one fails its test."""
 
 from __future__ import annotations
 
