@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.manifests import COMBINATIONS, OVERLAYS, Manifests, combine, load
+from tests.deploy.manifests import ARCHIVE, COMBINATIONS, OVERLAYS, Manifests, combine, load
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,10 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("kubernetes")
     folders = {"base": combine(root / "base", ["base"])}
     folders |= {name: combine(root / name, [f"overlays/{name}"]) for name in OVERLAYS}
-    return folders | {name: combine(root / name, ["base"], parts) for name, parts in COMBINATIONS.items()}
+    for name, parts in COMBINATIONS.items():
+        generators = [ARCHIVE] if "model-download" in parts else []
+        folders[name] = combine(root / name, ["base"], parts, configMapGenerator=generators)
+    return folders
 
 
 @pytest.fixture(params=["base", *OVERLAYS, *COMBINATIONS])

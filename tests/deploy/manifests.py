@@ -22,6 +22,12 @@ COMBINATIONS = {
     "image-keda": ("model-image", "gpu", "monitoring", "keda", "mtls", "certificate", "writable-root"),
     "download-hpa": ("model-download", "monitoring", "hpa", "route"),
 }
+# What model-download leaves to its user.
+ARCHIVE = {
+    "name": "traghetto-model-archive",
+    "namespace": "traghetto",
+    "literals": ["MODEL_ARCHIVE_URL=https://models.example/en-it.tar", f"MODEL_ARCHIVE_SHA256={'0' * 64}"],
+}
 PLACEHOLDERS = ("SET-SERVER-IMAGE", "SET-MODEL-IMAGE")
 CUSTOM_GROUPS = ("cert-manager.io", "gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com")
 
