@@ -31,7 +31,7 @@ serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:500
 		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."'
 	exec $(BIN)/traghetto-serve $(ARTIFACTS) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
 
-test: $(VENV)/.dev  ## Run the tests.
+test: $(VENV)/.dev $(VENV)/.deploy  ## Run the tests.
 	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
@@ -70,9 +70,10 @@ export-%: $(VENV)/.dev
 	$(BIN)/traghetto-export model/pretrained/$* --output export/artifacts/$* --precision int8 \
 		--sentences tests/data/en-it.tsv $(ARGS)
 
-# Each lock takes the versions of the one before it, so that all of them fit into one .venv.
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	--generate-hashes --custom-compile-command 'make lock' $(ARGS) pyproject.toml requirements/build.in
+# Each lock takes the versions of the one before it, so that all of them fit into one .venv; deploy-tools.txt fits none.
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --custom-compile-command 'make lock' $(ARGS)
+COMPILE = $(LOCK) pyproject.toml requirements/build.in
 
 lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
 	$(COMPILE) --extra serve -o requirements/serve.txt
@@ -81,6 +82,10 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
 		--excludes requirements/exclude.in -o requirements/dev.txt
 	$(COMPILE) --extra serve --extra draw -c requirements/dev.txt -o requirements/draw.txt
+	$(COMPILE) requirements/dev.in --extra export -c requirements/dev.txt \
+		--excludes requirements/exclude.in -o requirements/export.txt
+	$(LOCK) requirements/image.in -c requirements/serve.txt -o requirements/image.txt
+	$(LOCK) requirements/deploy-tools.in -o requirements/deploy-tools.txt
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -109,6 +114,18 @@ $(VENV)/.evaluate: requirements/evaluate.txt $(VENV)/.serve
 $(VENV)/.dev: requirements/dev.txt requirements/torch.txt $(VENV)/.serve
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	$(PIP) install -r requirements/torch.txt
+	@touch $@
+
+# What checks deploy/, in environments of its own: the versions that checkov pins fit no other.
+$(VENV)/.deploy: requirements/deploy-tools.txt tests/deploy/package.json tests/deploy/package-lock.json | $(BIN)/python
+	@command -v npm >/dev/null || { echo 'npm is missing: install nodejs (20 or newer) and npm' >&2; exit 1; }
+	rm -rf $(VENV)/deploy-tools $(VENV)/deploy-node
+	$(BIN)/python -m venv $(VENV)/deploy-tools
+	$(VENV)/deploy-tools/bin/pip --disable-pip-version-check install --quiet --no-compile \
+		--require-hashes -r requirements/deploy-tools.txt
+	mkdir $(VENV)/deploy-node
+	cp tests/deploy/package.json tests/deploy/package-lock.json $(VENV)/deploy-node
+	npm ci --prefix $(VENV)/deploy-node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 proto proto-check proto-lint: | $(VENV)/.dev
