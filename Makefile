@@ -21,7 +21,8 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve test lint format evaluate architectures bench dashboard dashboard-preview soak require-data export lock clean
+.PHONY: help serve test lint format evaluate architectures bench \
+	dashboard dashboard-preview rules soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +58,9 @@ bench: $(VENV)/.dev  ## Measure speed beside the peers: build/bench.json (half a
 
 dashboard: $(VENV)/.dev  ## Write the Grafana dashboard again.
 	$(BIN)/python -m deploy.grafana.build
+
+rules: $(VENV)/.dev  ## Write the alert rules for the Prometheus operator again.
+	$(BIN)/python -m deploy.prometheus.build
 
 dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
 	$(BIN)/python -m tests.deploy.preview $(ARGS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.prometheus.build import RESOURCE, resource_yaml
 from server.config import ServerConfig
 from tests.deploy.programs import run
 from tests.deploy.rule_files import PROMETHEUS, ROOT, RULE_FILES, UNIT_TESTS, alerts, load, records
@@ -103,3 +104,7 @@ def test_windows_differ_in_nothing_else() -> None:
         base, window = name.split(":rate")
         of_five_minutes = re.sub(rf"\[{window}\]", "[5m]", expr).replace(f":rate{window}", ":rate5m")
         assert of_five_minutes == found[f"{base}:rate5m"], name
+
+
+def test_the_operator_gets_the_same_rules() -> None:
+    assert RESOURCE.read_text(encoding="utf-8") == resource_yaml(), "stale: run `make rules`"

@@ -21,7 +21,7 @@ from tests.deploy.dockerfile import REPOSITORY, Builder, read_stages
 from tests.deploy.manifests import FOLDER, load
 from tests.deploy.tools import PATIENCE_SECONDS
 
-READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) models=(\S+)\n")
+READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) admin=\S+ models=(\S+)\n")
 # Of the lock, for other systems or for the build alone.
 NOT_INSTALLED = {"colorama", "setuptools"}
 
@@ -90,7 +90,7 @@ def test_the_list_of_contents_is_complete(image: Builder) -> None:
 def pod_environment(image: Builder) -> Mapping[str, str]:
     """The pod's variables, but on loopback, free ports and the artifacts of this checkout."""
     settings = load(FOLDER / "overlays" / "cpu").settings
-    here = {name: "127.0.0.1:0" for name in settings if name.endswith("_LISTEN")}
+    here = {name: "127.0.0.1:0" for name in (*settings, "TRAGHETTO_ADMIN_LISTEN") if name.endswith("_LISTEN")}
     here["TRAGHETTO_ARTIFACTS"] = settings["TRAGHETTO_ARTIFACTS"].replace(
         "/models", str(REPOSITORY / "export" / "artifacts")
     )

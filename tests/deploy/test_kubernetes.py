@@ -89,6 +89,7 @@ def test_the_extensions_know_every_field(custom: list[Document]) -> None:
         "Certificate",
         "GRPCRoute",
         "PodMonitor",
+        "PrometheusRule",
         "ScaledObject",
     }
     assert custom_faults(custom) == [None] * len(custom)
