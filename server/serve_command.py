@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import importlib.util
 import logging
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,11 +21,16 @@ from model.tokenizer import TokenizerError
 from server.config import ConfigError, ServerConfig, parse_config, split_address
 from server.engine.session import DeviceError
 from server.interceptor import CallInterceptor
+from server.logs import configure_logs
+from server.loop_lag import measure_lag
 from server.metrics import Metrics
 from server.models import LoadedModel, Models, PoolsTooLarge, load_model
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.service import TranslationService
+
+if TYPE_CHECKING:
+    from server.tracing import Tracing
 
 log = logging.getLogger("traghetto")
 
@@ -43,10 +50,12 @@ class ServeError(RuntimeError):
 class Server:
     """The listeners around loaded models."""
 
-    def __init__(self, config: ServerConfig, models: list[LoadedModel], metrics: Metrics) -> None:
+    def __init__(
+        self, config: ServerConfig, models: list[LoadedModel], metrics: Metrics, tracing: Tracing | None
+    ) -> None:
         self._config, self._models, self._metrics = config, models, metrics
         self._health = HealthServicer()
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=_OPTIONS)
+        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=_OPTIONS)
         service = TranslationService(Models(models), config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -115,14 +124,31 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
     return _address(host, bound)
 
 
+def _start_tracing(config: ServerConfig) -> Tracing | None:
+    """None where nobody asks for it: then nothing of OpenTelemetry is even imported.
+
+    Raises:
+        ConfigError: its packages are missing.
+    """
+    if not config.otlp_endpoint:
+        return None
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise ConfigError("--otlp-endpoint needs OpenTelemetry: pip install 'traghetto[trace]'")
+    from server.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
+
+    return Tracing(config.otlp_endpoint, config.trace_ratio)
+
+
 async def _serve(config: ServerConfig) -> None:
+    tracing = _start_tracing(config)
     metrics = Metrics()
     metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
     models = [load_model(folder, config, metrics) for folder in config.artifacts]
-    server = Server(config, models, metrics)
+    server = Server(config, models, metrics, tracing)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
     places = await server.start()
     served = ",".join(f"{m.name}({m.manifest.precision})" for m in models)
     print(f"traghetto ready: {places} models={served}", flush=True)
@@ -131,17 +157,16 @@ async def _serve(config: ServerConfig) -> None:
     finally:
         log.info("stopping: running calls have %.0f s to finish", config.drain_seconds)
         await server.stop()
+        lag.cancel()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
 
 def main() -> int:
     """Run the command; exit status 2 for a fault in its input, 1 for one while serving."""
     try:
         config = parse_config(sys.argv[1:])
-        logging.basicConfig(
-            level=config.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            stream=sys.stderr,
-        )
+        configure_logs(config.log_level, config.log_format)
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
     except (ConfigError, ArtifactError, TokenizerError, DeviceError, PoolsTooLarge) as error:
