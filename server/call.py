@@ -30,12 +30,11 @@ _SAMPLED = 1
 
 @dataclass(frozen=True, slots=True)
 class TraceParent:
-    """The caller's span (W3C Trace Context, section 3.2)."""
+    """The caller's span (W3C Trace Context, section 3.2); its tracestate is for systems behind us: none."""
 
     trace_id: str
     span_id: str
     is_sampled: bool
-    state: str = ""
 
 
 @dataclass(slots=True)
@@ -106,7 +105,7 @@ def begin_call(service: str, method: str, metadata: Iterable[tuple[str, str | by
         service,
         method,
         request_id_of(found.get(REQUEST_ID, "")),
-        parse_traceparent(parent, found.get("tracestate", "")) if parent else None,
+        parse_traceparent(parent) if parent else None,
     )
 
 
@@ -115,9 +114,9 @@ def request_id_of(value: str) -> str:
     return value if _REQUEST_ID_FORM.fullmatch(value) else secrets.token_hex(_REQUEST_ID_BYTES)
 
 
-def parse_traceparent(value: str, state: str = "") -> TraceParent | None:
+def parse_traceparent(value: str) -> TraceParent | None:
     """The caller's span; None for a header that is none."""
     found = _TRACEPARENT.fullmatch(value)
     if found is None or (found["version"] == "00" and found["more"] is not None):
         return None
-    return TraceParent(found["trace_id"], found["span_id"], bool(int(found["flags"], 16) & _SAMPLED), state)
+    return TraceParent(found["trace_id"], found["span_id"], bool(int(found["flags"], 16) & _SAMPLED))

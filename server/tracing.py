@@ -7,6 +7,7 @@ it is over, from the times it kept, and leave from a thread of the SDK: nothing 
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -21,7 +22,6 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
-    TraceState,
     format_trace_id,
     set_span_in_context,
 )
@@ -29,7 +29,7 @@ from opentelemetry.util.types import AttributeValue
 
 from server.call import Call, TraceParent
 
-_EXPORT_SECONDS = 5.0  # for one batch; a collector that is away must not hold up a stop for long
+_EXPORT_SECONDS = 5.0  # for one batch, and for all that is left when the server stops
 # Of a server's span only these are errors; the others are the client's own (semantic conventions for gRPC).
 _FAULTS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 
@@ -82,8 +82,10 @@ class Tracing:
         return format_trace_id(context.trace_id) if context.trace_flags.sampled else None
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left, within a few seconds: a collector that is away must not hold up a stop."""
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(_EXPORT_SECONDS)
 
 
 def _context(parent: TraceParent | None) -> Context:
@@ -94,7 +96,6 @@ def _context(parent: TraceParent | None) -> Context:
         span_id=int(parent.span_id, 16),
         is_remote=True,
         trace_flags=TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT),
-        trace_state=TraceState.from_header([parent.state]),
     )
     return set_span_in_context(NonRecordingSpan(caller), Context())
 

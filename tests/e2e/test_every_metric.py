@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.call import Call
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded
-from server.metrics import RATIOS, REJECT_REASONS, SEQUENCES, TOKENS, Metrics
 from server.interceptor import CallInterceptor
+from server.metrics import RATIOS, REJECT_REASONS, SEQUENCES, TOKENS, Metrics
 from server.models import LoadedModel, Models, load_model
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
@@ -177,7 +177,7 @@ def crowded_traffic(
     make_request: MakeRequest,
     long_request: pb.TranslateRequest,
 ) -> dict[str, float]:
-    """One sequence runs and the others wait; a call is refused, one is late, one gives up. The page meanwhile."""
+    """One sequence runs and the others wait; a call is refused, one is late, one gives up."""
     several = pb.TranslateRequest()
     several.CopyFrom(long_request)
     several.texts.extend([*long_request.texts] * NUM_WAITING)
@@ -220,7 +220,7 @@ def traffic(
         gauges = crowded_traffic(running, stub, make_request, long_request)
         page = running.settled()
         running.wait_until(lambda now: now["translator_event_loop_lag_seconds_count"] > 1)
-        with urllib.request.urlopen(running.metrics, timeout=PATIENCE_SECONDS) as answer:
+        with urllib.request.urlopen(running.metrics, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
             text = answer.read().decode()
         yield Traffic(growth(start, middle), expected, growth(middle, page), gauges, page, text)
 
@@ -287,11 +287,10 @@ def test_every_histogram_is_whole(traffic: Traffic) -> None:
 
 
 def test_the_page_is_well_formed_for_prometheus(traffic: Traffic) -> None:
-    assert shutil.which("promtool"), (
-        "install promtool: apt-get install prometheus (Debian), or prometheus's own"
-    )
+    promtool = shutil.which("promtool")
+    assert promtool, "install promtool, Prometheus' own tool: apt-get install prometheus"
     ended = subprocess.run(
-        ["promtool", "check", "metrics"], input=traffic.text, capture_output=True, text=True, check=False
+        [promtool, "check", "metrics"], input=traffic.text, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert "# {" not in traffic.text, "exemplars are for OpenMetrics alone"
