@@ -65,7 +65,7 @@ def run_collector() -> Iterator[Collector]:
     """A collector on a free port."""
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
-    pb_grpc.add_TraceServiceServicer_to_server(collector, server)
+    pb_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     collector.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
