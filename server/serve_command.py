@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import importlib.util
 import logging
 import signal
 import sys
@@ -132,10 +131,12 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
     """
     if not config.otlp_endpoint:
         return None
-    if importlib.util.find_spec("opentelemetry") is None:
-        raise ConfigError("--otlp-endpoint needs OpenTelemetry: pip install 'traghetto[trace]'")
-    from server.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
-
+    try:
+        from server.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
+    except ImportError as error:
+        raise ConfigError(
+            f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
+        ) from error
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 
 
