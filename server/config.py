@@ -61,6 +61,11 @@ class ServerConfig:
     log_level: str = _option(
         "info", "least severe message logged", choices=("debug", "info", "warning", "error")
     )
+    log_format: str = _option("text", "how it logs: for a person or for a machine", choices=("text", "json"))
+    otlp_endpoint: str = _option(
+        "", "URL of an OpenTelemetry collector, OTLP over gRPC, that gets traces; empty for none"
+    )
+    trace_ratio: float = _option(1.0, "share of calls traced, from 0 to 1, where the caller does not decide")
 
     def __post_init__(self) -> None:
         faults = [
@@ -89,6 +94,7 @@ class ServerConfig:
                     f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}"
                 )
         faults += self._address_faults()
+        faults += self._trace_faults()
         if faults:
             raise ConfigError("; ".join(faults))
 
@@ -109,6 +115,26 @@ class ServerConfig:
                     "give --allow-plaintext if the network is trusted"
                 )
         return faults
+
+    def _trace_faults(self) -> list[str]:
+        faults = []
+        if self.otlp_endpoint and not _is_url(self.otlp_endpoint):
+            faults.append(
+                f"--otlp-endpoint is {self.otlp_endpoint!r}, must be a URL such as http://127.0.0.1:4317"
+            )
+        if not 0 <= self.trace_ratio <= 1:
+            faults.append(f"--trace-ratio is {self.trace_ratio}, must be from 0 to 1")
+        return faults
+
+
+def _is_url(value: str) -> bool:
+    """Whether it is the scheme, host and port of a gRPC server: no path, which gRPC would drop."""
+    scheme, _, address = value.partition("://")
+    try:
+        host, _ = split_address(address.removesuffix("/"))
+    except ConfigError:
+        return False
+    return scheme in ("http", "https") and not set(host) & set("/@?#")
 
 
 _MAY_BE_EMPTY = ("health_listen", "admin_listen")

@@ -145,7 +145,8 @@ def to_status(error: RequestError) -> status_pb2.Status:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:
-    """End a call with an error, its google.rpc.Status in the trailing metadata."""
-    details = (("grpc-status-details-bin", to_status(error).SerializeToString()),)
-    await context.abort(STATUS_CODES[type(error)], str(error), details)
+    """End a call with an error, its google.rpc.Status in the trailing metadata beside what is set there."""
+    details = ("grpc-status-details-bin", to_status(error).SerializeToString())
+    trailing = (*(context.trailing_metadata() or ()), details)
+    await context.abort(STATUS_CODES[type(error)], str(error), trailing)
     raise AssertionError("abort returned")

@@ -1,30 +1,47 @@
-"""Counts and times every unary call, and answers one whose bytes do not parse."""
+"""Counts, times and tells of every unary call, and answers one whose bytes do not parse."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
+from prometheus_client import Counter, Histogram
 
-from server.errors import DEADLINE_MARGIN_SECONDS, MalformedRequest, abort
+from server.call import REQUEST_ID, Call, begin_call, current_call
+from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest, abort
+from server.logs import log_call, log_fault
 from server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from server.tracing import Tracing  # an extra that may not be there
 
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
 
 _MALFORMED = object()
 
 
+@dataclass(frozen=True)
+class _Series:
+    """The metrics of one method; finding one by its labels costs as much as counting."""
+
+    started: Counter
+    seconds: Histogram
+    handled: dict[grpc.StatusCode, Counter]
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """The RPC metrics, under the names of go-grpc-prometheus.
+    """The RPC metrics, under the names of go-grpc-prometheus, and each call's log line and span.
 
     Streams (reflection, health watch) are not counted.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        self._metrics, self._tracing = metrics, tracing
+        self._series: dict[str, _Series] = {}  # of methods that exist: a client cannot make it grow
 
     async def intercept_service(
         self,
@@ -35,20 +52,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or handler.response_streaming:
             return handler
-        _, service, method = handler_call_details.method.split("/")
         return grpc.unary_unary_rpc_method_handler(
-            self._wrap(handler.unary_unary, ("unary", service, method)),
+            self._wrap(handler.unary_unary, handler_call_details.method),
             request_deserializer=_forgiving(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
-    def _wrap(self, behaviour: Behaviour, labels: tuple[str, str, str]) -> Behaviour:
-        started_total = self._metrics.rpc_started.labels(*labels)
-        seconds = self._metrics.rpc_seconds.labels(*labels)
+    def _wrap(self, behaviour: Behaviour, path: str) -> Behaviour:
+        _, service, method = path.split("/")
+        series = self._series_of(service, method)
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            started_total.inc()
-            started = time.monotonic()
+            series.started.inc()
+            call = begin_call(service, method, context.invocation_metadata())
+            context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+            current_call.set(call)
             code = grpc.StatusCode.UNKNOWN
             try:
                 if request is _MALFORMED:
@@ -68,11 +86,42 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 code = grpc.StatusCode.DEADLINE_EXCEEDED
                 raise asyncio.CancelledError from error
+            except Exception as error:  # noqa: BLE001 - gRPC would log it and answer with its message
+                code = grpc.StatusCode.INTERNAL
+                log_fault(call, error)
+                await abort(context, InternalError("a fault of the server; its log tells more"))
             finally:
-                self._metrics.rpc_handled.labels(*labels, code.name).inc()
-                seconds.observe(time.monotonic() - started)
+                self._tell(call, series, code)
 
         return wrapped
+
+    def _series_of(self, service: str, method: str) -> _Series:
+        path = f"{service}/{method}"
+        if path not in self._series:
+            metrics, labels = self._metrics, ("unary", service, method)
+            self._series[path] = _Series(
+                started=metrics.rpc_started.labels(*labels),
+                seconds=metrics.rpc_seconds.labels(*labels),
+                handled={},
+            )
+        return self._series[path]
+
+    def _tell(self, call: Call, series: _Series, code: grpc.StatusCode) -> None:
+        ended = time.monotonic()
+        trace_id = self._trace(call, code, ended)
+        if code not in series.handled:
+            series.handled[code] = self._metrics.rpc_handled.labels(
+                "unary", call.service, call.method, code.name
+            )
+        series.handled[code].inc()
+        series.seconds.observe(ended - call.started, {"trace_id": trace_id} if trace_id else None)
+        log_call(call, code.name, ended, trace_id)
+
+    def _trace(self, call: Call, code: grpc.StatusCode, ended: float) -> str | None:
+        """The id of a trace that somebody keeps: ours, or the caller's alone."""
+        if self._tracing is not None and not call.is_probe:
+            return self._tracing.record(call, code.name, ended)
+        return call.parent.trace_id if call.parent and call.parent.is_sampled else None
 
 
 def _is_late(context: grpc.aio.ServicerContext[Any, Any]) -> bool:

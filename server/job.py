@@ -5,9 +5,26 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from server.engine.sequence import AttentionChoice, Hypothesis, Method, SequenceRequest
+
+
+@dataclass(slots=True)
+class JobTimes:
+    """When a job got how far, on the monotonic clock; None where it did not get yet.
+
+    Args:
+        queued: It was submitted.
+        joined: It left the queue for the encoder.
+        encoded: It took its slot.
+        finished: It ended, however it did.
+    """
+
+    queued: float | None = None
+    joined: float | None = None
+    encoded: float | None = None
+    finished: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +60,31 @@ class Job:
         return self.deadline is not None and self.deadline <= now
 
 
+class JobFuture(Future[tuple[Hypothesis, ...]]):
+    """A job's hypotheses, best first, and the times at which it got how far: only its runner writes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = JobTimes()
+
+
 @dataclass
 class Live:
-    """A submitted job until its future is done; submitted and encoded are on the monotonic clock."""
+    """A submitted job until its future is done; submitted is on the monotonic clock."""
 
     job: Job
-    submitted: float
-    future: Future[tuple[Hypothesis, ...]] = field(default_factory=Future)
-    encoded: float | None = None  # when it took its slot
+    submitted: InitVar[float]
+    future: JobFuture = field(default_factory=JobFuture)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, submitted: float) -> None:
+        self.times.queued = submitted
         # Nobody but a runner ends it: a caller who gives up calls `Worker.cancel`.
         self.future.set_running_or_notify_cancel()
+
+    @property
+    def times(self) -> JobTimes:
+        """How far it has got."""
+        return self.future.times
 
 
 class JobQueue:

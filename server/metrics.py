@@ -38,6 +38,7 @@ LATENCY_SECONDS = (
 STAGE_SECONDS = (0.0005, 0.001, 0.0025, *LATENCY_SECONDS)
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
@@ -149,6 +150,12 @@ class Metrics:
             "translator_inference_errors", "Failures of ONNX Runtime.", ("kind",), registry=registry
         )
         self.inference_errors = {kind: errors.labels(kind) for kind in ERROR_KINDS}
+        self.event_loop_lag = Histogram(
+            "translator_event_loop_lag_seconds",
+            "How late the event loop wakes a task that is due.",
+            buckets=LAG_SECONDS,
+            registry=registry,
+        )
         self.provider_info = Gauge(
             "translator_execution_provider_info",
             "The provider that sessions really use, and the device asked for.",

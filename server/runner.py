@@ -18,7 +18,8 @@ log = logging.getLogger("traghetto.worker")
 
 def end_job(live: Live, queue: JobQueue, metrics: Metrics, reason: str, error: Exception | None) -> None:
     """Count a job that is over and fail its future, if there is an error."""
-    if live.encoded is None:
+    live.times.finished = time.monotonic()
+    if live.times.encoded is None:
         with queue.changed:
             queue.leave(live)
     metrics.finished[reason].inc()
@@ -137,16 +138,18 @@ class Runner:
                 self._finish(result.sequence_id, result.hypotheses, now)
 
     def _join(self, live: Live, started: float, now: float) -> None:
-        live.encoded = now
+        times = live.times
+        times.joined, times.encoded = started, now
         with self._queue.changed:
             self._queue.leave(live)
-        self._metrics.stage_seconds["queue"].observe(started - live.submitted)
+        if times.queued is not None:
+            self._metrics.stage_seconds["queue"].observe(started - times.queued)
         self._metrics.stage_seconds["encode"].observe(now - started)
 
     def _finish(self, sequence_id: int, hypotheses: tuple[Hypothesis, ...], now: float) -> None:
         live = self._live[sequence_id]
-        if live.encoded is not None:
-            self._metrics.stage_seconds["decode"].observe(now - live.encoded)
+        if live.times.encoded is not None:
+            self._metrics.stage_seconds["decode"].observe(now - live.times.encoded)
         is_whole = hypotheses[0].stop_reason is StopReason.END
         self._end(sequence_id, "eos" if is_whole else "length", None)
         live.future.set_result(hypotheses)

@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,14 +16,19 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from server.admin import AdminService
-from server.config import ServerConfig, parse_config, split_address
+from server.config import ConfigError, ServerConfig, parse_config, split_address
 from server.interceptor import CallInterceptor
+from server.logs import configure_logs
+from server.loop_lag import measure_lag
 from server.metrics import Metrics
 from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.served_models import UNSERVABLE, ServedModels
 from server.service import TranslationService
+
+if TYPE_CHECKING:
+    from server.tracing import Tracing
 
 log = logging.getLogger("traghetto")
 
@@ -44,10 +49,12 @@ class ServeError(RuntimeError):
 class Server:
     """The listeners around loaded models."""
 
-    def __init__(self, config: ServerConfig, served: ServedModels, metrics: Metrics) -> None:
+    def __init__(
+        self, config: ServerConfig, served: ServedModels, metrics: Metrics, tracing: Tracing | None
+    ) -> None:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics)], options=_OPTIONS)
+        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=_OPTIONS)
         service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -121,16 +128,35 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
     return _address(host, bound)
 
 
+def _start_tracing(config: ServerConfig) -> Tracing | None:
+    """None where nobody asks for it: then nothing of OpenTelemetry is even imported.
+
+    Raises:
+        ConfigError: its packages are missing.
+    """
+    if not config.otlp_endpoint:
+        return None
+    try:
+        from server.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
+    except ImportError as error:
+        raise ConfigError(
+            f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
+        ) from error
+    return Tracing(config.otlp_endpoint, config.trace_ratio)
+
+
 async def _serve(config: ServerConfig) -> None:
+    tracing = _start_tracing(config)
     metrics = Metrics()
     metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
     served = ServedModels(config, metrics)
-    server = Server(config, served, metrics)
+    server = Server(config, served, metrics, tracing)
     stopping = asyncio.Event()
     loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[object]]()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _keep(reloads, loop.create_task(served.reload())))
+    lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
     places = await server.start()
     names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current)
     print(f"traghetto ready: {places} models={names}", flush=True)
@@ -139,6 +165,9 @@ async def _serve(config: ServerConfig) -> None:
     finally:
         log.info("stopping: running calls have %.0f s to finish", config.drain_seconds)
         await server.stop()
+        lag.cancel()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
 
 def _keep(tasks: set[asyncio.Task[object]], task: asyncio.Task[Any]) -> None:
@@ -151,11 +180,7 @@ def main() -> int:
     """Run the command; exit status 2 for a fault in its input, 1 for one while serving."""
     try:
         config = parse_config(sys.argv[1:])
-        logging.basicConfig(
-            level=config.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            stream=sys.stderr,
-        )
+        configure_logs(config.log_level, config.log_format)
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
     except UNSERVABLE as error:

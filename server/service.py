@@ -11,6 +11,7 @@ import grpc
 
 from export.manifest import AttentionInfo
 from model.tokenizer import Tokenizer
+from server.call import Call, current_call
 from server.config import ServerConfig
 from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
 from server.errors import (
@@ -57,7 +58,6 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
         self._served, self._config, self._metrics = served, config, metrics
-        self._stage = metrics.stage_seconds
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every loaded model."""
@@ -74,18 +74,22 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             await abort(context, error)
 
     async def _translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
+        call = current_call.get()
         started = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
         deadline = None if remaining is None else started + remaining
+        call.num_texts = len(request.texts)
         model, pair = self._validate(request)
         options = read_options(request.options, model, self._config.max_beam_size)
-        validated = time.monotonic()
-        self._stage["validate"].observe(validated - started)
+        call.model, call.pair = model.name, "-".join(pair)
+        call.search, call.beam_size = type(options.method).__name__.lower(), options.method.width
+        self._end_stage(call, "validate", started)
         with model.in_use():
-            return await self._translate_by(model, pair, request, options, deadline)
+            return await self._translate_by(call, model, pair, request, options, deadline)
 
     async def _translate_by(
         self,
+        call: Call,
         model: LoadedModel,
         pair: tuple[str, str],
         request: pb.TranslateRequest,
@@ -94,7 +98,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> pb.TranslateResponse:
         validated = time.monotonic()
         sources = await _tokenize(model.tokenizer, list(request.texts), pair[1])
-        self._stage["tokenize"].observe(time.monotonic() - validated)
+        self._end_stage(call, "tokenize", validated)
         jobs = {
             i: options.job(source, deadline)
             for i, source in enumerate(sources)
@@ -102,16 +106,24 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         }
         if faults := attention_size_faults(jobs.values()):
             raise InvalidRequest(faults)
-        found = await self._run(model, jobs, deadline)
-        return self._response(model, pair, sources, found, options)
+        found = await self._run(call, model, jobs, deadline)
+        return self._response(call, model, sources, found, options)
+
+    def _end_stage(self, call: Call, name: str, started: float) -> float:
+        """Count and remember a stage that ends now."""
+        now = time.monotonic()
+        call.own_stages[name] = (started, now)
+        self._metrics.stage_seconds[name].observe(now - started)
+        return now
 
     async def _run(
-        self, model: LoadedModel, jobs: dict[int, Job], deadline: float | None
+        self, call: Call, model: LoadedModel, jobs: dict[int, Job], deadline: float | None
     ) -> dict[int, tuple[Hypothesis, ...] | BaseException]:
         if deadline is not None and deadline <= time.monotonic():
             self._metrics.rejected["deadline"].inc()
             raise DeadlineExceeded
         submitted = model.worker.submit(list(jobs.values()))
+        call.jobs = [future.times for _, future in submitted]
         try:
             results = await asyncio.gather(
                 *(asyncio.wrap_future(future) for _, future in submitted), return_exceptions=True
@@ -150,8 +162,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     def _response(
         self,
+        call: Call,
         model: LoadedModel,
-        pair: tuple[str, str],
         sources: list[list[int]],
         found: dict[int, tuple[Hypothesis, ...] | BaseException],
         options: Options,
@@ -169,31 +181,33 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             elif isinstance(result, BaseException):
                 raise result
             else:
-                items.append(self._item(model.tokenizer, source, result, options, "-".join(pair)))
-        self._stage["detokenize"].observe(time.monotonic() - started)
+                items.append(self._item(call, model.tokenizer, source, result, options))
+        self._end_stage(call, "detokenize", started)
         return pb.TranslateResponse(
             items=items, model=pb.ModelReference(name=model.name, sha256=model.sha256)
         )
 
     def _item(
         self,
+        call: Call,
         tokenizer: Tokenizer,
         source: list[int],
         hypotheses: tuple[Hypothesis, ...],
         options: Options,
-        pair: str,
     ) -> pb.TranslationItem:
         described = [
             _hypothesis(tokenizer, source, hypothesis, options)
             for hypothesis in hypotheses[: options.num_hypotheses]
         ]
         best = described[0]
+        call.source_tokens += len(source)
+        call.target_tokens += best.target_tokens
         self._metrics.source_tokens.observe(len(source))
         self._metrics.target_tokens.observe(best.target_tokens)
-        self._metrics.tokens.labels("source", pair).inc(len(source))
-        self._metrics.tokens.labels("target", pair).inc(best.target_tokens)
+        self._metrics.tokens.labels("source", call.pair).inc(len(source))
+        self._metrics.tokens.labels("target", call.pair).inc(best.target_tokens)
         if best.stop_reason == pb.STOP_REASON_MAX_TARGET_TOKENS:
-            self._metrics.output_truncated.labels(pair).inc()
+            self._metrics.output_truncated.labels(call.pair).inc()
         return pb.TranslationItem(
             translation=pb.Translation(
                 text=best.text,

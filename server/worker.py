@@ -1,6 +1,6 @@
 """A model's runners behind one queue: submit, cancel, drain, stop.
 
-Callers hand over jobs and get `concurrent.futures.Future`s; nothing else is shared with the threads.
+Callers hand over jobs and get futures; nothing else is shared with the threads.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 from server.engine.engine import Engine
-from server.engine.sequence import Hypothesis
 from server.errors import Draining, QueueFull
-from server.job import Job, JobQueue, Live
+from server.job import Job, JobFuture, JobQueue, Live
 from server.metrics import Metrics
 from server.runner import Runner, end_cancelled, end_job
 
@@ -65,7 +63,7 @@ class Worker:
         for runner in self._runners:
             runner.thread.start()
 
-    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, Future[tuple[Hypothesis, ...]]]]:
+    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, JobFuture]]:
         """Queue all jobs of a call, or none.
 
         They join longest first: sources of like length are encoded together, and no long one is left to the

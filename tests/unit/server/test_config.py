@@ -28,7 +28,10 @@ VALUES: dict[str, tuple[str, str]] = {
     "max_target_tokens": ("7", "8"),
     "drain_seconds": ("7.5", "8.5"),
     "log_level": ("debug", "error"),
+    "otlp_endpoint": ("http://127.0.0.1:4317", "https://collector:4317"),
+    "trace_ratio": ("0.25", "0.5"),
 }
+CHOICES = {"log_format": "json"}  # one that is not the default, of two
 BOOLEANS = {"allow_plaintext", "shortlist"}
 
 
@@ -42,7 +45,7 @@ def variable(name: str) -> str:
 
 def test_the_tables_above_name_every_option() -> None:
     options = {f.name for f in fields(ServerConfig) if f.default is not MISSING}
-    assert options == VALUES.keys() | BOOLEANS
+    assert options == VALUES.keys() | CHOICES.keys() | BOOLEANS
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
@@ -57,6 +60,32 @@ def test_a_variable_replaces_the_default_and_a_flag_wins_over_both(name: str) ->
     assert [str(value) for value in found[1:]] == [from_variable, from_flag]
     assert len(set(found)) == 3
     assert len({type(value) for value in found}) == 1
+
+
+@pytest.mark.parametrize("name", sorted(CHOICES))
+def test_a_choice_comes_from_its_variable_or_its_flag(name: str) -> None:
+    default = getattr(parse_config(["model"], {}), name)
+    environment = {variable(name): CHOICES[name]}
+    assert default != CHOICES[name]
+    assert getattr(parse_config(["model"], environment), name) == CHOICES[name]
+    assert getattr(parse_config(["model", flag(name), CHOICES[name]], {}), name) == CHOICES[name]
+    assert getattr(parse_config(["model", flag(name), default], environment), name) == default
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:4317", "ftp://host:1", "http://host", "http://host:4317/v1/traces", "http://me:word@host:1"],
+)
+def test_a_collector_is_a_url_of_scheme_host_and_port(url: str) -> None:
+    with pytest.raises(ConfigError, match="--otlp-endpoint"):
+        parse_config(["model", f"--otlp-endpoint={url}"], {})
+    assert parse_config(["model", "--otlp-endpoint=http://[::1]:4317/"], {}).otlp_endpoint
+
+
+@pytest.mark.parametrize("ratio", ["-0.1", "1.1", "nan"])
+def test_a_share_of_calls_lies_between_none_and_all(ratio: str) -> None:
+    with pytest.raises(ConfigError, match=f"--trace-ratio is {ratio}"):
+        parse_config(["model", f"--trace-ratio={ratio}"], {})
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEANS))
@@ -165,4 +194,4 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_config(["--help"], {})
     text = capsys.readouterr().out
-    assert all(flag(name) in text for name in VALUES.keys() | BOOLEANS)
+    assert all(flag(name) in text for name in VALUES.keys() | CHOICES.keys() | BOOLEANS)

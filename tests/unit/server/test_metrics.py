@@ -39,10 +39,12 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_running_sequences": ("gauge", ["model"]),
     "translator_slots": ("gauge", ["model"]),
     "translator_inference_errors_total": ("counter", ["kind"]),
+    "translator_event_loop_lag_seconds": ("histogram", []),
     "translator_execution_provider_info": ("gauge", ["model", "provider", "requested"]),
     "translator_model_info": ("gauge", ["model", "sha256", "precision"]),
     "translator_build_info": ("gauge", ["version"]),
     "translator_model_load_seconds": ("gauge", ["model"]),
+    "translator_model_reloads_total": ("counter", ["outcome"]),
 }
 DEFAULT_PREFIXES = ("process_", "python_")
 

@@ -1,0 +1,147 @@
+"""Traffic of which every effect on the metrics page is known."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from google.rpc import code_pb2
+
+from server.metrics import RATIOS, SEQUENCES, TOKENS
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from tests.e2e.poisoned import POISON
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import RunningServer
+
+NUM_WAITING, MAX_QUEUE = 19, 20
+RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'
+TRANSLATE, LIST_MODELS = RPC.format("Translate"), RPC.format("ListModels")
+MakeRequest = Callable[..., pb.TranslateRequest]
+# What `crowded_traffic` counts, beside the steps and the texts that it finds time for.
+CROWDED = {
+    f"grpc_server_started_total{{{TRANSLATE}}}": 3,
+    f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": 3,
+    f'grpc_server_handled_total{{grpc_code="CANCELLED",{TRANSLATE}}}': 1,
+    f'grpc_server_handled_total{{grpc_code="DEADLINE_EXCEEDED",{TRANSLATE}}}': 1,
+    f'grpc_server_handled_total{{grpc_code="RESOURCE_EXHAUSTED",{TRANSLATE}}}': 1,
+    'translator_finished_total{reason="deadline"}': 1,
+    'translator_requests_rejected_total{reason="queue_full"}': 1,
+}
+CANCELLED = 'translator_finished_total{reason="cancelled"}'
+
+
+def histogram(name: str, labels: str, values: Sequence[float], edges: Sequence[float]) -> dict[str, float]:
+    """What a histogram of these values shows; without the buckets that stay empty."""
+    found = {f"{name}_count": float(len(values)), f"{name}_sum": float(sum(values))}
+    for i, edge in enumerate((*edges, float("inf"))):
+        count = sum(bisect_left(edges, value) <= i for value in values)
+        if count:
+            found[f'{name}_bucket{{le="{float(edge) if edge != float("inf") else "+Inf"}"}}'] = float(count)
+    return {_with(series, labels): value for series, value in found.items() if value}
+
+
+def _with(series: str, labels: str) -> str:
+    if not labels:
+        return series
+    return series.replace("}", f",{labels}}}") if "{" in series else f"{series}{{{labels}}}"
+
+
+def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeRequest) -> dict[str, float]:
+    """Greedy, one text at a time, so that each step is known; what it must count."""
+    texts = ("Good morning.", "", "cat " * 300)
+    done = [stub.Translate(make_request(*texts, beam_size=1)).items[0].translation]
+    done += [
+        item.translation
+        for text, limit in (("The cat is on the table.", 40), ("Good morning.", 1))
+        for item in stub.Translate(make_request(text, beam_size=1, max_target_tokens=limit)).items
+    ]
+    stub.ListModels(pb.ListModelsRequest())
+    for request in (make_request(), make_request("Yes.", pair="en-de")):
+        with pytest.raises(grpc.RpcError):
+            stub.Translate(request)
+    (failed,) = stub.Translate(make_request(POISON, beam_size=1)).items
+    assert failed.error.code == code_pb2.INTERNAL
+    sources = [translation.source_tokens for translation in done]
+    targets = [translation.target_tokens for translation in done]
+    num_poisoned = 4  # the tag, a space, the piece, the end
+    encoded = [*sources, num_poisoned]
+    steps = sum(targets)  # the poisoned one has none
+    return {
+        f"grpc_server_started_total{{{TRANSLATE}}}": 6,
+        f"grpc_server_started_total{{{LIST_MODELS}}}": 1,
+        f'grpc_server_handled_total{{grpc_code="OK",{TRANSLATE}}}': 4,
+        f'grpc_server_handled_total{{grpc_code="INVALID_ARGUMENT",{TRANSLATE}}}': 1,
+        f'grpc_server_handled_total{{grpc_code="NOT_FOUND",{TRANSLATE}}}': 1,
+        f'grpc_server_handled_total{{grpc_code="OK",{LIST_MODELS}}}': 1,
+        f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": 6,
+        f"grpc_server_handling_seconds_count{{{LIST_MODELS}}}": 1,
+        **{
+            f'translator_stage_duration_seconds_count{{stage="{stage}"}}': count
+            for stage, count in (
+                *(("validate", 4), ("tokenize", 4), ("detokenize", 4)),  # calls
+                *(("queue", 3), ("encode", 3), ("decode", 3)),  # sequences that took a slot
+            )
+        },
+        'translator_batch_duration_seconds_count{phase="encode"}': 4,
+        'translator_batch_duration_seconds_count{phase="decode_step"}': steps,
+        **histogram("translator_batch_sequences", 'phase="encode"', [1] * 4, SEQUENCES),
+        **histogram("translator_batch_sequences", 'phase="decode_step"', [1] * steps, SEQUENCES),
+        **histogram(
+            "translator_batch_padding_ratio",
+            'phase="encode"',
+            [1 - count / (-(-count // 8) * 8) for count in encoded],  # sources fill multiples of 8
+            RATIOS,
+        ),
+        **histogram("translator_batch_padding_ratio", 'phase="decode_step"', [0] * steps, RATIOS),
+        **histogram("translator_source_tokens", "", sources, TOKENS),
+        **histogram("translator_target_tokens", "", targets, TOKENS),
+        'translator_tokens_total{direction="source",language_pair="en-it"}': sum(sources),
+        'translator_tokens_total{direction="target",language_pair="en-it"}': sum(targets),
+        "translator_decode_steps_total": steps,
+        'translator_finished_total{reason="eos"}': 2,
+        'translator_finished_total{reason="length"}': 1,
+        'translator_finished_total{reason="error"}': 1,
+        'translator_requests_rejected_total{reason="invalid"}': 2,
+        'translator_output_truncated_total{language_pair="en-it"}': 1,
+        'translator_inference_errors_total{kind="runtime"}': 1,
+    }
+
+
+def crowded_traffic(
+    running: RunningServer,
+    stub: pb_grpc.TranslationServiceStub,
+    make_request: MakeRequest,
+    long_request: pb.TranslateRequest,
+) -> dict[str, float]:
+    """One sequence runs and the others wait; a call is refused, one is late, one gives up."""
+    before = num_finished(running.scrape())
+    several = pb.TranslateRequest()
+    several.CopyFrom(long_request)
+    several.texts.extend([*long_request.texts] * NUM_WAITING)
+    call = stub.Translate.future(several)
+    meanwhile = running.wait_until(
+        lambda page: (
+            page['translator_running_sequences{model="en-it"}'] == 1
+            and page['translator_queue_requests{model="en-it"}'] == NUM_WAITING
+        )
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Translate(make_request(*["Yes."] * MAX_QUEUE))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Translate(make_request("Good morning."), timeout=1)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    running.wait_until(lambda page: page['translator_finished_total{reason="deadline"}'] == 1)
+    call.cancel()
+    running.wait_until(lambda page: num_finished(page) == before + NUM_WAITING + 2)
+    return meanwhile
+
+
+def num_finished(page: dict[str, float]) -> float:
+    """Sequences that ended, in whatever way."""
+    return sum(value for series, value in page.items() if series.startswith("translator_finished_total"))

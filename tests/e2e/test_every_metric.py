@@ -1,0 +1,207 @@
+"""Every series of the page after traffic that is known: its exact growth, and none that is forgotten."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from server.metrics import Metrics
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from tests.e2e.known_traffic import (
+    CANCELLED,
+    CROWDED,
+    MAX_QUEUE,
+    NUM_WAITING,
+    crowded_traffic,
+    serial_traffic,
+)
+from tests.e2e.poisoned import poison
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import StartServer
+
+PATIENCE_SECONDS = 120.0
+LONG_TOKENS = 203  # of the long request's text
+PREFIXES = ("grpc_server_", "translator_")
+ENDED = 'translator_finished_total{reason="length"}'
+# What stands still or goes up and down: asserted one by one below.
+GAUGES = {
+    "translator_build_info",
+    "translator_execution_provider_info",
+    "translator_model_info",
+    "translator_model_load_seconds",
+    "translator_queue_limit_requests",
+    "translator_queue_requests",
+    "translator_queue_tokens",
+    "translator_running_sequences",
+    "translator_slots",
+}
+# What no traffic of this file makes grow, and where it does.
+ELSEWHERE = {
+    'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
+    'translator_inference_errors_total{kind="out_of_memory"}': "a machine without memory",
+    'translator_model_reloads_total{outcome="loaded"}': "test_reload.py",
+    'translator_model_reloads_total{outcome="refused"}': "test_reload.py",
+    'translator_model_reloads_total{outcome="unchanged"}': "test_reload.py",
+    'translator_requests_rejected_total{reason="deadline"}': "test_rejections.py",
+    'translator_requests_rejected_total{reason="draining"}': "test_rejections.py",
+}
+MakeRequest = Callable[..., pb.TranslateRequest]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The pages around it.
+
+    Args:
+        serial: Growth that one call after the other caused.
+        expected: What it must be.
+        crowded: Growth that calls side by side caused.
+        gauges: The page while one sequence ran and two waited.
+        page, text: The last one.
+    """
+
+    serial: dict[str, float]
+    expected: dict[str, float]
+    crowded: dict[str, float]
+    gauges: dict[str, float]
+    page: dict[str, float]
+    text: str
+
+
+def growth(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Of our own series, those that have grown; a histogram of times only in its count."""
+    grown = {series: value - before.get(series, 0.0) for series, value in after.items()}
+    return {
+        series: value
+        for series, value in grown.items()
+        if value
+        and series.startswith(PREFIXES)
+        and not series.startswith("translator_event_loop_lag")  # grows by itself
+        and not ("_seconds" in series and ("_bucket" in series or "_sum" in series))
+    }
+
+
+@pytest.fixture(scope="module")
+def traffic(
+    start_server: StartServer,
+    artifact: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_request: MakeRequest,
+    long_request: pb.TranslateRequest,
+) -> Iterator[Traffic]:
+    folder = poison(artifact, tmp_path_factory.mktemp("artifacts") / "poisoned")
+    with (
+        start_server(folder, "--slots=1", f"--max-queue={MAX_QUEUE}") as running,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        stub = pb_grpc.TranslationServiceStub(channel)
+        start = running.settled()
+        expected = serial_traffic(stub, make_request)
+        middle = running.settled()
+        gauges = crowded_traffic(running, stub, make_request, long_request)
+        page = running.settled()
+        running.wait_until(lambda now: now["translator_event_loop_lag_seconds_count"] > 1)
+        with urllib.request.urlopen(running.metrics, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
+            text = answer.read().decode()
+        yield Traffic(growth(start, middle), expected, growth(middle, page), gauges, page, text)
+
+
+def test_calls_one_after_the_other_make_every_series_grow_by_what_they_did(traffic: Traffic) -> None:
+    assert traffic.serial == traffic.expected
+
+
+def test_calls_side_by_side_end_in_every_way(traffic: Traffic) -> None:
+    exact = ("grpc_server_", "translator_finished", "translator_requests_rejected", "translator_tokens")
+    counted = {series: value for series, value in traffic.crowded.items() if series.startswith(exact)}
+    ended = counted.pop(ENDED, 0)  # as many as the time allowed
+    assert counted == CROWDED | {CANCELLED: NUM_WAITING + 1 - ended}
+
+
+def test_gauges_show_what_runs_and_waits(traffic: Traffic) -> None:
+    model = '{model="en-it"}'
+    shown = {
+        name: traffic.gauges[f"translator_{name}{model}"]
+        for name in ("queue_requests", "queue_tokens", "queue_limit_requests", "running_sequences", "slots")
+    }
+    assert shown == {
+        "queue_requests": NUM_WAITING,
+        "queue_tokens": NUM_WAITING * LONG_TOKENS,
+        "queue_limit_requests": MAX_QUEUE,
+        "running_sequences": 1,
+        "slots": 1,
+    }
+    after = [traffic.page[f"translator_{name}{model}"] for name in ("queue_requests", "queue_tokens")]
+    assert [*after, traffic.page[f"translator_running_sequences{model}"]] == [0, 0, 0]
+
+
+def test_the_page_tells_what_was_loaded(traffic: Traffic) -> None:
+    page = traffic.page
+    ones = [series for series in page if "_info{" in series and series.startswith(PREFIXES)]
+    assert {series.partition("{")[0]: page[series] for series in ones} == {
+        "translator_build_info": 1,
+        "translator_execution_provider_info": 1,
+        "translator_model_info": 1,
+    }
+    assert page['translator_model_load_seconds{model="en-it"}'] > 0
+
+
+def test_every_histogram_is_whole(traffic: Traffic) -> None:
+    page = traffic.page
+    counts = [name for name in page if "_count" in name and name.startswith(PREFIXES)]
+    assert len(counts) > 10
+    for name in counts:
+        family, _, labels = name.partition("_count")
+        parts = [part for part in labels.strip("{}").split(",") if part]
+        infinite = [s for s in page if s.startswith(f"{family}_bucket{{") and 'le="+Inf"' in s]
+        buckets = [page[series] for series in infinite if all(part in series for part in parts)]
+        assert buckets == [page[name]], name
+
+
+def test_the_page_is_well_formed_for_prometheus(traffic: Traffic) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "install promtool, Prometheus' own tool: apt-get install prometheus"
+    ended = subprocess.run(
+        [promtool, "check", "metrics"], input=traffic.text, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert "# {" not in traffic.text, "exemplars are for OpenMetrics alone"
+
+
+def test_no_series_is_left_that_nothing_was_asserted_of(traffic: Traffic) -> None:
+    """A new metric fails here until some traffic makes it grow by a number that a test knows."""
+    known = {*traffic.expected, *CROWDED, CANCELLED, *ELSEWHERE}
+    still = {
+        series
+        for series in traffic.page
+        if series.startswith(PREFIXES)
+        and series not in known
+        and not any(part in series for part in ("_bucket", "_sum"))  # of histograms whose count is known
+    }
+    names = {series.partition("{")[0] for series in still}
+    assert names == GAUGES | {"translator_event_loop_lag_seconds_count"}
+    assert not [series for series in ELSEWHERE if traffic.page[series]]
+
+
+def test_the_families_of_the_page_are_those_of_the_registry(traffic: Traffic) -> None:
+    def ours(names: set[str]) -> set[str]:
+        return {name for name in names if name.startswith(PREFIXES)}
+
+    registered = {name.removesuffix("_total") for name in names_of(Metrics())}
+    on_page = {series.partition("{")[0] for series in traffic.page}
+    for suffix in ("_bucket", "_sum", "_count", "_total"):
+        on_page = {name.removesuffix(suffix) for name in on_page}
+    assert ours(on_page) == ours(registered)
+
+
+def names_of(metrics: Metrics) -> set[str]:
+    return {family.name for family in metrics.registry.collect()}

@@ -1,0 +1,76 @@
+"""Calls refused at moments that no client can time: the model stands in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from server.call import Call
+from server.config import ServerConfig
+from server.errors import DeadlineExceeded
+from server.interceptor import CallInterceptor
+from server.metrics import REJECT_REASONS, Metrics
+from server.models import LoadedModel
+from server.pb.translation.v1 import translation_pb2 as pb
+from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.served_models import ServedModels
+from server.service import TranslationService
+
+MakeRequest = Callable[..., pb.TranslateRequest]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in the test's own process, so that the test can reach it, and the service in front of it."""
+
+    model: LoadedModel
+    service: TranslationService
+    metrics: Metrics
+
+    def rejected(self) -> dict[str, float]:
+        """How many calls were refused, by reason."""
+        name = "translator_requests_rejected_total"
+        found = {r: self.metrics.registry.get_sample_value(name, {"reason": r}) for r in REJECT_REASONS}
+        return {reason: count for reason, count in found.items() if count}
+
+
+@pytest.fixture
+def loaded(artifact: Path) -> Iterator[Loaded]:
+    config = ServerConfig(artifacts=(artifact,), runners=1, slots=1)
+    metrics = Metrics()
+    served = ServedModels(config, metrics)
+    (model,) = served.current
+    yield Loaded(model, TranslationService(served, config, metrics), metrics)
+    model.worker.stop()
+
+
+def test_a_call_that_meets_a_draining_model_is_refused_and_counted(
+    loaded: Loaded, make_request: MakeRequest
+) -> None:
+    async def run() -> grpc.StatusCode:
+        server = grpc.aio.server(interceptors=[CallInterceptor(loaded.metrics)])
+        pb_grpc.add_TranslationServiceServicer_to_server(loaded.service, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await pb_grpc.TranslationServiceStub(channel).Translate(make_request("Yes."))
+        await server.stop(None)
+        return caught.value.code()
+
+    loaded.model.worker.drain()
+    assert asyncio.run(run()) is grpc.StatusCode.UNAVAILABLE
+    assert loaded.rejected() == {"draining": 1}
+
+
+def test_a_call_whose_deadline_passed_before_it_could_wait_is_refused_and_counted(loaded: Loaded) -> None:
+    call = Call("translation.v1.TranslationService", "Translate", "id")
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(loaded.service._run(call, loaded.model, {}, time.monotonic()))
+    assert loaded.rejected() == {"deadline": 1}
