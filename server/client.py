@@ -1,7 +1,11 @@
-"""A Python client: texts in, translations out, in order; waits and tries again when the server sheds load."""
+"""A Python client: texts in, translations out, in order.
+
+Tries again when the server sheds load, and elsewhere when one of several servers goes away.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +18,27 @@ from grpc_status import rpc_status
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.tls_client import Tls, channel_credentials
 
 MAX_ATTEMPTS = 60
+# An address may stand for several servers; a call that one of them could not take goes to the next.
+SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{"service": pb.DESCRIPTOR.services_by_name["TranslationService"].full_name}],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
 
 
 class CallError(RuntimeError):
@@ -48,12 +71,21 @@ class Client:
     """A connection to a server, for use in a `with` block and from any thread.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT, or another gRPC target; calls go in turn to all servers that it names, as
+            `dns:///HOST:PORT` or `ipv4:HOST:PORT,HOST:PORT` may.
         timeout_seconds: Deadline of each call.
+        tls: How to reach a server with TLS; None is plain text.
+
+    Raises:
+        TlsError: the files of `tls` cannot serve.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 60.0) -> None:
-        self._channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, timeout_seconds: float = 60.0, tls: Tls | None = None) -> None:
+        options = (("grpc.service_config", SERVICE_CONFIG),)
+        if tls is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, channel_credentials(tls), options)
         self._stub = pb_grpc.TranslationServiceStub(self._channel)
         self._timeout_seconds = timeout_seconds
 

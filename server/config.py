@@ -10,6 +10,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from server.tls_files import PemFile, TlsError, TlsFiles, check, read_bytes
+
+# gRPC counts a connection's age in milliseconds and 32 bits.
+MAX_AGE_SECONDS = 2_147_483
+
 
 class ConfigError(ValueError):
     """Flags or variables that make no sense; lists every fault."""
@@ -30,7 +35,21 @@ class ServerConfig:
     artifacts: tuple[Path, ...]
     listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
-    health_listen: str = _option("", "HOST:PORT for a second, plain grpc.health.v1; empty for none")
+    health_listen: str = _option(
+        "", "HOST:PORT for a second grpc.health.v1, always without TLS; empty for none"
+    )
+    tls_certificate: str = _option("", "PEM file of the certificate and its chain: TLS on --listen")
+    tls_key: str = _option("", "PEM file of the certificate's private key")
+    tls_client_ca: str = _option(
+        "", "PEM file of authorities; every client must then have a certificate of one of them"
+    )
+    max_connection_age_seconds: float = _option(
+        0.0, "age at which a connection is ended gracefully, so that clients spread anew; 0 is never"
+    )
+    max_connection_age_grace_seconds: float = _option(
+        0.0,
+        "how long calls of a connection that is ended for its age may still run; 0 is as long as they need",
+    )
     device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
     runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
     slots: int = _option(64, "sequences that each runner runs at once")
@@ -72,6 +91,8 @@ class ServerConfig:
                 ("max_source_tokens", 0),
                 ("max_target_tokens", 0),
                 ("drain_seconds", 0),
+                ("max_connection_age_seconds", 0),
+                ("max_connection_age_grace_seconds", 0),
             )
             if not getattr(self, name) >= least  # NaN is not
         ]
@@ -83,9 +104,47 @@ class ServerConfig:
                 faults.append(
                     f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}"
                 )
-        faults += self._address_faults()
+        faults += [*self._address_faults(), *self._age_faults(), *self._tls_faults()]
         if faults:
             raise ConfigError("; ".join(faults))
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """What TLS is made of; None without it."""
+        named = {name: PemFile(_flag(name), getattr(self, name)) for name in _TLS if getattr(self, name)}
+        if not named:
+            return None
+        return TlsFiles(
+            certificate=named.get("tls_certificate"),
+            key=named.get("tls_key"),
+            authorities=named.get("tls_client_ca"),
+        )
+
+    def _tls_faults(self) -> list[str]:
+        if (files := self.tls_files) is None:
+            return []
+        faults = [
+            f"{given} needs {_flag(name)}"
+            for given in (files.certificate, files.key, files.authorities)
+            for name in _TLS[:2]
+            if given and not getattr(self, name)
+        ]
+        try:
+            check(files, read_bytes(files))
+        except TlsError as error:
+            faults += error.faults
+        return faults
+
+    def _age_faults(self) -> list[str]:
+        age, grace = self.max_connection_age_seconds, self.max_connection_age_grace_seconds
+        faults = [
+            f"{_flag(name)} is {getattr(self, name)}, must be 0 or from 0.001 to {MAX_AGE_SECONDS}"
+            for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds")
+            if getattr(self, name) > MAX_AGE_SECONDS or 0 < getattr(self, name) < 0.001
+        ]
+        if grace > 0 and age == 0:
+            faults.append(f"--max-connection-age-grace-seconds {grace} needs --max-connection-age-seconds")
+        return faults
 
     def _address_faults(self) -> list[str]:
         faults = []
@@ -98,10 +157,11 @@ class ServerConfig:
             except ConfigError as error:
                 faults.append(f"{_flag(name)}: {error}")
                 continue
-            if name == "listen" and not self.allow_plaintext and not is_loopback(host):
+            is_protected = self.allow_plaintext or bool(self.tls_certificate)
+            if name == "listen" and not is_protected and not is_loopback(host):
                 faults.append(
-                    f"--listen {value} is not a loopback address and there is no TLS: "
-                    "give --allow-plaintext if the network is trusted"
+                    f"--listen {value} is not a loopback address and there is no TLS: give --tls-certificate "
+                    "and --tls-key, or --allow-plaintext if the network is trusted"
                 )
         return faults
 
@@ -126,6 +186,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+_TLS = ("tls_certificate", "tls_key", "tls_client_ca")
 
 
 def _flag(name: str) -> str:

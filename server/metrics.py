@@ -161,3 +161,8 @@ class Metrics:
         self.model_load_seconds = Gauge(
             "translator_model_load_seconds", "Time to load and check a model.", ("model",), registry=registry
         )
+        self.tls_expiry = Gauge(
+            "translator_tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use ends, in unix seconds; 0 without TLS.",
+            registry=registry,
+        )
