@@ -35,26 +35,19 @@ def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:
     files = TlsFiles(
         certificate=_file("the certificate", tls.certificate),
         key=_file("the key", tls.key),
-        authorities=_file("the authorities", tls.ca),
+        authorities=_file("the authorities", tls.ca) or _system_authorities(),
     )
     if bool(files.certificate) != bool(files.key):
         missing = "certificate" if files.key else "key"
         raise TlsError([f"{files.certificate or files.key} is given without a {missing}"])
     contents = check(files, read_bytes(files))
-    return grpc.ssl_channel_credentials(
-        contents.authorities or _system_authorities(), contents.key, contents.certificate
-    )
+    return grpc.ssl_channel_credentials(contents.authorities, contents.key, contents.certificate)
 
 
 def _file(name: str, path: str | Path | None) -> PemFile | None:
     return None if path is None else PemFile(name, str(path))
 
 
-def _system_authorities() -> bytes | None:
-    """What OpenSSL would trust; left to itself gRPC takes a list of its own, without a company's authority."""
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile:
-        return Path(paths.cafile).read_bytes()
-    if paths.capath:  # one certificate a file, named by a hash
-        return b"\n".join(path.read_bytes() for path in sorted(Path(paths.capath).glob("*.[0-9]"))) or None
-    return None
+def _system_authorities() -> PemFile | None:
+    """What OpenSSL would trust; gRPC alone takes a list of its own, without a company's authority."""
+    return _file("the system's authorities", ssl.get_default_verify_paths().cafile)
