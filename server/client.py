@@ -88,6 +88,7 @@ class Client:
             self._channel = grpc.secure_channel(address, channel_credentials(tls), options)
         self._stub = pb_grpc.TranslationServiceStub(self._channel)
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +155,7 @@ class Client:
         try:
             return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_seconds).models)
         except grpc.RpcError as error:
-            raise _call_error(error) from error
+            raise self._call_error(error) from error
 
     def call(self, request: pb.TranslateRequest) -> pb.TranslateResponse:
         """Make one call as the contract has it.
@@ -168,22 +169,37 @@ class Client:
             except grpc.RpcError as error:
                 delay = _retry_seconds(error)
                 if delay is None or attempt == MAX_ATTEMPTS:
-                    raise _call_error(error) from error
+                    raise self._call_error(error) from error
                 time.sleep(delay)
         raise AssertionError("unreachable")
 
+    def _call_error(self, error: grpc.RpcError) -> CallError:
+        message = error.details() or ""
+        if error.code() is grpc.StatusCode.UNAVAILABLE and _status(error) is None:
+            # No server answered. One with TLS closes the connection of a client without it, and says no more.
+            message += f" (asked {_security(self._tls)})"
+        return CallError(error.code(), message)
+
+
+def _status(error: grpc.RpcError) -> status_pb2.Status | None:
+    """What the server says beside the code; None if it says nothing, or there is none."""
+    status: status_pb2.Status | None = rpc_status.from_call(cast("grpc.Call", error))
+    return status
+
+
+def _security(tls: Tls | None) -> str:
+    if tls is None:
+        return "without TLS"
+    return "with TLS, and a certificate" if tls.certificate else "with TLS, and without a certificate"
+
 
 def _retry_seconds(error: grpc.RpcError) -> float | None:
-    status: status_pb2.Status | None = rpc_status.from_call(cast("grpc.Call", error))
+    status = _status(error)
     for detail in status.details if status else ():
         retry = error_details_pb2.RetryInfo()
         if detail.Unpack(retry):
             return float(retry.retry_delay.ToTimedelta().total_seconds())
     return None
-
-
-def _call_error(error: grpc.RpcError) -> CallError:
-    return CallError(error.code(), error.details() or "")
 
 
 def result_of(item: pb.TranslationItem) -> Result:

@@ -35,19 +35,24 @@ def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:
     files = TlsFiles(
         certificate=_file("the certificate", tls.certificate),
         key=_file("the key", tls.key),
-        authorities=_file("the authorities", tls.ca) or _system_authorities(),
+        authorities=_file("the authorities", tls.ca),
     )
     if bool(files.certificate) != bool(files.key):
         missing = "certificate" if files.key else "key"
         raise TlsError([f"{files.certificate or files.key} is given without a {missing}"])
     contents = check(files, read_bytes(files))
-    return grpc.ssl_channel_credentials(contents.authorities, contents.key, contents.certificate)
+    authorities = contents.authorities or _system_authorities()
+    return grpc.ssl_channel_credentials(authorities, contents.key, contents.certificate)
 
 
 def _file(name: str, path: str | Path | None) -> PemFile | None:
     return None if path is None else PemFile(name, str(path))
 
 
-def _system_authorities() -> PemFile | None:
+def _system_authorities() -> bytes | None:
     """What OpenSSL would trust; gRPC alone takes a list of its own, without a company's authority."""
-    return _file("the system's authorities", ssl.get_default_verify_paths().cafile)
+    path = ssl.get_default_verify_paths().cafile
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise TlsError([f"the system's authorities {path}: {error.strerror}"]) from error

@@ -116,7 +116,7 @@ def test_a_call_over_tls_is_answered(tls_server: TlsServer, trust: Trust) -> Non
 
 
 def test_a_client_that_speaks_plain_text_is_refused(tls_server: TlsServer) -> None:
-    with pytest.raises(CallError) as caught:
+    with pytest.raises(CallError, match=r"\(asked without TLS\)") as caught:
         translation(tls_server, None)
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
@@ -249,6 +249,7 @@ def test_the_command_shows_its_certificate(mtls_server: TlsServer, tmp_path: Pat
     unknown = translate(mtls_server, "--tls-ca", ca)
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "UNAVAILABLE" in unknown.stderr
+    assert "(asked with TLS, and without a certificate)" in unknown.stderr
 
 
 def test_the_command_names_a_file_that_cannot_serve(tls_server: TlsServer, tmp_path: Path) -> None:

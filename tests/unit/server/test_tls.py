@@ -53,8 +53,8 @@ def files_of(folder: Path) -> TlsFiles:
 def is_reached(port: int, ca: Path) -> bool:
     """Whether a new connection gets through the handshake: to be told that there is no such method."""
     with grpc.secure_channel(f"127.0.0.1:{port}", channel_credentials(Tls(ca=ca))) as channel:
+        method: Any = channel.unary_unary("/no/method")  # without serializers it takes bytes
         with pytest.raises(grpc.RpcError) as caught:
-            method: Any = channel.unary_unary("/no/method")  # without serializers it takes bytes
             method(b"", timeout=PATIENCE_SECONDS)
         code = caught.value.code()
         assert code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE}, caught.value
