@@ -21,7 +21,8 @@ from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.tls_client import Tls, channel_credentials
 
 MAX_ATTEMPTS = 60
-# An address may stand for several servers; a call that one of them could not take goes to the next.
+# An address may stand for several servers; a call that one of them could not take goes to the next. A server
+# that is stopping answers UNAVAILABLE, and gRPC itself CANCELLED to a call that comes while the port closes.
 SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -33,7 +34,7 @@ SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
