@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from server.client import Client
+from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
 
 if TYPE_CHECKING:
@@ -176,6 +176,17 @@ def test_calls_of_one_connection_through_nginx_reach_both_servers(
     assert len(calls) == 20
     assert len({call["connection"] for call in calls}) == 1
     assert {call["upstream"] for call in calls} == set(fleet.addresses)
+
+
+def test_without_a_server_nginx_says_so_in_words_of_grpc(fleet: Fleet, nginx: str) -> None:
+    """Not with a page that a client would take for an answer, and not try again."""
+    for server in fleet.servers:
+        assert server.terminate() == 0
+    with (
+        Client(nginx, PATIENCE_SECONDS) as client,
+        pytest.raises(CallError, match="UNAVAILABLE: no server took the call"),
+    ):
+        translate(client)
 
 
 def test_a_client_takes_the_servers_of_an_address_in_turn(fleet: Fleet) -> None:
