@@ -12,9 +12,10 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from server import tls
 from server.tls import Certificates
 from server.tls_client import Tls, channel_credentials
-from server.tls_files import PemFile, TlsError, TlsFiles
+from server.tls_files import PemFile, TlsBytes, TlsContents, TlsError, TlsFiles
 from tests.certificates import Authority, Issued
 
 PATIENCE_SECONDS = 60.0
@@ -95,6 +96,41 @@ def test_a_port_takes_up_what_another_port_or_the_clock_saw_first(
     assert [is_reached(port, tmp_path / "ca.crt") for port in ports] == [True, True]
     (tmp_path / "old.crt").write_bytes(AUTHORITY.certificate)
     assert [is_reached(port, tmp_path / "old.crt") for port in ports] == [False, False]
+
+
+def test_a_port_gets_each_certificate_once(
+    serve: Serve, tmp_path: Path, expiries: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To prepare one costs more than a handshake that finds it ready."""
+    prepared = []
+
+    def prepare(contents: TlsContents) -> grpc.ServerCertificateConfiguration:
+        prepared.append(contents.serial)
+        return configuration(contents)
+
+    configuration = tls._configuration
+    monkeypatch.setattr(tls, "_configuration", prepare)
+    (tmp_path / "ca.crt").write_bytes(AUTHORITY.certificate)
+    old, new = AUTHORITY.issue(), AUTHORITY.issue()
+    old.write(tmp_path)
+    port = serve(Certificates(files_of(tmp_path), expiries.append))
+    for issued in (old, new, old):
+        issued.write(tmp_path)
+        assert [is_reached(port, tmp_path / "ca.crt") for _ in range(2)] == [True, True]
+    assert prepared == [old.serial, new.serial, old.serial]
+
+
+def test_files_that_are_swapped_while_they_are_read_are_read_again(
+    tmp_path: Path, expiries: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = AUTHORITY.issue(), AUTHORITY.issue()
+    old.write(tmp_path)
+    certificates = Certificates(files_of(tmp_path), expiries.append)
+    whole = TlsBytes(new.certificate, new.key, b"")
+    found = iter([whole._replace(certificate=old.certificate), whole])
+    monkeypatch.setattr(tls, "read_bytes", lambda files: next(found))
+    assert certificates.refresh().serial == new.serial
+    assert not [i for i in caplog.records if i.levelname == "ERROR"]
 
 
 def test_without_a_change_nothing_is_taken_up(tmp_path: Path, expiries: list[float]) -> None:
