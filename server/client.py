@@ -1,7 +1,11 @@
-"""A Python client: texts in, translations out, in order; waits and tries again when the server sheds load."""
+"""A Python client: texts in, translations out, in order.
+
+Tries again when the server sheds load, and elsewhere when one of several servers goes away.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +18,28 @@ from grpc_status import rpc_status
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.tls_client import Tls, channel_credentials
 
 MAX_ATTEMPTS = 60
+# An address may stand for several servers; a call that one of them could not take goes to the next. A server
+# that is stopping answers UNAVAILABLE, and gRPC itself CANCELLED to a call that comes while the port closes.
+SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{"service": pb.DESCRIPTOR.services_by_name["TranslationService"].full_name}],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                },
+            }
+        ],
+    }
+)
 
 
 class CallError(RuntimeError):
@@ -48,14 +72,24 @@ class Client:
     """A connection to a server, for use in a `with` block and from any thread.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT, or another gRPC target; calls go in turn to all servers that it names, as
+            `dns:///HOST:PORT` or `ipv4:HOST:PORT,HOST:PORT` may.
         timeout_seconds: Deadline of each call.
+        tls: How to reach a server with TLS; None is plain text.
+
+    Raises:
+        TlsError: the files of `tls` cannot serve.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 60.0) -> None:
-        self._channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, timeout_seconds: float = 60.0, tls: Tls | None = None) -> None:
+        options = (("grpc.service_config", SERVICE_CONFIG),)
+        if tls is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, channel_credentials(tls), options)
         self._stub = pb_grpc.TranslationServiceStub(self._channel)
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +156,7 @@ class Client:
         try:
             return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_seconds).models)
         except grpc.RpcError as error:
-            raise _call_error(error) from error
+            raise self._call_error(error) from error
 
     def call(self, request: pb.TranslateRequest) -> pb.TranslateResponse:
         """Make one call as the contract has it.
@@ -136,22 +170,37 @@ class Client:
             except grpc.RpcError as error:
                 delay = _retry_seconds(error)
                 if delay is None or attempt == MAX_ATTEMPTS:
-                    raise _call_error(error) from error
+                    raise self._call_error(error) from error
                 time.sleep(delay)
         raise AssertionError("unreachable")
 
+    def _call_error(self, error: grpc.RpcError) -> CallError:
+        message = error.details() or ""
+        if error.code() is grpc.StatusCode.UNAVAILABLE and _status(error) is None:
+            # No server answered. One with TLS closes the connection of a client without it, and says no more.
+            message += f" (asked {_security(self._tls)})"
+        return CallError(error.code(), message)
+
+
+def _status(error: grpc.RpcError) -> status_pb2.Status | None:
+    """What the server says beside the code; None if it says nothing, or there is none."""
+    status: status_pb2.Status | None = rpc_status.from_call(cast("grpc.Call", error))
+    return status
+
+
+def _security(tls: Tls | None) -> str:
+    if tls is None:
+        return "without TLS"
+    return "with TLS, and a certificate" if tls.certificate else "with TLS, and without a certificate"
+
 
 def _retry_seconds(error: grpc.RpcError) -> float | None:
-    status: status_pb2.Status | None = rpc_status.from_call(cast("grpc.Call", error))
+    status = _status(error)
     for detail in status.details if status else ():
         retry = error_details_pb2.RetryInfo()
         if detail.Unpack(retry):
             return float(retry.retry_delay.ToTimedelta().total_seconds())
     return None
-
-
-def _call_error(error: grpc.RpcError) -> CallError:
-    return CallError(error.code(), error.details() or "")
 
 
 def result_of(item: pb.TranslationItem) -> Result:

@@ -10,7 +10,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from server.tls_files import PemFile, TlsError, TlsFiles, check, read_bytes
+
 DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
+# gRPC counts a connection's age in milliseconds and 32 bits.
+MAX_AGE_SECONDS = 2_147_483
 
 
 class ConfigError(ValueError):
@@ -32,7 +36,21 @@ class ServerConfig:
     artifacts: tuple[Path, ...]
     listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
-    health_listen: str = _option("", "HOST:PORT for a second, plain grpc.health.v1; empty for none")
+    health_listen: str = _option(
+        "", "HOST:PORT for a second grpc.health.v1, always without TLS; empty for none"
+    )
+    tls_certificate: str = _option("", "PEM file of the certificate and its chain: TLS on --listen")
+    tls_key: str = _option("", "PEM file of the certificate's private key")
+    tls_client_ca: str = _option(
+        "", "PEM file of authorities; every client must then have a certificate of one of them"
+    )
+    max_connection_age_seconds: float = _option(
+        0.0, "age at which a connection is ended gracefully, so that clients spread anew; 0 is never"
+    )
+    max_connection_age_grace_seconds: float = _option(
+        0.0,
+        "how long calls of a connection that is ended for its age may still run; 0 is as long as they need",
+    )
     admin_listen: str = _option(
         "127.0.0.1:50053", "HOST:PORT for the admin service, without TLS; empty for none"
     )
@@ -82,6 +100,8 @@ class ServerConfig:
                 ("max_source_tokens", 0),
                 ("max_target_tokens", 0),
                 ("drain_seconds", 0),
+                ("max_connection_age_seconds", 0),
+                ("max_connection_age_grace_seconds", 0),
             )
             if not getattr(self, name) >= least  # NaN is not
         ]
@@ -93,10 +113,48 @@ class ServerConfig:
                 faults.append(
                     f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}"
                 )
-        faults += self._address_faults()
+        faults += [*self._address_faults(), *self._age_faults(), *self._tls_faults()]
         faults += self._trace_faults()
         if faults:
             raise ConfigError("; ".join(faults))
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """What TLS is made of; None without it."""
+        named = {name: PemFile(_flag(name), getattr(self, name)) for name in _TLS if getattr(self, name)}
+        if not named:
+            return None
+        return TlsFiles(
+            certificate=named.get("tls_certificate"),
+            key=named.get("tls_key"),
+            authorities=named.get("tls_client_ca"),
+        )
+
+    def _tls_faults(self) -> list[str]:
+        if (files := self.tls_files) is None:
+            return []
+        faults = [
+            f"{given} needs {_flag(name)}"
+            for given in (files.certificate, files.key, files.authorities)
+            for name in _TLS[:2]
+            if given and not getattr(self, name)
+        ]
+        try:
+            check(files, read_bytes(files))
+        except TlsError as error:
+            faults += error.faults
+        return faults
+
+    def _age_faults(self) -> list[str]:
+        age, grace = self.max_connection_age_seconds, self.max_connection_age_grace_seconds
+        faults = [
+            f"{_flag(name)} is {getattr(self, name)}, must be 0 or from 0.001 to {MAX_AGE_SECONDS}"
+            for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds")
+            if getattr(self, name) > MAX_AGE_SECONDS or 0 < getattr(self, name) < 0.001
+        ]
+        if grace > 0 and age == 0:
+            faults.append(f"--max-connection-age-grace-seconds {grace} needs --max-connection-age-seconds")
+        return faults
 
     def _address_faults(self) -> list[str]:
         faults = []
@@ -109,10 +167,13 @@ class ServerConfig:
             except ConfigError as error:
                 faults.append(f"{_flag(name)}: {error}")
                 continue
-            if name in _NEEDS_TRUST and not self.allow_plaintext and not is_loopback(host):
+            has_tls = name == "listen" and bool(self.tls_certificate)
+            is_safe = has_tls or self.allow_plaintext or is_loopback(host)
+            if name in _NEEDS_TRUST and not is_safe:
+                remedy = "--tls-certificate and --tls-key, or " if name == "listen" else ""
                 faults.append(
-                    f"{_flag(name)} {value} is not a loopback address and there is no TLS: "
-                    "give --allow-plaintext if the network is trusted"
+                    f"{_flag(name)} {value} is not a loopback address and there is no TLS: give {remedy}"
+                    "--allow-plaintext if the network is trusted"
                 )
         return faults
 
@@ -161,6 +222,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+_TLS = ("tls_certificate", "tls_key", "tls_client_ca")
 
 
 def _flag(name: str) -> str:

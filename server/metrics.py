@@ -176,3 +176,8 @@ class Metrics:
             registry=registry,
         )
         self.model_reloads = {outcome: reloads.labels(outcome) for outcome in RELOAD_OUTCOMES}
+        self.tls_expiry = Gauge(
+            "translator_tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use ends, in unix seconds; 0 without TLS.",
+            registry=registry,
+        )

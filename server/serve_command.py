@@ -26,6 +26,8 @@ from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.served_models import UNSERVABLE, ServedModels
 from server.service import TranslationService
+from server.tls import Certificates
+from server.tls_files import TlsError
 
 if TYPE_CHECKING:
     from server.tracing import Tracing
@@ -54,7 +56,10 @@ class Server:
     ) -> None:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=_OPTIONS)
+        files = config.tls_files
+        self._certificates = Certificates(files, metrics.tls_expiry.set) if files else None
+        options = (*_OPTIONS, *_connection_age(config))
+        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=options)
         service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -71,7 +76,7 @@ class Server:
         except OSError as error:
             raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
         places = [
-            f"grpc={_bind(self._grpc, self._config.listen)}",
+            f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
             f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
         ]
         if self._health_only is not None:
@@ -97,6 +102,8 @@ class Server:
         while not stopping.is_set():
             if failed := self._served.failed:
                 raise ServeError(f"the worker of model {', '.join(failed)} failed")
+            if self._certificates is not None:  # also where no client comes, for the metric and the log
+                await asyncio.to_thread(self._certificates.refresh)
             try:
                 await asyncio.wait_for(stopping.wait(), _WATCH_SECONDS)
             except TimeoutError:
@@ -117,10 +124,21 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _connection_age(config: ServerConfig) -> list[tuple[str, int]]:
+    ages = (
+        ("grpc.max_connection_age_ms", config.max_connection_age_seconds),
+        ("grpc.max_connection_age_grace_ms", config.max_connection_age_grace_seconds),
+    )
+    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds]
+
+
+def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:
     host, port = split_address(address)
     try:
-        bound = server.add_insecure_port(_address(host, port))
+        if certificates is None:
+            bound = server.add_insecure_port(_address(host, port))
+        else:
+            bound = server.add_secure_port(_address(host, port), certificates.credentials())
     except RuntimeError as error:
         raise ServeError(f"cannot listen on {address}: {error}") from error
     if bound == 0:
@@ -183,7 +201,7 @@ def main() -> int:
         configure_logs(config.log_level, config.log_format)
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
-    except UNSERVABLE as error:
+    except (*UNSERVABLE, TlsError) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
     except ServeError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from server.pb.translation.v1 import translation_pb2 as pb
+from server.tls_client import Tls
 
 PICTURE_SUFFIXES = (".png", ".svg")
 # A flag that says more about another one, and has no meaning without it.
@@ -18,6 +19,8 @@ _NEEDS = {
     "penalty_alpha": "contrastive",
     "layer": "attention",
     "heads": "attention",
+    "tls_certificate": "tls_key",
+    "tls_key": "tls_certificate",
 }
 
 
@@ -28,6 +31,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description="Translate texts, or the lines of standard input, with a running server.",
     )
     _add_call_arguments(parser)
+    _add_tls_arguments(parser)
     _add_search_arguments(parser)
     _add_attention_arguments(parser)
     parsed = parser.parse_args(arguments)
@@ -37,6 +41,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if parsed.attention and len(parsed.texts) > 1:
         parser.error(f"--attention draws one text, not {len(parsed.texts)}")
     return parsed
+
+
+def make_tls(parsed: argparse.Namespace) -> Tls | None:
+    """How to reach the server; each of the flags of TLS asks for it."""
+    if not (parsed.tls or parsed.tls_ca or parsed.tls_certificate):
+        return None
+    return Tls(ca=parsed.tls_ca, certificate=parsed.tls_certificate, key=parsed.tls_key)
 
 
 def make_request(parsed: argparse.Namespace, text: str) -> pb.TranslateRequest:
@@ -76,6 +87,21 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text"
     )
+
+
+def _add_tls_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tls", action="store_true", help="reach the server with TLS, trusting the system's authorities"
+    )
+    parser.add_argument(
+        "--tls-ca", metavar="FILE", help="with TLS, trusting the authorities of this PEM file instead"
+    )
+    parser.add_argument(
+        "--tls-certificate",
+        metavar="FILE",
+        help="with TLS, this command's own certificate in PEM, for a server that asks for one",
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="private key of --tls-certificate, in PEM")
 
 
 def _add_search_arguments(parser: argparse.ArgumentParser) -> None:

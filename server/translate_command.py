@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from server.client import CallError, Client, Result, TextError, result_of
 from server.heat_map import DrawingUnavailable, draw, require_matplotlib
-from server.translate_arguments import make_request, parse_arguments
+from server.tls_files import TlsError
+from server.translate_arguments import make_request, make_tls, parse_arguments
 
 T = TypeVar("T")
 _IN_FLIGHT = 64
@@ -111,13 +112,13 @@ def main() -> int:
     translate = _translate_and_draw if arguments.attention else _translate_all
     status = 1
     try:
-        with Client(arguments.server, arguments.timeout) as client:
+        with Client(arguments.server, arguments.timeout, make_tls(arguments)) as client:
             return 0 if translate(client, arguments, texts) else 1
     except CallError as error:
         message = str(error)
     except UnicodeDecodeError as error:
         status, message = 2, f"standard input is no UTF-8: {error}"
-    except (DrawingUnavailable, _Refused) as error:
+    except (DrawingUnavailable, TlsError, _Refused) as error:
         status, message = 2, str(error)
     print(f"traghetto-translate: {message}", file=sys.stderr)
     return status

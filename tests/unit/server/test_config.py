@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.config import ConfigError, ServerConfig, is_loopback, parse_config, split_address
+from tests.certificates import Authority
 
 # For each flag a value for its variable, and another one for the flag; neither is the default.
 VALUES: dict[str, tuple[str, str]] = {
@@ -27,12 +28,15 @@ VALUES: dict[str, tuple[str, str]] = {
     "max_source_tokens": ("7", "8"),
     "max_target_tokens": ("7", "8"),
     "drain_seconds": ("7.5", "8.5"),
+    "max_connection_age_seconds": ("7.5", "8.5"),
     "log_level": ("debug", "error"),
     "otlp_endpoint": ("http://127.0.0.1:4317", "https://collector:4317"),
     "trace_ratio": ("0.25", "0.5"),
 }
 CHOICES = {"log_format": "json"}  # one that is not the default, of two
 BOOLEANS = {"allow_plaintext", "shortlist"}
+FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
+GRACE = "max_connection_age_grace_seconds"  # needs an age
 
 
 def flag(name: str) -> str:
@@ -45,7 +49,7 @@ def variable(name: str) -> str:
 
 def test_the_tables_above_name_every_option() -> None:
     options = {f.name for f in fields(ServerConfig) if f.default is not MISSING}
-    assert options == VALUES.keys() | CHOICES.keys() | BOOLEANS
+    assert options == VALUES.keys() | CHOICES.keys() | BOOLEANS | FILES | {GRACE}
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
@@ -86,6 +90,39 @@ def test_a_collector_is_a_url_of_scheme_host_and_port(url: str) -> None:
 def test_a_share_of_calls_lies_between_none_and_all(ratio: str) -> None:
     with pytest.raises(ConfigError, match=f"--trace-ratio is {ratio}"):
         parse_config(["model", f"--trace-ratio={ratio}"], {})
+
+
+def test_files_of_tls_come_from_variables_and_flags_win(tmp_path: Path) -> None:
+    authority = Authority()
+    paths = {}
+    for source in ("variable", "flag"):
+        certificate, key = authority.issue().write(tmp_path / source)
+        authorities = tmp_path / source / "ca.crt"
+        authorities.write_bytes(authority.certificate)
+        chosen = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": authorities}
+        assert chosen.keys() == FILES
+        paths[source] = {name: str(path) for name, path in chosen.items()}
+    environment = {variable(name): path for name, path in paths["variable"].items()}
+    flags = [f"{flag(name)}={path}" for name, path in paths["flag"].items()]
+    for arguments, given, source in (([], environment, "variable"), (flags, environment, "flag")):
+        config = parse_config(["model", *arguments], given)
+        assert {name: getattr(config, name) for name in FILES} == paths[source]
+
+
+def test_an_age_has_its_grace_and_the_grace_needs_an_age() -> None:
+    environment = {variable(GRACE): "7.5", "TRAGHETTO_MAX_CONNECTION_AGE_SECONDS": "60"}
+    assert getattr(parse_config(["model"], environment), GRACE) == 7.5
+    assert getattr(parse_config(["model", flag(GRACE), "8.5"], environment), GRACE) == 8.5
+    with pytest.raises(ConfigError, match=r"-grace-seconds 8.5 needs --max-connection-age-seconds"):
+        parse_config(["model", flag(GRACE), "8.5"], {})
+
+
+@pytest.mark.parametrize("name", ["max_connection_age_seconds", GRACE])
+@pytest.mark.parametrize("value", ["0.0009", "2147484.0", "inf", "-1.0"])
+def test_an_age_that_grpc_cannot_count_is_refused(value: str, name: str) -> None:
+    arguments = ["--max-connection-age-seconds=1", f"{flag(name)}={value}"]
+    with pytest.raises(ConfigError, match=f"^{flag(name)} is {value}, must be "):
+        parse_config(["model", *arguments], {})
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEANS))
@@ -141,7 +178,7 @@ def test_every_variable_that_is_no_number_is_named() -> None:
     assert all(name in str(caught.value) for name in environment)
 
 
-@pytest.mark.parametrize("name", ["drain_seconds", "pool_gib"])
+@pytest.mark.parametrize("name", ["drain_seconds", "pool_gib", "max_connection_age_seconds"])
 @pytest.mark.parametrize("value", ["nan", "-0.1"])
 def test_a_quantity_that_is_none_is_refused(value: str, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{flag(name)} is {value}"):
@@ -194,4 +231,4 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_config(["--help"], {})
     text = capsys.readouterr().out
-    assert all(flag(name) in text for name in VALUES.keys() | CHOICES.keys() | BOOLEANS)
+    assert all(flag(name) in text for name in VALUES.keys() | CHOICES.keys() | BOOLEANS | FILES | {GRACE})

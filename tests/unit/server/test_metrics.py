@@ -45,6 +45,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_build_info": ("gauge", ["version"]),
     "translator_model_load_seconds": ("gauge", ["model"]),
     "translator_model_reloads_total": ("counter", ["outcome"]),
+    "translator_tls_certificate_expiry_timestamp_seconds": ("gauge", []),
 }
 DEFAULT_PREFIXES = ("process_", "python_")
 

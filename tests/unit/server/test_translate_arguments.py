@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
-from server.translate_arguments import make_request, parse_arguments
+from server.tls_client import Tls
+from server.translate_arguments import make_request, make_tls, parse_arguments
 
 PAIR = ("--source", "en", "--target", "it")
 
@@ -68,6 +69,24 @@ def test_attention_goes_with_any_method() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "tls"),
+    [
+        ([], None),
+        (["--tls"], Tls()),
+        (["--tls-ca=ca.pem"], Tls(ca="ca.pem")),
+        (["--tls-certificate=c.pem", "--tls-key=k.pem"], Tls(certificate="c.pem", key="k.pem")),
+        (
+            ["--tls", "--tls-ca=ca.pem", "--tls-certificate=c.pem", "--tls-key=k.pem"],
+            Tls(ca="ca.pem", certificate="c.pem", key="k.pem"),
+        ),
+    ],
+    ids=["plain text", "the system's authorities", "authorities", "a certificate", "all"],
+)
+def test_each_flag_of_tls_asks_for_it(arguments: list[str], tls: Tls | None) -> None:
+    assert make_tls(parse_arguments([*PAIR, *arguments, "Yes."])) == tls
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--sample", "--contrastive=4"], ["--sample", "--contrastive"]),
@@ -78,6 +97,8 @@ def test_attention_goes_with_any_method() -> None:
         (["--top-p=1"], ["--top-p needs --sample"]),
         (["--seed=0"], ["--seed needs --sample"]),
         (["--sample", "--penalty-alpha=0"], ["--penalty-alpha needs --contrastive"]),
+        (["--tls-certificate=c.pem"], ["--tls-certificate needs --tls-key"]),
+        (["--tls-ca=ca.pem", "--tls-key=k.pem"], ["--tls-key needs --tls-certificate"]),
         (["--layer=0"], ["--layer needs --attention"]),
         (["--heads=0"], ["--heads needs --attention"]),
         (["--attention=a.jpg"], ["--attention", "a.jpg", ".png or .svg"]),
