@@ -80,8 +80,8 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strate
 COMPILE = $(LOCK) pyproject.toml requirements/build.in
 
 lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
-	$(COMPILE) --extra serve -o requirements/serve.txt
-	$(COMPILE) --extra serve-cuda -c requirements/serve.txt -o requirements/serve-cuda.txt
+	$(COMPILE) --extra serve --extra trace -o requirements/serve.txt
+	$(COMPILE) --extra serve-cuda --extra trace -c requirements/serve.txt -o requirements/serve-cuda.txt
 	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
 		--excludes requirements/exclude.in -o requirements/dev.txt

@@ -48,15 +48,11 @@ def batching() -> list[PanelBuilder]:
         lines("Steps", "none", _rate("translator_decode_steps_total", "instance"), note="In a second."),
         lines("How translations end", "none", _rate("translator_finished_total", "reason"), stacked=True),
         lines(
-            "Cut short or repeated",
+            "Cut short",
             "none",
             Query(
                 expr='sum(rate(translator_output_truncated_total{job="$job"}[$__rate_interval]))',
                 legend="at the token limit",
-            ),
-            Query(
-                expr='sum(rate(translator_repetition_stops_total{job="$job"}[$__rate_interval]))',
-                legend="for repetition",
             ),
             note="In a second. A series begins with the first.",
         ),

@@ -28,9 +28,15 @@ def target_of(running: RunningServer) -> str:
 
 
 @contextmanager
-def stub_of(running: RunningServer) -> Iterator[pb_grpc.TranslationServiceStub]:
-    """Calls without a retry."""
-    with grpc.insecure_channel(running.address) as channel:
+def stub_of(
+    running: RunningServer, authorities: bytes | None = None
+) -> Iterator[pb_grpc.TranslationServiceStub]:
+    """Calls without a retry, with TLS where there are authorities, in PEM, to trust."""
+    with (
+        grpc.secure_channel(running.address, grpc.ssl_channel_credentials(authorities))
+        if authorities
+        else grpc.insecure_channel(running.address)
+    ) as channel:
         yield pb_grpc.TranslationServiceStub(channel)
 
 

@@ -15,7 +15,6 @@ from deploy.grafana.foreign import FOREIGN_SERIES, note
 from deploy.grafana.variables import expand
 from server.metrics import Metrics
 from tests.deploy.panel_queries import panels, queries
-from tests.deploy.pending import PENDING_SERIES
 from tests.deploy.rule_files import PROMETHEUS, alerts, records, rules
 
 RUNBOOKS = sorted((PROMETHEUS / "runbooks").glob("*.md"))
@@ -76,13 +75,9 @@ def test_panels_lie_side_by_side() -> None:
 def test_every_series_has_a_home() -> None:
     exprs = [expand(query.expr, "1m") for query in queries()] + [rule["expr"] for rule in rules()]
     used = set().union(*map(series_of, exprs))
-    known = servers_own() | set(records()) | set(FOREIGN_SERIES) | PENDING_SERIES | PROMETHEUS_OWN
+    known = servers_own() | set(records()) | set(FOREIGN_SERIES) | PROMETHEUS_OWN
     assert used - known == set()
     assert set(FOREIGN_SERIES) - used == set(), "no panel or alert needs these"
-
-
-def test_what_is_pending_is_not_there_yet() -> None:
-    assert servers_own() & PENDING_SERIES == set(), "take these off the list in pending.py"
 
 
 def test_a_panel_on_foreign_series_says_so() -> None:
@@ -102,7 +97,7 @@ def test_a_panel_on_foreign_series_says_so() -> None:
 def test_a_runbook_shows_a_query_that_parses_and_panels_that_exist(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     (query,) = re.findall(r"```promql\n(.*?)\n```", text, re.DOTALL)
-    known = servers_own() | set(FOREIGN_SERIES) | PENDING_SERIES | PROMETHEUS_OWN
+    known = servers_own() | set(FOREIGN_SERIES) | PROMETHEUS_OWN
     assert series_of(query) - known == set()
     named = set(re.findall(r"(?<!\*)\*([A-Z][^*]+|p99[^*]+)\*(?!\*)", text))
     assert named

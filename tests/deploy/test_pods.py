@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from server.config import ServerConfig, is_loopback, parse_config, split_address
 from server.pb.translation.v1 import translation_pb2 as pb
+from tests.certificates import Authority
 from tests.deploy.manifests import Document, Manifests
 
-# Flags on their way into the server. Delete each when server/config.py has it: a test below says when.
-PENDING = {
-    "TRAGHETTO_MAX_CONNECTION_AGE_SECONDS",
-    "TRAGHETTO_TLS_CERTIFICATE",
-    "TRAGHETTO_TLS_CLIENT_CA",
-    "TRAGHETTO_TLS_KEY",
-}
 KNOWN = {f"TRAGHETTO_{field.name.upper()}" for field in fields(ServerConfig)}
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 SERVICES = {"", pb.DESCRIPTOR.services_by_name["TranslationService"].full_name}
 
 
 def config_of(manifests: Manifests) -> ServerConfig:
-    """What the server makes of its variables; without those that it does not know yet."""
-    settings = {name: value for name, value in manifests.settings.items() if name not in PENDING}
-    if manifests.settings.keys() & PENDING >= {"TRAGHETTO_TLS_CERTIFICATE"}:
-        settings["TRAGHETTO_ALLOW_PLAINTEXT"] = "true"
-    return parse_config([], settings)
+    """What the server makes of its variables; where they name files of TLS, of other ones than a pod's."""
+    settings = dict(manifests.settings)
+    with TemporaryDirectory() as folder:
+        if "TRAGHETTO_TLS_CERTIFICATE" in settings:
+            settings |= _tls_files(Path(folder))
+        return parse_config([], settings)
+
+
+def _tls_files(folder: Path) -> dict[str, str]:
+    authority = Authority()
+    certificate, key = authority.issue().write(folder)
+    (folder / "ca.crt").write_bytes(authority.certificate)
+    return {
+        "TRAGHETTO_TLS_CERTIFICATE": str(certificate),
+        "TRAGHETTO_TLS_KEY": str(key),
+        "TRAGHETTO_TLS_CLIENT_CA": str(folder / "ca.crt"),
+    }
 
 
 def ports_of(manifests: Manifests) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in manifests.server["ports"]}
 
 
-def test_no_pending_flag_has_arrived() -> None:
-    assert set() == PENDING & KNOWN, "server/config.py has them now: delete them from PENDING"
-
-
 def test_the_server_knows_each_of_its_variables(manifests: Manifests) -> None:
     ours = {name for name in manifests.settings if name.startswith("TRAGHETTO_")}
-    assert set() == ours - KNOWN - PENDING
+    assert set() == ours - KNOWN
     assert "args" not in manifests.server
 
 

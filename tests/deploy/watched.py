@@ -1,4 +1,4 @@
-"""Two real servers under load of every kind, watched by a real Prometheus with the shipped rules."""
+"""Two real servers, one with TLS, under load of every kind, watched by a real Prometheus with our rules."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from model.parallel_text import read_pairs
 from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from tests.certificates import Authority
 from tests.deploy.fast_time import prometheus_config
 from tests.deploy.foreign_exporter import run_exporter
 from tests.deploy.live_servers import long_request, request, running_server, stub_of, target_of
@@ -64,12 +65,15 @@ class Watched:
 @contextmanager
 def watched_servers(folder: Path, seconds: float = SECONDS) -> Iterator[Watched]:
     """Start all, send load for so long, and leave Prometheus running."""
+    authority = Authority()
+    certificate, key = authority.issue().write(folder / "tls")
+    tls = (f"--tls-certificate={certificate}", f"--tls-key={key}")
     with ExitStack() as running:
         servers = [
             running.enter_context(
-                running_server(folder / f"server-{n}.log", f"--slots={SLOTS}", f"--max-queue={LIMIT}")
+                running_server(folder / f"server-{n}.log", f"--slots={SLOTS}", f"--max-queue={LIMIT}", *more)
             )
-            for n in range(2)
+            for n, more in enumerate(((), tls))
         ]
         config = prometheus_config([target_of(one) for one in servers], [str(path) for path in RULE_FILES])
         exporter = running.enter_context(run_exporter())
@@ -91,7 +95,10 @@ def watched_servers(folder: Path, seconds: float = SECONDS) -> Iterator[Watched]
         prometheus = running.enter_context(run_prometheus(folder, config))
         prometheus.wait_until('count(up{job="traghetto"} == 1) == 2')
         start = time.time()
-        stubs = [running.enter_context(stub_of(one)) for one in servers]
+        stubs = [
+            running.enter_context(stub_of(one, trusted))
+            for one, trusted in zip(servers, (None, authority.certificate), strict=True)
+        ]
         with Client(servers[0].address) as client:
             codes = _send(client, stubs, seconds)
         yield Watched(prometheus=prometheus, codes=codes, start=start, end=time.time())

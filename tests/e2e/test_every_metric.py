@@ -44,6 +44,7 @@ GAUGES = {
     "translator_queue_tokens",
     "translator_running_sequences",
     "translator_slots",
+    "translator_tls_certificate_expiry_timestamp_seconds",
 }
 # What no traffic of this file makes grow, and where it does.
 ELSEWHERE = {
@@ -153,6 +154,7 @@ def test_the_page_tells_what_was_loaded(traffic: Traffic) -> None:
         "translator_model_info": 1,
     }
     assert page['translator_model_load_seconds{model="en-it"}'] > 0
+    assert page["translator_tls_certificate_expiry_timestamp_seconds"] == 0  # test_tls.py has another
 
 
 def test_every_histogram_is_whole(traffic: Traffic) -> None:
