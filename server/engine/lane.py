@@ -52,8 +52,8 @@ class LaneKey:
 
 
 def rows_of(width: int, num_slots: int) -> int:
-    """Rows of a lane: one for each slot, fewer where beams are wide."""
-    return min(num_slots, -(-HYPOTHESES_PER_SLOT * num_slots // width))
+    """Rows of a lane: one for each slot, fewer where beams are wide, but two if there are two slots."""
+    return min(num_slots, max(2, -(-HYPOTHESES_PER_SLOT * num_slots // width)))
 
 
 def min_rows(manifest: Manifest, width: int) -> int:
