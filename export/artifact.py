@@ -44,7 +44,7 @@ from export.onnx_graph import (
     export_log_probs,
 )
 from export.proof.checks import Check, require
-from export.proof.sentences import CAPACITY, Sentence, prepare
+from export.proof.sentences import CAPACITY, LanguagePair, Pairs, Sentence, prepare
 from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.proof.text_checks import quality_checks, text_checks
@@ -112,7 +112,7 @@ def build_artifact(
     output: Path,
     *,
     precision: str,
-    pairs: Sequence[tuple[str, str]],
+    pairs: Pairs | Mapping[LanguagePair, Pairs],
     limits: Limits,
     max_bleu_loss: float = 0.5,
     shortlist: Shortlist | None = None,
@@ -120,7 +120,8 @@ def build_artifact(
     """Export, prove and write an artifact; nothing is left at `output` if the proof refuses it.
 
     Args:
-        pairs: Sentence pairs for the proof, columns in the order of the tokenizer's languages.
+        pairs: Sentence pairs for the proof, by the languages of their columns; a plain list is of the
+            tokenizer's two. The artifact serves what is proven: these languages, both ways.
         max_bleu_loss: Limit on what fp16 and int8 may lose against fp32, in BLEU.
         shortlist: The vocabulary shortlist that a server may use, with fp32 and int8; its cost in BLEU is
             measured and has no limit.
@@ -278,13 +279,12 @@ def _manifest(
 ) -> Manifest:
     pools = graphs.pools
     shortlist = Shortlist.load(folder) if (folder / SHORTLIST_NAME).is_file() else None
-    languages = tokenizer.languages
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=folder.name,
         architecture=model.config.architecture,
         precision=precision,
-        language_pairs=tuple((a, b) for a in languages for b in languages if a != b),
+        language_pairs=tuple(dict.fromkeys(s.languages for s in sentences if s.languages)),
         vocabulary_size=tokenizer.size,
         special_ids=SpecialIds(padding=PADDING_ID, unknown=UNKNOWN_ID, start=START_ID, end=END_ID),
         max_source_tokens=limits.max_source_tokens,

@@ -12,6 +12,7 @@ from export.artifact import PRECISIONS, SHORTLIST_PRECISIONS, Limits, build_arti
 from export.manifest import PROOF_NAME
 from export.onnx_graph import ExportError
 from export.proof.checks import ProofError
+from export.proof.sentences import LanguagePair, Pairs
 from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint
 from model.parallel_text import DataError, read_pairs
@@ -33,9 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument(
         "--sentences",
-        type=Path,
-        help="tab-separated pairs for the proof, columns in the order of the model's languages "
-        "(default: sentences.tsv in the checkpoint)",
+        nargs="+",
+        action="append",
+        metavar=("FILE", "LANGUAGE"),
+        help="tab-separated pairs for the proof (default: the checkpoint's sentences.tsv), and the languages "
+        "of its columns (default: the model's, if it has two); once for each pair of languages",
     )
     parser.add_argument(
         "--max-bleu-loss", type=float, default=0.5, help="refuse fp16 or int8 that loses more against fp32"
@@ -43,6 +46,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-source-tokens", type=int, default=Limits.max_source_tokens)
     parser.add_argument("--max-target-tokens", type=int, default=Limits.max_target_tokens)
     return parser
+
+
+def _pairs(given: list[list[str]] | None, checkpoint: Path) -> Pairs | dict[LanguagePair, Pairs]:
+    """What `--sentences` names.
+
+    Raises:
+        DataError: a file without languages beside others, or with other than two of them, or no file.
+    """
+    if given is None:
+        return read_pairs(checkpoint / "sentences.tsv")
+    if len(given) == 1 and len(given[0]) == 1:
+        return read_pairs(Path(given[0][0]))
+    if wrong := [" ".join(words) for words in given if len(words) != 3]:
+        raise DataError(f"--sentences {wrong[0]}: must be a file and the two languages of its columns")
+    return {(first, second): read_pairs(Path(path)) for path, first, second in given}
 
 
 def _shortlist(checkpoint: Path, precision: str) -> Shortlist | None:
@@ -55,7 +73,6 @@ def main() -> int:
     """Run the command; exit status 1 if the proof refuses, 2 for a fault in its input."""
     arguments = _parser().parse_args()
     torch.set_num_threads(1)  # one sentence at a time: more threads would only wait for each other
-    sentences = arguments.sentences or arguments.checkpoint / "sentences.tsv"
     try:
         model, tokenizer = load_checkpoint(arguments.checkpoint)
         manifest = build_artifact(
@@ -63,7 +80,7 @@ def main() -> int:
             tokenizer,
             arguments.output,
             precision=arguments.precision,
-            pairs=read_pairs(sentences),
+            pairs=_pairs(arguments.sentences, arguments.checkpoint),
             limits=Limits(
                 max_source_tokens=arguments.max_source_tokens, max_target_tokens=arguments.max_target_tokens
             ),

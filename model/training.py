@@ -141,6 +141,8 @@ class Trainer:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**saved["progress"])
             torch.set_rng_state(saved["random_state"])
+            if torch.cuda.is_available() and saved["cuda_random_states"]:
+                torch.cuda.set_rng_state_all(saved["cuda_random_states"])
             log.info("resumed at step %d", self.progress.step)
         self.curves.rewind(self.progress.step)
 
@@ -154,6 +156,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress),
             "random_state": torch.get_rng_state(),
+            "cuda_random_states": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         unfinished = self.output / (SNAPSHOT_NAME + ".part")
         torch.save(saved, unfinished)

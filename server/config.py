@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -31,9 +32,11 @@ class ServerConfig:
 
     Args:
         artifacts: Folders of the models, in order of preference for a language pair.
+        names: What faults call an option, by field, where not by its flag.
     """
 
     artifacts: tuple[Path, ...]
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
     health_listen: str = _option(
@@ -87,7 +90,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         faults = [
-            f"{_flag(name)} is {getattr(self, name)}, must be at least {least}"
+            f"{self._called(name)} is {getattr(self, name)}, must be at least {least}"
             for name, least in (
                 ("slots", 1),
                 ("runners", 0),
@@ -105,23 +108,34 @@ class ServerConfig:
             )
             if not getattr(self, name) >= least  # NaN is not
         ]
+        faults += [
+            f"{self._called(name)} is inf, must be a number"
+            for name in ("pool_gib", "drain_seconds")
+            if math.isinf(getattr(self, name))
+        ]
         if not self.artifacts:
             faults.append("no artifact is named")
         for f in fields(self):
             choices = f.metadata.get("choices")
             if choices and getattr(self, f.name) not in choices:
                 faults.append(
-                    f"{_flag(f.name)} is {getattr(self, f.name)!r}, must be one of {', '.join(choices)}"
+                    f"{self._called(f.name)} is {getattr(self, f.name)!r}, "
+                    f"must be one of {', '.join(choices)}"
                 )
         faults += [*self._address_faults(), *self._age_faults(), *self._tls_faults()]
         faults += self._trace_faults()
         if faults:
             raise ConfigError("; ".join(faults))
 
+    def _called(self, name: str) -> str:
+        return self.names.get(name, _flag(name))
+
     @property
     def tls_files(self) -> TlsFiles | None:
         """What TLS is made of; None without it."""
-        named = {name: PemFile(_flag(name), getattr(self, name)) for name in _TLS if getattr(self, name)}
+        named = {
+            name: PemFile(self._called(name), getattr(self, name)) for name in _TLS if getattr(self, name)
+        }
         if not named:
             return None
         return TlsFiles(
@@ -134,7 +148,7 @@ class ServerConfig:
         if (files := self.tls_files) is None:
             return []
         faults = [
-            f"{given} needs {_flag(name)}"
+            f"{given} needs {self._called(name)}"
             for given in (files.certificate, files.key, files.authorities)
             for name in _TLS[:2]
             if given and not getattr(self, name)
@@ -148,12 +162,13 @@ class ServerConfig:
     def _age_faults(self) -> list[str]:
         age, grace = self.max_connection_age_seconds, self.max_connection_age_grace_seconds
         faults = [
-            f"{_flag(name)} is {getattr(self, name)}, must be 0 or from 0.001 to {MAX_AGE_SECONDS}"
+            f"{self._called(name)} is {getattr(self, name)}, must be 0 or from 0.001 to {MAX_AGE_SECONDS}"
             for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds")
             if getattr(self, name) > MAX_AGE_SECONDS or 0 < getattr(self, name) < 0.001
         ]
         if grace > 0 and age == 0:
-            faults.append(f"--max-connection-age-grace-seconds {grace} needs --max-connection-age-seconds")
+            name = self._called("max_connection_age_grace_seconds")
+            faults.append(f"{name} {grace} needs --max-connection-age-seconds")
         return faults
 
     def _address_faults(self) -> list[str]:
@@ -165,15 +180,15 @@ class ServerConfig:
             try:
                 host, _ = split_address(value)
             except ConfigError as error:
-                faults.append(f"{_flag(name)}: {error}")
+                faults.append(f"{self._called(name)}: {error}")
                 continue
             has_tls = name == "listen" and bool(self.tls_certificate)
             is_safe = has_tls or self.allow_plaintext or is_loopback(host)
             if name in _NEEDS_TRUST and not is_safe:
                 remedy = "--tls-certificate and --tls-key, or " if name == "listen" else ""
                 faults.append(
-                    f"{_flag(name)} {value} is not a loopback address and there is no TLS: give {remedy}"
-                    "--allow-plaintext if the network is trusted"
+                    f"{self._called(name)} {value} is not a loopback address and there is no TLS: "
+                    f"give {remedy}--allow-plaintext if the network is trusted"
                 )
         return faults
 
@@ -181,10 +196,10 @@ class ServerConfig:
         faults = []
         if self.otlp_endpoint and not _is_url(self.otlp_endpoint):
             faults.append(
-                f"--otlp-endpoint is {self.otlp_endpoint!r}, must be a URL such as http://127.0.0.1:4317"
+                f"{self._called('otlp_endpoint')} is {self.otlp_endpoint!r}, must be a URL such as http://127.0.0.1:4317"
             )
         if not 0 <= self.trace_ratio <= 1:
-            faults.append(f"--trace-ratio is {self.trace_ratio}, must be from 0 to 1")
+            faults.append(f"{self._called('trace_ratio')} is {self.trace_ratio}, must be from 0 to 1")
         return faults
 
 
@@ -277,11 +292,13 @@ def parse_config(arguments: Sequence[str], environment: Mapping[str, str] = os.e
             parser.add_argument(_flag(f.name), type=type(f.default), choices=f.metadata["choices"], help=note)
     parsed = vars(parser.parse_args(arguments))
     values: dict[str, Any] = {}
+    names = {}
     faults = []
     for f in options:
         if parsed[f.name] is not None:
             values[f.name] = parsed[f.name]
         elif (text := environment.get(_variable(f.name))) is not None:
+            names[f.name] = _variable(f.name)
             try:
                 values[f.name] = _from_environment(f.default, f.name, text)
             except ConfigError as error:
@@ -289,4 +306,4 @@ def parse_config(arguments: Sequence[str], environment: Mapping[str, str] = os.e
     if faults:
         raise ConfigError("; ".join(faults))
     listed = [Path(p) for p in environment.get("TRAGHETTO_ARTIFACTS", "").split(os.pathsep) if p]
-    return ServerConfig(artifacts=tuple(parsed["artifacts"] or listed), **values)
+    return ServerConfig(artifacts=tuple(parsed["artifacts"] or listed), names=names, **values)

@@ -4,6 +4,7 @@ RequestError
 ├── InvalidRequest        a field breaks a rule; lists every violation
 ├── MalformedRequest      the bytes are no request at all
 ├── SourceTooLong         one text has too many tokens
+├── TextTooLong           one text has too many characters to count its tokens
 ├── NotServed             no such model, or no model for the pair
 ├── QueueFull             the server sheds load
 ├── Draining              the server is stopping
@@ -74,6 +75,13 @@ class SourceTooLong(RequestError):
         super().__init__(f"the text has {num_tokens} tokens, the limit is {limit}")
 
 
+class TextTooLong(RequestError):
+    """A text so long that it is not even tokenized."""
+
+    def __init__(self, num_characters: int, limit: int) -> None:
+        super().__init__(f"the text has {num_characters} characters, the limit is {limit}")
+
+
 class NotServed(RequestError):
     """No such model or pair."""
 
@@ -125,6 +133,7 @@ STATUS_CODES: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
     SourceTooLong: grpc.StatusCode.INVALID_ARGUMENT,
+    TextTooLong: grpc.StatusCode.INVALID_ARGUMENT,
     NotServed: grpc.StatusCode.NOT_FOUND,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Draining: grpc.StatusCode.UNAVAILABLE,

@@ -82,13 +82,13 @@ class Server:
         if self._health_only is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
             places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
-            await self._health_only.start()
         if self._admin is not None:
             admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self._served), self._admin)
             reflection.enable_server_reflection((ADMIN_SERVICE, reflection.SERVICE_NAME), self._admin)
             places.append(f"admin={_bind(self._admin, self._config.admin_listen)}")
-            await self._admin.start()
-        await self._grpc.start()
+        for server in (self._health_only, self._admin, self._grpc):  # once all have their ports
+            if server is not None:
+                await server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return " ".join(places)

@@ -22,6 +22,7 @@ from server.errors import (
     QueueFull,
     RequestError,
     SourceTooLong,
+    TextTooLong,
     Violation,
     abort,
     shown,
@@ -39,6 +40,7 @@ from server.served_models import ServedModels
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 _NUM_SPECIAL = 2  # a source is never without its tag and its end
 _INLINE_CHARACTERS = 4096
+_CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer text is refused before it costs seconds
 _REJECT_REASON: dict[type[RequestError], str] = {
     InvalidRequest: "invalid",
     NotServed: "invalid",
@@ -97,12 +99,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         deadline: float | None,
     ) -> pb.TranslateResponse:
         validated = time.monotonic()
-        sources = await _tokenize(model.tokenizer, list(request.texts), pair[1])
+        sources = await _tokenize(model, list(request.texts), pair[1])
         self._end_stage(call, "tokenize", validated)
         jobs = {
             i: options.job(source, deadline)
             for i, source in enumerate(sources)
-            if source and len(source) <= model.max_source_tokens
+            if source and not isinstance(source, RequestError)
         }
         if faults := attention_size_faults(jobs.values()):
             raise InvalidRequest(faults)
@@ -164,19 +166,18 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self,
         call: Call,
         model: LoadedModel,
-        sources: list[list[int]],
+        sources: list[list[int] | RequestError],
         found: dict[int, tuple[Hypothesis, ...] | BaseException],
         options: Options,
     ) -> pb.TranslateResponse:
         started = time.monotonic()
         items = []
         for i, source in enumerate(sources):
-            result = found.get(i)
-            if not source:
+            if isinstance(source, RequestError):
+                items.append(_error_item(source))
+            elif not source:
                 items.append(_empty_item(options))
-            elif result is None:
-                items.append(_error_item(SourceTooLong(len(source), model.max_source_tokens)))
-            elif isinstance(result, RequestError):
+            elif isinstance(result := found[i], RequestError):
                 items.append(_error_item(result))
             elif isinstance(result, BaseException):
                 raise result
@@ -219,18 +220,31 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         )
 
 
-async def _tokenize(tokenizer: Tokenizer, texts: list[str], target_language: str) -> list[list[int]]:
-    """Ids of each text; none for one without anything to translate, such as white space.
+async def _tokenize(
+    model: LoadedModel, texts: list[str], target_language: str
+) -> list[list[int] | RequestError]:
+    """Ids of each text, or why it has none; empty for one without anything to translate, as white space.
 
     Long work leaves the event loop to others; for a sentence the hop would take longer than the work.
     """
 
-    def ids() -> list[list[int]]:
-        sources = (tokenizer.encode_source(text, target_language) if text.strip() else [] for text in texts)
-        return [source if len(source) > _NUM_SPECIAL else [] for source in sources]
+    def sources() -> list[list[int] | RequestError]:
+        return [_source(model, text, target_language) for text in texts]
 
     is_short = sum(map(len, texts)) <= _INLINE_CHARACTERS
-    return ids() if is_short else await asyncio.to_thread(ids)
+    return sources() if is_short else await asyncio.to_thread(sources)
+
+
+def _source(model: LoadedModel, text: str, target_language: str) -> list[int] | RequestError:
+    most = model.max_source_tokens
+    if not text.strip():
+        return []
+    if len(text) > _CHARACTERS_PER_TOKEN * most:
+        return TextTooLong(len(text), _CHARACTERS_PER_TOKEN * most)
+    source = model.tokenizer.encode_source(text, target_language)
+    if len(source) > most:
+        return SourceTooLong(len(source), most)
+    return source if len(source) > _NUM_SPECIAL else []
 
 
 def _hypothesis(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,22 @@ MIN_PAIRS = 100
 CAPACITY = 256
 
 
+Pairs = Sequence[tuple[str, str]]
+LanguagePair = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Sentence:
-    """A source, what it was translated to by a person, and how long its translation may get."""
+    """A source, what it was translated to by a person, and how long its translation may get.
+
+    Args:
+        languages: Of source and reference.
+    """
 
     source: tuple[int, ...]
     reference: str
     capacity: int = CAPACITY
+    languages: LanguagePair | None = None
 
     @property
     def max_target_tokens(self) -> int:
@@ -28,26 +37,43 @@ class Sentence:
         return min(2 * len(self.source) + 10, self.capacity)
 
 
+def _by_languages(
+    pairs: Pairs | Mapping[LanguagePair, Pairs], tokenizer: Tokenizer
+) -> dict[LanguagePair, Pairs]:
+    languages = tokenizer.languages
+    if not isinstance(pairs, Mapping):
+        if len(languages) != 2:
+            raise ProofError(
+                f"the model has languages {', '.join(languages)}: name the two of each file of sentences"
+            )
+        return {(languages[0], languages[1]): pairs}
+    if unknown := sorted({language for pair in pairs for language in pair} - set(languages)):
+        raise ProofError(f"the model has languages {', '.join(languages)}, not {', '.join(unknown)}")
+    return dict(pairs)
+
+
 def prepare(
-    pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, capacity: int = CAPACITY
+    pairs: Pairs | Mapping[LanguagePair, Pairs], tokenizer: Tokenizer, capacity: int = CAPACITY
 ) -> list[Sentence]:
-    """Every pair as two sentences, one a direction; columns stand in the order of the tokenizer's languages.
+    """Every pair as two sentences, one a direction.
 
     Args:
+        pairs: By the languages of their columns; a plain list is of the tokenizer's two.
         capacity: Longest source and target, in tokens.
 
     Raises:
-        ProofError: too few pairs, or a sentence too long for the proof.
+        ProofError: too few pairs, languages that do not fit, or a sentence too long for the proof.
     """
-    if len(pairs) < MIN_PAIRS:
-        raise ProofError(f"{len(pairs)} sentence pairs, the proof needs at least {MIN_PAIRS}")
-    if len(tokenizer.languages) != 2:
-        raise ProofError(f"the model has languages {', '.join(tokenizer.languages)}, the proof takes 2")
-    first, second = tokenizer.languages
     sentences = []
-    for a, b in pairs:
-        sentences.append(Sentence(tuple(tokenizer.encode_source(a, second)), b, capacity))
-        sentences.append(Sentence(tuple(tokenizer.encode_source(b, first)), a, capacity))
+    for (first, second), rows in _by_languages(pairs, tokenizer).items():
+        if len(rows) < MIN_PAIRS:
+            raise ProofError(
+                f"{len(rows)} sentence pairs of {first} and {second}, the proof needs at least {MIN_PAIRS}"
+            )
+        for a, b in rows:
+            there, back = (tokenizer.encode_source(text, to) for text, to in ((a, second), (b, first)))
+            sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
+            sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
     if (longest := max(len(s.source) for s in sentences)) > capacity:
         raise ProofError(f"a sentence has {longest} tokens, the proof takes at most {capacity}")
     return sentences

@@ -120,14 +120,13 @@ class CudaLaneTensors(LaneTensors):
         """Not on a GPU: `ModelSession.can_move_rows` is False there."""
         raise NotImplementedError
 
-    def clear_row(self, row: int) -> bool:
+    def clear_row(self, row: int) -> None:
         """See `LaneTensors.clear_row`; by way of main memory, which is slow, and rare."""
         for spec in (*self._written, *self._session.manifest.memory):
             each = self._shape.width if spec.shape[0] == "hypotheses" else 1
             array = self._pools[spec.name].numpy().copy()
             array[row * each : (row + 1) * each] = 0
             self._pools[spec.name].update_inplace(array)
-        return True
 
 
 def _on_device(array: Array) -> Any:

@@ -80,9 +80,10 @@ class Engine:
 
     def admit(self) -> StepReport | None:
         """Encode the next waiting sequences into free slots; None if none can join."""
-        num_retired = sum(lane.num_retired for lane in self._lanes.values())
+        if not self.num_waiting:
+            return None
         num_running = self.num_running
-        free_slots = self.num_slots - num_running - num_retired
+        free_slots = self.num_slots - num_running
         if num_running and free_slots < min(self.num_waiting, self.num_slots // _JOIN_SHARE):
             return None
         wanted: Counter[LaneKey] = Counter()

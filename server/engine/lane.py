@@ -122,28 +122,14 @@ class Lane:
         self.num_bytes = shape.num_bytes(session.manifest)
         self._tensors = _new_tensors(session, shape)
         self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
-        self._retired: set[int] = set()
+        self.num_running = 0  # sequences in it
+        self.num_rows_in_use = 0  # rows up to the last one in use: what a step computes
         self._extra_outputs: frozenset[str] | None = frozenset()  # None: to be gathered again
-
-    @property
-    def num_running(self) -> int:
-        """Sequences in it."""
-        return sum(running is not None for running in self._running)
 
     @property
     def num_free(self) -> int:
         """Sequences that can still join."""
-        return len(self._running) - self.num_running - self.num_retired
-
-    @property
-    def num_rows_in_use(self) -> int:
-        """Rows up to the last one in use: what a step computes."""
-        return max((row + 1 for row, running in enumerate(self._running) if running), default=0)
-
-    @property
-    def num_retired(self) -> int:
-        """Rows given up after a score that was no number."""
-        return len(self._retired)
+        return len(self._running) - self.num_running
 
     def encode(self, requests: Sequence[SequenceRequest], *, is_alone: bool = False) -> None:
         """Encode sources of one padded size and let them join at free rows.
@@ -164,11 +150,15 @@ class Lane:
             self._seat(row, Running(request, new_search(request, end_id)))
 
     def _free_rows(self, count: int) -> list[int]:
-        free = (row for row, r in enumerate(self._running) if r is None and row not in self._retired)
+        free = (row for row, r in enumerate(self._running) if r is None)
         return list(islice(free, count))
 
     def _seat(self, row: int, running: Running | None) -> None:
+        self.num_running += (running is not None) - (self._running[row] is not None)
         self._running[row] = running
+        self.num_rows_in_use = max(self.num_rows_in_use, row + 1)
+        while self.num_rows_in_use and self._running[self.num_rows_in_use - 1] is None:
+            self.num_rows_in_use -= 1
         self._extra_outputs = None
 
     def _needed_outputs(self) -> frozenset[str]:
@@ -185,7 +175,7 @@ class Lane:
         except InferenceError as error:
             return self._fail_all(error)
         results: list[Finished | Failed] = []
-        for row, running in enumerate(self._running):
+        for row, running in enumerate(self._running[: self.num_rows_in_use]):
             if running is None:
                 continue
             try:
@@ -207,8 +197,7 @@ class Lane:
 
     def _drop_poisoned(self, row: int) -> None:
         self._leave(row)
-        if not self._tensors.clear_row(row):
-            self._retired.add(row)
+        self._tensors.clear_row(row)
 
     def _fail_all(self, error: InferenceError) -> list[Finished | Failed]:
         failed: list[Finished | Failed] = []
@@ -237,6 +226,6 @@ class Lane:
     def check(self) -> None:
         """Invariants: free rows are reset, no sequence stands in two rows."""
         ids = [running.request.sequence_id for running in self._running if running]
-        assert len(ids) == len(set(ids)), "a sequence owns two rows"
+        assert len(ids) == len(set(ids)) == self.num_running, "a sequence owns two rows"
         for row, running in enumerate(self._running):
             assert running or self._tensors.controls.position[row] == 0, "a free row is not reset"

@@ -225,14 +225,13 @@ class LaneTensors:
         self._num_shared[other_row] = self._num_shared[row]
         self.controls.copy_row(row, other_row)
 
-    def clear_row(self, row: int) -> bool:
-        """Zero a row of the pools, after a score that is no number; False where that is not possible."""
+    def clear_row(self, row: int) -> None:
+        """Zero a row of the pools, after a score that is no number."""
         width = self._shape.width
         for stack in self._stacks:
             stack[:, row * width : (row + 1) * width] = 0
         for spec in (*self._session.manifest.states, *self._session.manifest.memory):
             self._pools[spec.name][row] = 0
-        return True
 
 
 def _alike(specs: Iterable[TensorInfo]) -> list[list[TensorInfo]]:

@@ -70,6 +70,19 @@ def test_a_text_over_the_limit_fails_alone(stub: Stub, make_request: MakeRequest
         assert [items[i]] == list(stub.Translate(make_request(text)).items)
 
 
+def test_a_text_of_megabytes_fails_alone_without_being_tokenized(
+    stub: Stub, make_request: MakeRequest
+) -> None:
+    limit = 64 * 256
+    items = stub.Translate(make_request("Yes.", "a" * (limit + 1), "cat " * 900_000)).items
+    assert items[0].HasField("translation")
+    for item, count in ((items[1], limit + 1), (items[2], 3_600_000)):
+        assert item.error.code == code_pb2.INVALID_ARGUMENT
+        assert item.error.message == f"the text has {count} characters, the limit is {limit}"
+    (item,) = stub.Translate(make_request("a" * limit)).items
+    assert "tokens, the limit is 256" in item.error.message
+
+
 def test_the_longest_text_that_is_allowed_is_translated(stub: Stub, make_request: MakeRequest) -> None:
     for count, expected in ((254, "translation"), (255, "error")):
         (item,) = stub.Translate(make_request("cat " * count, beam_size=1)).items

@@ -43,7 +43,16 @@ def test_a_damaged_artifact_is_not_served(serve_in_vain: ServeInVain, artifact: 
         (["no/such/folder"], ["no/such/folder", "manifest.json"]),
         (["."], ["manifest.json"]),
     ],
-    ids=["no GPU", "plain text", "numbers", "pools", "pools of several runners", "no folder", "no artifact"],
+    ids=[
+        "no GPU",
+        "plain text",
+        "open admin",
+        "numbers",
+        "pools",
+        "pools of several runners",
+        "no folder",
+        "no artifact",
+    ],
 )
 def test_a_server_that_cannot_serve_says_why(
     serve_in_vain: ServeInVain, artifact: Path, arguments: list[str], words: list[str]

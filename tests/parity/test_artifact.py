@@ -29,7 +29,7 @@ from export.proof.checks import ProofError
 from model.checkpoint import unique_weights
 from model.recurrent import Recurrent
 from model.search import Scorer, beam_search, greedy_search
-from model.tokenizer import Tokenizer
+from model.tokenizer import Tokenizer, train_tokenizer
 from model.transformer import Transformer
 
 Build = Callable[[str], Path]
@@ -166,11 +166,27 @@ def test_a_refused_artifact_leaves_what_was_there_before(
 def test_too_few_sentences_prove_nothing(
     shallow_model: Transformer, tokenizer: Tokenizer, short_pairs: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    with pytest.raises(ProofError, match="99 sentence pairs, the proof needs at least 100"):
+    with pytest.raises(ProofError, match="99 sentence pairs of en and it, the proof needs at least 100"):
         build_artifact(
             shallow_model, tokenizer, tmp_path / "new", precision="fp32", pairs=short_pairs[1:], limits=LIMITS
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_three_languages_serves_those_that_were_proven(
+    shallow_model: Transformer, short_pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    text = (sentence for pair in short_pairs for sentence in pair)
+    tokenizer = train_tokenizer(text, shallow_model.config.vocabulary_size, ("en", "it", "vec"))
+    prove = functools.partial(build_artifact, shallow_model, tokenizer, precision="fp32", limits=LIMITS)
+    with pytest.raises(ProofError, match="languages en, it, vec: name the two of each file"):
+        prove(tmp_path / "new", pairs=short_pairs)
+    with pytest.raises(ProofError, match="languages en, it, vec, not de"):
+        prove(tmp_path / "new", pairs={("en", "de"): short_pairs})
+    manifest = prove(tmp_path / "new", pairs={("en", "it"): short_pairs, ("vec", "it"): short_pairs})
+    assert manifest.language_pairs == (("en", "it"), ("it", "en"), ("vec", "it"), ("it", "vec"))
+    proof = json.loads((tmp_path / "new/proof.json").read_text())
+    assert proof["num_sentences"] == 4 * len(short_pairs)
 
 
 def test_limits_beyond_the_learned_positions_are_refused(

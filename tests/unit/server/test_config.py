@@ -159,8 +159,8 @@ def test_all_faults_are_listed_at_once() -> None:
     environment = {"TRAGHETTO_DEVICE": "abacus", "TRAGHETTO_LOG_LEVEL": "loud"}
     with pytest.raises(ConfigError) as caught:
         parse_config(arguments, environment)
-    for name in (*least, *addresses, "device", "log_level"):
-        assert flag(name) in str(caught.value)
+    for name in (*map(flag, (*least, *addresses)), *environment):
+        assert name in str(caught.value)
     assert all(word in str(caught.value) for word in ("no artifact", "abacus", "loud", "70000", "nonsense"))
 
 
@@ -232,3 +232,16 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         parse_config(["--help"], {})
     text = capsys.readouterr().out
     assert all(flag(name) in text for name in VALUES.keys() | CHOICES.keys() | BOOLEANS | FILES | {GRACE})
+
+
+def test_a_fault_of_a_variable_is_reported_under_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^TRAGHETTO_SLOTS is 0, must be at least 1; --threads is 0"):
+        parse_config(["model", "--threads=0"], {"TRAGHETTO_SLOTS": "0", "TRAGHETTO_THREADS": "7"})
+    with pytest.raises(ConfigError, match=r"^TRAGHETTO_LISTEN: 'nowhere' is no HOST:PORT"):
+        parse_config(["model"], {"TRAGHETTO_LISTEN": "nowhere"})
+
+
+@pytest.mark.parametrize("name", ["pool_gib", "drain_seconds"])
+def test_what_must_end_is_no_infinity(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{flag(name)} is inf, must be a number$"):
+        parse_config(["model", f"{flag(name)}=inf"], {})

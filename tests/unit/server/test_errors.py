@@ -19,6 +19,7 @@ from server.errors import (
     QueueFull,
     RequestError,
     SourceTooLong,
+    TextTooLong,
     Violation,
     shown,
     to_status,
@@ -28,6 +29,7 @@ EXAMPLES: list[RequestError] = [
     InvalidRequest([Violation("texts", "has none")]),
     MalformedRequest("no request"),
     SourceTooLong(300, 256),
+    TextTooLong(300_000, 256),
     NotServed("model", "x", "no model x"),
     QueueFull(3, 4, 5),
     Draining(),
@@ -90,8 +92,9 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     assert found.retry_delay.ToTimedelta().total_seconds() == errors.RETRY_SECONDS > 0
 
 
-def test_a_text_too_long_states_its_length_and_the_limit() -> None:
-    status = to_status(SourceTooLong(300, 256))
+@pytest.mark.parametrize("kind", [SourceTooLong, TextTooLong])
+def test_a_text_too_long_states_its_length_and_the_limit(kind: type[SourceTooLong | TextTooLong]) -> None:
+    status = to_status(kind(300, 256))
     assert "300" in status.message
     assert "256" in status.message
     assert not status.details

@@ -111,7 +111,8 @@ class TranslateRequest(_message.Message):
 
         At least 1, and at most as many as the server is configured to accept: the
         call fails with INVALID_ARGUMENT otherwise. A text of more source tokens than
-        Model.max_source_tokens is never cut: its item is an INVALID_ARGUMENT error.
+        Model.max_source_tokens, or of more than 64 characters for each of these, is
+        never cut: its item is an INVALID_ARGUMENT error.
         An empty text, or one of whitespace or control characters only, is valid: see
         STOP_REASON_EMPTY_SOURCE.
         """
@@ -482,8 +483,8 @@ class TranslationItem(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """This text failed; the others are not affected. The code is INVALID_ARGUMENT
-        (the text has too many source tokens; the message states the number and the
-        limit) or INTERNAL (a fault of the server). It is never OK.
+        (the text has too many tokens or characters; the message states the number
+        and the limit) or INTERNAL (a fault of the server). It is never OK.
         """
 
     def __init__(
