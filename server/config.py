@@ -61,7 +61,6 @@ class ServerConfig:
     runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
     slots: int = _option(64, "sequences that each runner runs at once")
     threads: int = _option(1, "threads inside one operator, on CPU")
-    alone_threads: int = _option(1, "threads inside one operator while a model translates one text, on CPU")
     pool_gib: float = _option(
         0.0, "memory for all models' pools, in GiB; 0 is three quarters of what is free"
     )
@@ -95,7 +94,6 @@ class ServerConfig:
                 ("slots", 1),
                 ("runners", 0),
                 ("threads", 1),
-                ("alone_threads", 1),
                 ("pool_gib", 0),
                 ("max_queue", 1),
                 ("max_texts", 1),

@@ -94,7 +94,6 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
-            num_alone_threads=config.alone_threads,
             with_shortlist=_uses_shortlist(manifest, config),
         ),
     )

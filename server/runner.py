@@ -87,7 +87,6 @@ class Runner:
                 queue.changed.wait()
             taken = [queue.waiting.popitem(last=False) for _ in range(self._share())]
             queue.num_taken += len(taken)
-            self._engine.has_machine = queue.num_taken == len(self._live) + len(taken)
             cancelled, self._cancelled = self._cancelled, []
         self._live.update(taken)
         for sequence_id, live in taken:

@@ -39,9 +39,8 @@ class CudaLaneTensors(LaneTensors):
     def _new_pool(self, spec: TensorInfo) -> Any:
         return _on_device(np.zeros(self._shape.of(spec), spec.dtype))
 
-    def step(self, rows: int, asked: Outputs = frozenset(), *, is_alone: bool = False) -> StepOutputs:
+    def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """See `LaneTensors.step`; all of it is computed, and only what is asked for is copied."""
-        del is_alone
         bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
         for name, value in self._values.items():
             if name in self.controls.arrays:
@@ -69,8 +68,8 @@ class CudaLaneTensors(LaneTensors):
                 self._pools[name].update_inplace(state)
             self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
 
-    def _new_binding(self, graph: str, rows: int, extra: Outputs, *, is_alone: bool) -> Any:
-        del extra, is_alone
+    def _new_binding(self, graph: str, rows: int, extra: Outputs) -> Any:
+        del extra
         binding = self._session.binding(graph)
         specs = self._session.manifest.graphs[graph]
         pools = {spec.name for spec in (*self._written, *self._session.manifest.memory)}

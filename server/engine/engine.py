@@ -51,7 +51,6 @@ class Engine:
         self._scheduler = Scheduler()
         self._lanes: dict[LaneKey, Lane] = {}
         self.num_slots = num_slots
-        self.has_machine = False  # nothing else runs: a sequence alone may take more threads
 
     @property
     def num_waiting(self) -> int:
@@ -101,7 +100,7 @@ class Engine:
         failed: list[Finished | Failed] = []
         for (key, _), group in groups.items():
             try:
-                self._lanes[key].encode(group, is_alone=self.has_machine and len(requests) == 1)
+                self._lanes[key].encode(group)
                 joined += [request.sequence_id for request in group]
             except InferenceError as error:
                 failed += [Failed(sequence_id=r.sequence_id, error=error) for r in group]
@@ -121,9 +120,7 @@ class Engine:
             return None
         num_sequences = sum(lane.num_running for lane in lanes)
         num_rows = sum(lane.num_rows_in_use for lane in lanes)
-        results = [
-            result for lane in lanes for result in lane.step(is_alone=self.has_machine and num_sequences == 1)
-        ]
+        results = [result for lane in lanes for result in lane.step()]
         if self._session.can_move_rows:
             for lane in lanes:
                 lane.compact()

@@ -131,7 +131,7 @@ class Lane:
         """Sequences that can still join."""
         return len(self._running) - self.num_running
 
-    def encode(self, requests: Sequence[SequenceRequest], *, is_alone: bool = False) -> None:
+    def encode(self, requests: Sequence[SequenceRequest]) -> None:
         """Encode sources of one padded size and let them join at free rows.
 
         Raises:
@@ -143,7 +143,7 @@ class Lane:
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source
         source_length = np.array([len(request.source) for request in requests], np.int64)
-        self._tensors.encode(source, source_length, np.array(rows, np.int64), is_alone=is_alone)
+        self._tensors.encode(source, source_length, np.array(rows, np.int64))
         end_id = self._session.manifest.special_ids.end
         for row, request in zip(rows, requests, strict=True):
             self._tensors.reset(row, len(request.source))
@@ -167,11 +167,11 @@ class Lane:
             self._extra_outputs = frozenset().union(*(r.search.extra_outputs for r in self._running if r))
         return self._extra_outputs
 
-    def step(self, *, is_alone: bool = False) -> list[Finished | Failed]:
+    def step(self) -> list[Finished | Failed]:
         """Advance every sequence by one token; those that are done leave."""
         rows = max(self.num_rows_in_use, self._min_rows)
         try:
-            outputs = self._tensors.step(rows, self._needed_outputs(), is_alone=is_alone)
+            outputs = self._tensors.step(rows, self._needed_outputs())
         except InferenceError as error:
             return self._fail_all(error)
         results: list[Finished | Failed] = []

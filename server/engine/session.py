@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,11 @@ class SessionConfig:
     Args:
         device: auto, cpu or cuda; auto takes cuda where there is one and the artifact allows it.
         num_threads: Threads inside one operator, on CPU.
-        num_alone_threads: The same while a model translates one sequence alone; if it is more, encoder and
-            decoder step are loaded once more for it.
         with_shortlist: Score only each sentence's candidates, on CPU; the artifact must have a shortlist.
     """
 
     device: str = "auto"
     num_threads: int = 1
-    num_alone_threads: int = 1
     with_shortlist: bool = False
 
 
@@ -77,13 +74,6 @@ class ModelSession:
             if name in _graphs(config, wants_cuda=wants_cuda)
         }
         self.device = "cuda" if self.provider == CUDA else "cpu"
-        self._alone_sessions = self._sessions
-        if self.device == "cpu" and config.num_alone_threads > config.num_threads:
-            config = replace(config, num_threads=config.num_alone_threads)
-            self._alone_sessions = self._sessions | {
-                name: self._load(folder / manifest.graphs[name].file, config, CPU)
-                for name in (ENCODER, DECODER_HIDDEN if config.with_shortlist else DECODER_STEP)
-            }
         if self.device not in manifest.devices:
             raise DeviceError(
                 f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
@@ -120,12 +110,9 @@ class ModelSession:
         """Whether a sequence can change its row or lane: on a GPU it stays where it joined."""
         return self.device == "cpu"
 
-    def binding(self, graph: str, *, is_alone: bool = False) -> Any:
-        """A new IOBinding of a graph; it runs only as it was bound, alone or not."""
-        return self._session(graph, is_alone=is_alone).io_binding()
-
-    def _session(self, graph: str, *, is_alone: bool) -> onnxruntime.InferenceSession:
-        return (self._alone_sessions if is_alone else self._sessions)[graph]
+    def binding(self, graph: str) -> Any:
+        """A new IOBinding of a graph."""
+        return self._sessions[graph].io_binding()
 
     def new_replay(self) -> int:
         """A number for one binding's CUDA graph."""
@@ -138,11 +125,10 @@ class ModelSession:
         options.add_run_config_entry("gpu_graph_id", str(_NO_CUDA_GRAPH if replay is None else replay))
         return options
 
-    def run(self, graph: str, binding: Any, replay: int | None = None, *, is_alone: bool = False) -> None:
+    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
         """Run a graph.
 
         Args:
-            is_alone: Take more threads for it, if it was bound so.
             replay: From `new_replay`: captured in its first run and replayed in later ones, which must be of
                 the same binding.
 
@@ -150,7 +136,7 @@ class ModelSession:
             InferenceError: ONNX Runtime failed.
         """
         try:
-            self._session(graph, is_alone=is_alone).run_with_iobinding(binding, self._run_options(replay))
+            self._sessions[graph].run_with_iobinding(binding, self._run_options(replay))
         except Exception as error:  # its exceptions share no base but Exception
             raise InferenceError(_kind(error), f"{graph}: {error}") from error
 

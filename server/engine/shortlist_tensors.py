@@ -50,9 +50,9 @@ class ShortlistTensors(LaneTensors):
         self._gathered: Floats = np.empty((shape.width, shape.rows, 0), np.float32)  # (W, R, N)
         self._log_probs: Floats | None = None  # (R, W, V), minus infinity but for candidates
 
-    def encode(self, source: Array, source_length: Array, slot: Array, *, is_alone: bool) -> None:
+    def encode(self, source: Array, source_length: Array, slot: Array) -> None:
         """See `LaneTensors.encode`."""
-        super().encode(source, source_length, slot, is_alone=is_alone)
+        super().encode(source, source_length, slot)
         lengths, rows = source_length.tolist(), slot.tolist()
         for row, ids, length in zip(rows, source.tolist(), lengths, strict=True):
             self._seat(row, self._shortlist.candidates(ids[:length]))
@@ -119,10 +119,10 @@ class ShortlistTensors(LaneTensors):
         """Where a row's logits begin in the flat array."""
         return row * self._shape.width * self._columns.size
 
-    def step(self, rows: int, asked: Outputs = frozenset(), *, is_alone: bool = False) -> StepOutputs:
+    def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """See `LaneTensors.step`."""
         self._refresh()
-        extra = self._run_step(rows, asked, is_alone=is_alone)
+        extra = self._run_step(rows, asked)
         self._session.run(SHORTLIST_LOGITS, self._product(rows))
         gathered = self._gather(rows)  # (W, R, N)
         if not asked & {LOG_PROBS, CANDIDATES}:

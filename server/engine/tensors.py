@@ -82,7 +82,7 @@ class LaneTensors:
         graphs = [manifest.graphs[name] for name in self.graphs]
         self._output_specs = {spec.name: spec for graph in graphs for spec in graph.outputs}
         self._outputs: dict[str, Array] = {}
-        self._bindings: dict[tuple[str, int, Outputs, bool], Any] = {}
+        self._bindings: dict[tuple[str, int, Outputs], Any] = {}
 
     def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
         """Caches of one shape in one array: copying a column of all of them is then one operation."""
@@ -93,28 +93,27 @@ class LaneTensors:
     def _new_pool(self, spec: TensorInfo) -> Any:
         return np.zeros(self._shape.of(spec), spec.dtype)
 
-    def encode(self, source: Array, source_length: Array, slot: Array, *, is_alone: bool) -> None:
+    def encode(self, source: Array, source_length: Array, slot: Array) -> None:
         """Encode sources (b, s) into rows `slot` of the memory pools."""
-        binding = self._session.binding(ENCODER, is_alone=is_alone)
+        binding = self._session.binding(ENCODER)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
             binding.bind_cpu_input(name, array)
         for spec in self._session.manifest.memory:
             self._bind_pool(binding.bind_input, spec.name, spec, self._shape.rows)
             self._bind_pool(binding.bind_output, f"{spec.name}_out", spec, self._shape.rows)
-        self._session.run(ENCODER, binding, is_alone=is_alone)
+        self._session.run(ENCODER, binding)
 
-    def step(self, rows: int, asked: Outputs = frozenset(), *, is_alone: bool = False) -> StepOutputs:
+    def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """One decoder step over rows [0, rows).
 
         Args:
             asked: What to compute and fetch besides the best next tokens, see `Search.extra_outputs`; what is
                 not asked for costs nothing.
-            is_alone: Nothing else runs: take more threads.
 
         Returns:
             Views that hold until the next step.
         """
-        extra = self._run_step(rows, asked, is_alone=is_alone)
+        extra = self._run_step(rows, asked)
         if asked & {LOG_PROBS, CANDIDATES}:
             self._session.run(LOG_PROBS, self._binding(LOG_PROBS, rows))
         candidates = None
@@ -124,11 +123,11 @@ class LaneTensors:
         log_probs = self._read("log_probs", rows) if LOG_PROBS in asked else None
         return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
 
-    def _run_step(self, rows: int, asked: Outputs, *, is_alone: bool) -> dict[str, Array]:
+    def _run_step(self, rows: int, asked: Outputs) -> dict[str, Array]:
         """Run the step; gives those of its outputs that a search asks for."""
         extra = asked - {LOG_PROBS, CANDIDATES}
         graph = self.graphs[0]
-        self._session.run(graph, self._binding(graph, rows, extra, is_alone=is_alone), is_alone=is_alone)
+        self._session.run(graph, self._binding(graph, rows, extra))
         return {name: self._read(name, rows) for name in extra}
 
     def _greedy(self, rows: int, log_probs: Array | None) -> Best | None:
@@ -139,16 +138,16 @@ class LaneTensors:
         scores = logits if log_probs is None else log_probs[:, 0]
         return Best(best, scores[np.arange(rows), best])
 
-    def _binding(self, graph: str, rows: int, extra: Outputs = frozenset(), *, is_alone: bool = False) -> Any:
-        key = (graph, rows, extra, is_alone)
+    def _binding(self, graph: str, rows: int, extra: Outputs = frozenset()) -> Any:
+        key = (graph, rows, extra)
         if key not in self._bindings:
             if len(self._bindings) >= MAX_BINDINGS:
                 self._bindings.clear()
-            self._bindings[key] = self._new_binding(graph, rows, extra, is_alone=is_alone)
+            self._bindings[key] = self._new_binding(graph, rows, extra)
         return self._bindings[key]
 
-    def _new_binding(self, graph: str, rows: int, extra: Outputs, *, is_alone: bool) -> Any:
-        binding = self._session.binding(graph, is_alone=is_alone)
+    def _new_binding(self, graph: str, rows: int, extra: Outputs) -> Any:
+        binding = self._session.binding(graph)
         if graph == self.graphs[0]:
             for name in self._control_names:
                 bind_array(binding.bind_input, name, self.controls.arrays[name][:rows])

@@ -34,9 +34,7 @@ def open_session(
     """Write a model's graphs as an artifact, unproven, and open them on CPU."""
     sentences = prepare(short_pairs, tokenizer)
 
-    def open_(
-        model: EncoderDecoder, exported: Mapping[str, Exported], num_alone_threads: int = 1
-    ) -> ModelSession:
+    def open_(model: EncoderDecoder, exported: Mapping[str, Exported]) -> ModelSession:
         folder = tmp_path_factory.mktemp("artifact") / "tiny"
         folder.mkdir()
         write_graphs(folder, exported)
@@ -50,8 +48,7 @@ def open_session(
             sentences=sentences,
             graphs=GraphModel(folder, graphs_of(model).pools),
         )
-        config = SessionConfig(device="cpu", num_alone_threads=num_alone_threads)
-        return ModelSession(folder, manifest, config)
+        return ModelSession(folder, manifest, SessionConfig(device="cpu"))
 
     return open_
 
@@ -61,14 +58,6 @@ def tiny_session(
     open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported]
 ) -> ModelSession:
     return open_session(small_model, exported)
-
-
-@pytest.fixture(scope="session")
-def threaded_session(
-    open_session: OpenSession, small_model: Transformer, exported: dict[str, Exported]
-) -> ModelSession:
-    """The same model with more threads for a sequence that is alone."""
-    return open_session(small_model, exported, num_alone_threads=2)
 
 
 @pytest.fixture(scope="session")

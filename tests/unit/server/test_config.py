@@ -20,7 +20,6 @@ VALUES: dict[str, tuple[str, str]] = {
     "runners": ("7", "8"),
     "slots": ("7", "8"),
     "threads": ("7", "8"),
-    "alone_threads": ("7", "8"),
     "pool_gib": ("7.5", "8.5"),
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
@@ -152,7 +151,7 @@ def test_without_an_artifact_there_is_nothing_to_serve() -> None:
 
 def test_all_faults_are_listed_at_once() -> None:
     least = dict.fromkeys(("slots", "threads", "max_queue", "max_texts", "max_beam_size"), "0")
-    least |= dict.fromkeys(("runners", "alone_threads", "max_source_tokens", "max_target_tokens"), "-1")
+    least |= dict.fromkeys(("runners", "max_source_tokens", "max_target_tokens"), "-1")
     least |= {"drain_seconds": "-1", "pool_gib": "-0.5"}
     addresses = {"listen": "nonsense", "metrics_listen": "127.0.0.1:70000", "health_listen": ":9"}
     arguments = [f"{flag(name)}={value}" for name, value in (least | addresses).items()]

@@ -64,7 +64,7 @@ class HeldEngine(Engine):
         super().__init__(session, num_slots)
         self.rounds = threading.Semaphore(0)
         self.given: list[SequenceRequest] = []
-        self.had_machine: list[bool] = []
+        self.num_rounds = 0
         self._fails = fails
 
     def let_go(self) -> None:
@@ -77,7 +77,7 @@ class HeldEngine(Engine):
 
     def admit(self) -> StepReport | None:
         assert self.rounds.acquire(timeout=PATIENCE_SECONDS)
-        self.had_machine.append(self.has_machine)
+        self.num_rounds += 1
         return super().admit()
 
     def decode_step(self) -> StepReport | None:
@@ -275,26 +275,6 @@ def test_a_runner_that_is_idle_takes_what_comes_while_the_other_is_busy(
     wait_until(lambda: [len(engine.given) for engine in engines] == [1, 1])
 
 
-def test_a_runner_knows_whether_it_has_the_machine(
-    make_worker: MakeWorker, tiny_session: ModelSession, long_job: Job
-) -> None:
-    engines = [HeldEngine(tiny_session, 8) for _ in range(2)]
-    worker = make_worker(tiny_session, *engines, max_queue=20)
-    worker.start()
-    worker.submit([long_job])
-    wait_until(lambda: any(engine.given for engine in engines))
-    first, second = sorted(engines, key=lambda engine: -len(engine.given))
-    for _ in range(2):
-        first.rounds.release()
-    wait_until(lambda: len(first.had_machine) == 2)
-    worker.submit([job(limit=1)])
-    wait_until(lambda: len(second.given) == 1)
-    first.rounds.release(2)
-    wait_until(lambda: len(first.had_machine) == 4)
-    assert first.had_machine[:2] == [True, True]
-    assert first.had_machine[3] is False
-
-
 def test_whoever_translates_a_text_it_is_the_same(
     make_worker: MakeWorker, tiny_session: ModelSession
 ) -> None:
@@ -371,7 +351,7 @@ def test_stopping_ends_the_jobs_that_are_left(
     worker.start()
     wait_until(lambda: [len(engine.given) for engine in engines] == [2, 2])
     engines[0].rounds.release(2)
-    wait_until(lambda: len(engines[0].had_machine) == 2)
+    wait_until(lambda: engines[0].num_rounds == 2)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     wait_until(lambda: worker._queue.is_stopped)

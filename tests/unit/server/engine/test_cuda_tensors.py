@@ -42,12 +42,11 @@ class Device(ModelSession):
     def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
         self.__dict__.update(session.__dict__)
         self._sessions = {**session._sessions, COPY_CACHES: copy_caches}
-        self._alone_sessions = self._sessions
         self.device = "cuda"
         self._captured: dict[int, tuple[str, Any]] = {}
         self.num_copies = 0
 
-    def run(self, graph: str, binding: Any, replay: int | None = None, *, is_alone: bool = False) -> None:
+    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
         assert (replay is None) == (graph in {ENCODER, COPY_CACHES}), "one that changes in size is no replay"
         self.num_copies += graph == COPY_CACHES
         num_runs = 1
@@ -55,7 +54,7 @@ class Device(ModelSession):
             num_runs = 1 if replay in self._captured else 3
             assert self._captured.setdefault(replay, (graph, binding)) == (graph, binding)
         for _ in range(num_runs):
-            super().run(graph, binding, replay, is_alone=is_alone)
+            super().run(graph, binding, replay)
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ class Lanes:
         source = np.zeros((1, 16), np.int64)
         source[0, :num_tokens] = self.random.integers(300, 600, num_tokens)
         for lane in self.lanes:
-            lane.encode(source, np.array([num_tokens]), np.array([row]), is_alone=False)
+            lane.encode(source, np.array([num_tokens]), np.array([row]))
             lane.reset(row, num_tokens)
         self.rows = sorted({*self.rows, row})
 
@@ -185,7 +184,6 @@ def test_an_engine_finds_what_it_finds_on_cpu(
     requests = [request_of(i, METHODS[i % len(METHODS)], 300 + 7 * i, 5 + 3 * (i % 6)) for i in range(24)]
     expected = run(Engine(session, 5), requests)
     on_gpu = Engine(device(session), 5)
-    on_gpu.has_machine = True  # threads are no matter there
     assert run(on_gpu, requests) == expected
     assert all(isinstance(result, Finished) for result in expected.values())
     lengths = {len(r.hypotheses[0].token_ids) for r in expected.values() if isinstance(r, Finished)}

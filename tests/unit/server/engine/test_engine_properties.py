@@ -266,37 +266,6 @@ def test_of_wide_beams_fewer_run_at_once_and_the_slots_left_are_for_others(
     assert drive.joined == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
-def test_a_sequence_that_has_the_machine_gets_more_threads_and_the_same_translation(
-    monkeypatch: pytest.MonkeyPatch,
-    threaded_session: ModelSession,
-    tiny_session: ModelSession,
-    method: Method,
-) -> None:
-    requests = [request_of(i, 12, method, 20, CHOICES[2], first=FIRST_PIECE + 20 * i) for i in range(3)]
-    alone: list[bool] = []
-    run = threaded_session.run
-
-    def spy(graph: str, binding: object, *, is_alone: bool = False) -> None:
-        alone.append(is_alone)
-        run(graph, binding, is_alone=is_alone)
-
-    monkeypatch.setattr(threaded_session, "run", spy)
-    for has_machine, together in ((False, requests[:1]), (True, requests[:1]), (True, requests)):
-        drive = Drive(Engine(threaded_session, 4))
-        drive.engine.has_machine = has_machine
-        alone.clear()
-        for request in together:
-            drive.submit(request)
-        drive.step()
-        assert any(alone) == (has_machine and together == requests[:1])
-        drive.run_out()
-        for request in together:
-            expected = translate(tiny_session, [request], 1).finished[request.sequence_id]
-            assert drive.finished[request.sequence_id] == expected
-            assert_same_attention(drive.finished[request.sequence_id], expected, request)
-
-
 def test_newcomers_wait_for_each_other_while_others_run(tiny_session: ModelSession) -> None:
     """Until a quarter of the slots is free, or as many as there are newcomers."""
     drive = Drive(Engine(tiny_session, 12))

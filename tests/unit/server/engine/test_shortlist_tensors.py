@@ -93,7 +93,7 @@ def encode(tensors: LaneTensors, sources: Sources) -> None:
     for row, source in sources.items():
         padded = np.zeros((1, CAPACITY), np.int64)
         padded[0, : len(source)] = source
-        tensors.encode(padded, np.array([len(source)]), np.array([row]), is_alone=False)
+        tensors.encode(padded, np.array([len(source)]), np.array([row]))
         tensors.reset(row, len(source))
 
 

@@ -57,8 +57,8 @@ SCORES = {
 class Binding:
     """Remembers what was bound, and where."""
 
-    def __init__(self, graph: str, *, is_alone: bool) -> None:
-        self.graph, self.is_alone = graph, is_alone
+    def __init__(self, graph: str) -> None:
+        self.graph = graph
         self.inputs: dict[str, tuple[Any, ...]] = {}
         self.outputs: dict[str, tuple[Any, ...]] = {}
 
@@ -98,11 +98,11 @@ class Session:
         )
         self.runs: list[Binding] = []
 
-    def binding(self, graph: str, *, is_alone: bool = False) -> Binding:
-        return Binding(graph, is_alone=is_alone)
+    def binding(self, graph: str) -> Binding:
+        return Binding(graph)
 
-    def run(self, graph: str, binding: Binding, *, is_alone: bool = False) -> None:
-        assert (binding.graph, binding.is_alone) == (graph, is_alone)
+    def run(self, graph: str, binding: Binding) -> None:
+        assert binding.graph == graph
         self.runs.append(binding)
 
     def graphs_run(self) -> list[str]:
@@ -316,18 +316,6 @@ def test_a_step_binds_every_pool_in_place_and_only_the_controls_there_are() -> N
         assert binding.inputs["token"] == place_of(tensors.controls.token[:2])
 
 
-def test_a_step_alone_runs_where_more_threads_are() -> None:
-    session = Session()
-    tensors = lane(session)
-    for is_alone in (False, True, False):
-        tensors.step(2, frozenset((CANDIDATES,)), is_alone=is_alone)
-        tensors.encode(np.ones((1, 4), np.int64), np.array([3]), np.array([2]), is_alone=is_alone)
-        of_step, encoder = session.runs[0], session.runs[-1]
-        assert of_step.is_alone == encoder.is_alone == is_alone
-        assert of_step.inputs["by_head"] == place_of(tensors._pools["by_head"][: 2 * WIDTH])
-        assert session.graphs_run() == [DECODER_STEP, LOG_PROBS, CANDIDATES, ENCODER]
-
-
 def test_each_graph_reads_what_the_one_before_it_wrote() -> None:
     session = Session()
     lane(session).step(2, frozenset((CANDIDATES,)))
@@ -341,7 +329,7 @@ def test_sources_are_encoded_into_all_rows_of_the_memory_and_no_cache() -> None:
     session = Session()
     tensors = lane(session)
     source, length, slot = np.ones((2, 4), np.int64), np.array([3, 4]), np.array([2, 0])
-    tensors.encode(source, length, slot, is_alone=False)
+    tensors.encode(source, length, slot)
     (binding,) = session.runs
     pools = {pool.name: place_of(tensors._pools[pool.name]) for pool in MEMORY}
     assert binding.graph == ENCODER
