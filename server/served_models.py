@@ -62,6 +62,11 @@ class ServedModels:
             self._show(model)
 
     @property
+    def in_order(self) -> list[LoadedModel]:
+        """Those served now, in order of preference."""
+        return list(self._loaded)
+
+    @property
     def failed(self) -> list[str]:
         """Names of models that serve no more."""
         return [model.name for model in self._loaded if model.worker.has_failed]
