@@ -17,7 +17,7 @@ from tests.load.gemm_rate import measure_gemm_rates
 from tests.load.latency import latency_rows
 from tests.load.report import Measured
 from tests.load.rounds import Figure
-from tests.load.served import served_rows, single_request_overheads
+from tests.load.served import ServedError, served_rows, single_request_overheads
 from tests.load.served_limits import QUICK, THOROUGH, Effort
 from tests.load.subjects import MODELS, Subject, subject
 
@@ -73,9 +73,13 @@ def measure(plan: Plan) -> Measured:
     if _OVERHEAD in plan.names:
         overheads = single_request_overheads(plan.build, models=plan.models, data=plan.data)
     if _SERVED in plan.names:
-        rows += served_rows(
-            plan.build, models=plan.models, rounds=plan.num_rounds, data=plan.data, effort=plan.effort
-        )
+        for model in plan.models:
+            try:
+                rows += served_rows(
+                    plan.build, models=[model], rounds=plan.num_rounds, data=plan.data, effort=plan.effort
+                )
+            except ServedError as error:  # the other rows were measured all the same
+                log.error("%s: %s", model, error)  # noqa: TRY400 - its message says all
     return Measured(rows=rows, rates=rates, overheads=overheads)
 
 
