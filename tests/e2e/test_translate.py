@@ -35,10 +35,10 @@ def test_mixed_calls_get_what_each_text_gets_alone(
     server: RunningServer,
     stub: Stub,
     make_request: MakeRequest,
+    long_request: pb.TranslateRequest,
     pairs: list[tuple[str, str]],
 ) -> None:
     rng = random.Random(11)
-    long_request = make_request("🛶🎭" * 25, beam_size=4, max_target_tokens=256)
     requests = []
     for i, beam_size in enumerate((1, 2, 4, 5, 1, 4) * 5):
         texts = [pair[i % 2] for pair in rng.sample(pairs, rng.randint(1, 3))]
