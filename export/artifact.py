@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from export.contract import TensorSpec
 from export.graph_model import GraphModel
 from export.graphs import graphs_of
 from export.manifest import (
+    ATTENTION,
     CANDIDATES,
     COPY_CACHES,
     DECODER_STEP,
@@ -37,6 +38,7 @@ from export.manifest import (
 from export.onnx_graph import (
     Exported,
     ExportError,
+    export_attention,
     export_candidates,
     export_copy_caches,
     export_decoder_step,
@@ -82,6 +84,7 @@ def export_graphs(model: EncoderDecoder, dtype: str) -> dict[str, Exported]:
         DECODER_STEP: export_decoder_step(graphs, dtype),
         LOG_PROBS: export_log_probs(graphs),
         CANDIDATES: export_candidates(graphs),
+        **({ATTENTION: export_attention(graphs, dtype)} if graphs.attention else {}),
         **({COPY_CACHES: export_copy_caches(graphs, dtype)} if graphs.pools.caches else {}),
     }
 
@@ -148,14 +151,19 @@ def build_artifact(
             *log_prob_checks(model, graphs, sentences),
             *text_checks(model, graphs, sentences),
         ]
-        figures: dict[str, float] = {}
+        quality, figures = list[Check](), dict[str, float]()
         exported = exact
         if precision != "fp32":
             require(checks)
-            exported = _half(model) if precision == "fp16" else _int8(model, tokenizer, exact, sentences)
-            write_graphs(folder, exported)
-            graphs = GraphModel(folder, graphs_of(model).pools.of_type(_POOL_TYPE[precision]))
-            quality, figures = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
+            pools = graphs_of(model).pools.of_type(_POOL_TYPE[precision])
+            tried: Iterable[dict[str, Exported]]
+            tried = [_half(model)] if precision == "fp16" else _int8(model, tokenizer, exact, sentences)
+            for exported in tried:
+                write_graphs(folder, exported)
+                graphs = GraphModel(folder, pools)
+                quality, figures = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
+                if all(check.passed for check in quality):
+                    break
             checks += quality
         checks += neighbour_checks(model, graphs, sentences)
         shortlisted: dict[str, float] = {}
@@ -229,12 +237,16 @@ def _infos(specs: Sequence[TensorSpec]) -> tuple[TensorInfo, ...]:
 
 def _int8(
     model: EncoderDecoder, tokenizer: Tokenizer, exact: Mapping[str, Exported], sentences: Sequence[Sentence]
-) -> dict[str, Exported]:
+) -> Iterator[dict[str, Exported]]:
+    """Fast, and for a model that does not bear it more exact."""
     largest = largest_inputs(graphs_of(model), tokenizer, sentences)
-    return {
-        name: dataclasses.replace(graph, model=quantize_graph(graph.model, largest))
-        for name, graph in exact.items()
-    }
+    for only_bounded in (False, True):
+        yield {
+            name: dataclasses.replace(
+                graph, model=quantize_graph(graph.model, largest, only_bounded=only_bounded)
+            )
+            for name, graph in exact.items()
+        }
 
 
 def _half(model: EncoderDecoder) -> dict[str, Exported]:
@@ -293,6 +305,7 @@ def _manifest(
         caches=_infos(pools.caches),
         states=_infos(pools.states),
         memory=_infos(pools.memory),
+        has_capacities=graphs_of(model).has_capacities,
         attention=_attention(model, tokenizer, sentences),
         graphs={
             key: GraphInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.contract import Pools
-from export.manifest import CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -50,12 +50,9 @@ class GraphModel:
     """
 
     def __init__(self, folder: Path, pools: Pools) -> None:
-        self.sessions = {
-            name: new_session(folder, name) for name in (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES)
-        }
+        names = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION)
+        self.sessions = {name: new_session(folder, name) for name in names if has_graph(folder, name)}
         self.pools = pools
-        outputs = [output.name for output in self.sessions[DECODER_STEP].get_outputs()]
-        self._attention = [name for name in outputs if name.startswith("attention_")]
 
     def new_pools(self, rows: int, beam_size: int, capacity: int) -> Arrays:
         """Zeroed pools for some rows, of `capacity` source positions and target steps."""
@@ -90,29 +87,40 @@ class GraphModel:
             parent: (n, W), whom of the step before each hypothesis goes on from.
             pools: As `new_pools` makes them.
         """
-        step, feeds = self.sessions[DECODER_STEP], self.feeds(token, position, source_length, parent, pools)
+        found = self.run(DECODER_STEP, self.feeds(token, position, source_length, parent, pools))
         written = [spec.name for spec in (*self.pools.caches, *self.pools.states)]
-        names = ["logits", "hidden", *self._attention]
-        values: Sequence[Any] = step.run([*names, *(f"{name}_out" for name in written)], feeds)
-        found = dict(zip((*names, *written), values, strict=True))
-        pools.update({name: found[name] for name in written})
-        scored: Sequence[Any] = self.sessions[LOG_PROBS].run(None, {"logits": found["logits"]})
-        best: Sequence[Any] = self.sessions[CANDIDATES].run(None, {"log_probs": scored[0]})
-        attention = tuple(found[name] for name in self._attention)
-        return StepScores(scored[0], (best[0], best[1]), found["hidden"], attention)
+        pools.update({name: found[f"{name}_out"] for name in written})
+        found |= self.run(LOG_PROBS, found)
+        found |= self.run(CANDIDATES, found)
+        if ATTENTION in self.sessions:
+            found |= self.run(ATTENTION, {**found, **pools, "source_length": source_length})
+        attention = tuple(found[name] for name in found if name.startswith("attention_"))
+        best = (found["best_log_probs"], found["best_token"])
+        return StepScores(found["log_probs"], best, found["hidden"], attention)
+
+    def run(self, graph: str, given: Mapping[str, Array]) -> dict[str, Any]:
+        """All outputs of a graph, by name; of what is given it takes its inputs."""
+        session = self.sessions[graph]
+        names = [output.name for output in session.get_outputs()]
+        values = session.run(names, {i.name: given[i.name] for i in session.get_inputs()})
+        return dict(zip(names, values, strict=True))
 
     def feeds(
         self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
     ) -> Arrays:
         """What a decoder step is given; see `step`."""
         given: Arrays = {"token": token, "position": position, "source_length": source_length}
-        given |= {"parent": parent, **pools, **self._reordered(parent, pools)}
-        return {i.name: given[i.name] for i in self.sessions[DECODER_STEP].get_inputs()}
+        return given | {"parent": parent, **pools, **self._reordered(parent, pools)}
 
     def _reordered(self, parent: NDArray[np.int64], pools: Arrays) -> Arrays:
         """Each hypothesis with a copy of its parent's row of the caches."""
         first = np.arange(len(parent))[:, None] * parent.shape[1]  # (n, 1)
         return {spec.name: pools[spec.name][(first + parent).ravel()] for spec in self.pools.caches}
+
+
+def has_graph(folder: Path, graph: str) -> bool:
+    """Whether an artifact has it."""
+    return (folder / f"{graph}.onnx").is_file()
 
 
 def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from export.contract import Pools
 from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph, recurrent_pools
 from export.step_graph import DecoderStepGraph, EncoderGraph
-from export.transformer_graphs import TransformerEncoderGraph, TransformerStepGraph, transformer_pools
+from export.transformer_graphs import (
+    AttentionGraph,
+    TransformerEncoderGraph,
+    TransformerStepGraph,
+    transformer_pools,
+)
 from model.encoder_decoder import EncoderDecoder
 from model.recurrent import Recurrent
 from model.transformer import Transformer
@@ -22,6 +27,8 @@ class ModelGraphs:
         pools: What its rows hold, in fp32.
         encoder: Builds the encoder's.
         decoder_step: Builds a decoder step's.
+        attention: Builds the one from a step's queries to its attention; None if the step gives that itself.
+        has_capacities: See `Manifest`.
         vocabulary_size: V.
         num_attention_layers, num_heads: Of the attention over the source; 0 without.
         hidden_size: E', of what the output layer reads.
@@ -34,6 +41,8 @@ class ModelGraphs:
     num_attention_layers: int
     num_heads: int
     hidden_size: int
+    attention: Callable[[], AttentionGraph] | None = None
+    has_capacities: bool = True
 
 
 def graphs_of(model: EncoderDecoder) -> ModelGraphs:
@@ -57,4 +66,6 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
         num_attention_layers=model.config.num_decoder_layers,
         num_heads=model.config.num_heads,
         hidden_size=model.config.model_size,
+        attention=lambda: AttentionGraph(model.config.num_heads),
+        has_capacities=False,
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from model.tokenizer import FILE_NAME as TOKENIZER_NAME
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
@@ -23,6 +23,7 @@ ENCODER = "encoder"
 DECODER_STEP = "decoder_step"
 LOG_PROBS = "log_probs"
 CANDIDATES = "candidates"
+ATTENTION = "attention"
 COPY_CACHES = "copy_caches"
 DECODER_HIDDEN = "decoder_hidden"
 OUTPUT_COLUMNS = "output_columns"
@@ -96,7 +97,7 @@ class SelfCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionInfo:
-    """The attention over the source that a decoder step returns as `attention_0`, `attention_1`, ...
+    """The attention over the source that a decoder step or ATTENTION gives as `attention_0`, ...
 
     Args:
         num_layers: Outputs of that name; each is (rows, H, W, source_capacity).
@@ -128,9 +129,12 @@ class Manifest:
         states: Pools of one state a hypothesis, which a decoder step replaces; what they hold at position
             0 does not count. The input `parent` says whose state a hypothesis goes on from.
         memory: Pools that the encoder writes and a decoder step reads.
+        has_capacities: Whether results depend, in their last bits, on how many source positions a row has
+            room for and on the length that a source is padded to.
         attention: Of a model that attends to its source; None without.
         graphs: By ENCODER; DECODER_STEP, to logits; LOG_PROBS, from those to log-probabilities;
-            CANDIDATES, from those to the best; where there are caches COPY_CACHES, rows over others; and
+            CANDIDATES, from those to the best; where steps give queries instead of attention ATTENTION, from
+            the one to the other; where there are caches COPY_CACHES, rows over others; and
             with a shortlist DECODER_HIDDEN, a step without the output layer, OUTPUT_COLUMNS, that layer's
             weights of given tokens, and SHORTLIST_LOGITS, hidden states and such weights to logits.
         shortlist: The file of the vocabulary shortlist; None without.
@@ -152,6 +156,7 @@ class Manifest:
     caches: tuple[TensorInfo, ...]
     states: tuple[TensorInfo, ...]
     memory: tuple[TensorInfo, ...]
+    has_capacities: bool
     attention: AttentionInfo | None
     graphs: dict[str, GraphInfo]
     self_check: SelfCheck

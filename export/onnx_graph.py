@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export import cached_attention, recurrent_layer
+from export import fused_attention, recurrent_layer
 from export.contract import TensorSpec
 from export.graphs import ModelGraphs
 from export.opset import OPSET
@@ -75,13 +75,29 @@ def export_decoder_step(graphs: ModelGraphs, dtype: str) -> Exported:
     outputs = (
         _scores("logits", graphs),
         TensorSpec("hidden", dtype, ("rows", "beam", graphs.hidden_size)),
-        *(
-            TensorSpec(f"attention_{i}", dtype, ("rows", graphs.num_heads, "beam", "source_capacity"))
-            for i in range(graphs.num_attention_layers)
-        ),
+        *(_queries(graphs, dtype) if graphs.attention else _attention(graphs, dtype)),
+        *(_as_outputs(pools.memory) if graphs.attention else ()),
         *_as_outputs(written),
     )
     return _export(graphs.decoder_step(), inputs, outputs)
+
+
+def export_attention(graphs: ModelGraphs, dtype: str) -> Exported:
+    """See `AttentionGraph`; only where there is one."""
+    assert graphs.attention is not None
+    keys = [spec for spec in graphs.pools.of_type(dtype).memory if spec.name.startswith("cross_key_")]
+    inputs = (TensorSpec("source_length", "int64", ("rows",)), *_queries(graphs, dtype), *keys)
+    return _export(graphs.attention(), inputs, _attention(graphs, dtype))
+
+
+def _queries(graphs: ModelGraphs, dtype: str) -> tuple[TensorSpec, ...]:
+    shape = ("rows", "beam", graphs.hidden_size)
+    return tuple(TensorSpec(f"query_{i}", dtype, shape) for i in range(graphs.num_attention_layers))
+
+
+def _attention(graphs: ModelGraphs, dtype: str) -> tuple[TensorSpec, ...]:
+    shape = ("rows", graphs.num_heads, "beam", "source_capacity")
+    return tuple(TensorSpec(f"attention_{i}", dtype, shape) for i in range(graphs.num_attention_layers))
 
 
 def export_log_probs(graphs: ModelGraphs) -> Exported:
@@ -145,7 +161,7 @@ def _export(
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=(*shapes[:fixed], *([tuple(shapes[fixed:])] if takes_more else [])),
-            custom_translation_table=cached_attention.translation_table()
+            custom_translation_table=fused_attention.translation_table()
             | recurrent_layer.translation_table(),
             verbose=False,
         )

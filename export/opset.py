@@ -14,7 +14,7 @@ microsoft = Opset(MICROSOFT, 1)
 
 
 def _group_query_attention() -> OpSchema:
-    """As far as it is used here: queries, keys and values packed, and no rotary embedding."""
+    """As far as it is used here: no rotary embedding, no quantized pools."""
     parameter, floats, integers = OpSchema.FormalParameter, "T", "S"
     optional = OpSchema.FormalParameterOption.Optional
     return OpSchema(
@@ -25,12 +25,16 @@ def _group_query_attention() -> OpSchema:
             parameter("query", floats),
             parameter("key", floats, param_option=optional),
             parameter("value", floats, param_option=optional),
-            parameter("past_key", floats),
-            parameter("past_value", floats),
+            parameter("past_key", floats, param_option=optional),
+            parameter("past_value", floats, param_option=optional),
             parameter("seqlens_k", integers),
             parameter("total_sequence_length", integers),
         ],
-        outputs=[parameter(name, floats) for name in ("output", "present_key", "present_value")],
+        outputs=[
+            parameter("output", floats),
+            parameter("present_key", floats, param_option=optional),
+            parameter("present_value", floats, param_option=optional),
+        ],
         type_constraints=[
             (floats, ["tensor(float)", "tensor(float16)"], ""),
             (integers, ["tensor(int32)"], ""),
@@ -39,6 +43,7 @@ def _group_query_attention() -> OpSchema:
             OpSchema.Attribute("num_heads", OpSchema.AttrType.INT),
             OpSchema.Attribute("kv_num_heads", OpSchema.AttrType.INT),
             OpSchema.Attribute("scale", OpSchema.AttrType.FLOAT),
+            OpSchema.Attribute("causal", OpSchema.AttrType.INT),
         ],
     )
 

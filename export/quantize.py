@@ -1,8 +1,9 @@
 """int8 by rewriting a graph's matrix products: each activation row has a scale of its own.
 
 A row's result then depends on that row alone, so a translation is the same in any batch; the usual
-dynamic quantization takes one scale for the whole batch. What a layer norm or a tanh gives has a known size:
-there the scale is a constant, which saves five passes over each activation and one over each product.
+dynamic quantization takes one scale for the whole batch. Where it is known how large an activation gets, the
+scale is a constant, which saves five passes over each activation and one over each product; and cutting at 0,
+which bytes do anyway, takes the place of a ReLU.
 """
 
 from __future__ import annotations
@@ -45,16 +46,19 @@ def weight_key(matrix: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(matrix).tobytes()).hexdigest()
 
 
-def quantize_graph(model: onnx.ModelProto, largest: Mapping[str, float] | None = None) -> onnx.ModelProto:
+def quantize_graph(
+    model: onnx.ModelProto, largest: Mapping[str, float] | None = None, *, only_bounded: bool = False
+) -> onnx.ModelProto:
     """A copy in which every product with a constant matrix, and every embedding, holds int8 weights.
 
     Args:
-        largest: By `weight_key` the largest absolute value of what a matrix is multiplied with. Where that
-            comes out of a layer norm or a tanh, its scale is a constant, and what is beyond is cut.
+        largest: By `weight_key` the largest absolute value of what a matrix is multiplied with: the scale is
+            then a constant, and what is beyond is cut.
+        only_bounded: Use it only of what comes out of a layer norm or a tanh.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Rewriter(result, largest or {}).run()
+    _Rewriter(result, largest or {}, only_bounded=only_bounded).run()
     if MICROSOFT not in {opset.domain for opset in result.opset_import}:
         result.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return result
@@ -63,19 +67,20 @@ def quantize_graph(model: onnx.ModelProto, largest: Mapping[str, float] | None =
 class _Rewriter:
     """Rewrites one graph in place, node by node in order."""
 
-    def __init__(self, model: onnx.ModelProto, largest: Mapping[str, float]) -> None:
+    def __init__(self, model: onnx.ModelProto, largest: Mapping[str, float], *, only_bounded: bool) -> None:
         self.graph = model.graph
         self.largest = largest
+        self.only_bounded = only_bounded
         self.weights = {i.name: i for i in self.graph.initializer if len(i.dims) == 2}
         self.stacked = {i.name: i for i in self.graph.initializer if len(i.dims) == 3}
         self.nodes: list[NodeProto] = []
         self.new_initializers: dict[str, onnx.TensorProto] = {}
         self.quantized_activations: dict[str, tuple[str, str]] = {}
-        self.constant_activations: dict[str, tuple[str, str]] = {}
+        self.constant_activations: dict[str, tuple[str, str, str]] = {}
         self.products: dict[str, NodeProto] = {}
         self.vectors = {i.name for i in self.graph.initializer if len(i.dims) == 1 and i.dims[0] > 1}
         self.bounded = {o for node in self.graph.node if node.op_type in _BOUNDED for o in node.output}
-        self.positive = {o for node in self.graph.node if node.op_type == "Relu" for o in node.output}
+        self.before_relu = {n.output[0]: n.input[0] for n in self.graph.node if n.op_type == "Relu"}
         self.num_readers = Counter(name for node in self.graph.node for name in node.input)
         self.num_readers.update(output.name for output in self.graph.output)
 
@@ -105,6 +110,7 @@ class _Rewriter:
         self._replace()
 
     def _replace(self) -> None:
+        self.nodes = _read_by_someone(self.nodes, {output.name for output in self.graph.output})
         used = {name for node in self.nodes for name in node.input}
         kept = [i for i in self.graph.initializer if i.name in used]
         del self.graph.node[:], self.graph.initializer[:]
@@ -129,26 +135,29 @@ class _Rewriter:
         integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
         return self._constant(f"{name}_int8", integers), self._constant(f"{name}_scale", scale)
 
-    def _activation(self, name: str, largest: float | None) -> tuple[str, str, str]:
-        """Quantize x once for all products that read it: names of bytes, their step, row maxima if any."""
-        step, zero_point = self._grid()
-        if largest is not None:
-            if name not in self.constant_activations:
-                step = self._constant(f"{name}_step", np.array(largest / 127.0, np.float32))
-                byte = self._node("QuantizeLinear", [name, step, zero_point], self._name_of_bytes(name))
-                self.constant_activations[name] = (byte, step)
-            return *self.constant_activations[name], ""
+    def _constant_activation(self, name: str, largest: float) -> tuple[str, str, str]:
+        """Quantize x with one scale, once for all products that read it: names of bytes, step, zero point."""
+        if name not in self.constant_activations:
+            zero_point = 0 if name in self.before_relu else _ZERO_POINT
+            step = self._step(f"{name}_step", largest / (255 - zero_point))
+            read = self.before_relu.get(name, name)
+            grid = step, self._zero_point(zero_point)
+            byte = self._node("QuantizeLinear", [read, *grid], self._name_of_bytes(name))
+            self.constant_activations[name] = (byte, *grid)
+        return self.constant_activations[name]
+
+    def _activation(self, name: str) -> tuple[str, str]:
+        """Quantize x with a scale for each row, once for all products that read it: names of both."""
         if name not in self.quantized_activations:
             axes = self._constant("int8_last_axis", np.array([-1], np.int64))
             smallest = self._constant("int8_smallest", np.array(_SMALLEST, np.float32))
-            absolute = name if name in self.positive else self._node("Abs", [name], f"{name}_abs")
+            absolute = name if name in self.before_relu else self._node("Abs", [name], f"{name}_abs")
             row_largest = self._node("ReduceMax", [absolute, axes], f"{name}_largest", keepdims=1)
             row_scale = self._node("Max", [row_largest, smallest], f"{name}_row_scale")
             unit = self._node("Div", [name, row_scale], f"{name}_unit")
-            byte = self._node("QuantizeLinear", [unit, step, zero_point], self._name_of_bytes(name))
+            byte = self._node("QuantizeLinear", [unit, *self._grid()], self._name_of_bytes(name))
             self.quantized_activations[name] = (byte, row_scale)
-        byte, row_scale = self.quantized_activations[name]
-        return byte, step, row_scale
+        return self.quantized_activations[name]
 
     def _name_of_bytes(self, name: str) -> str:
         """One activation may be quantized in both ways, for different products."""
@@ -156,28 +165,31 @@ class _Rewriter:
         return f"{name}_uint8_again" if is_second else f"{name}_uint8"
 
     def _grid(self) -> tuple[str, str]:
-        return (
-            self._constant("int8_step", np.array(_STEP, np.float32)),
-            self._constant("int8_zero_point", np.array(_ZERO_POINT, np.uint8)),
-        )
+        return self._step("int8_step", _STEP), self._zero_point(_ZERO_POINT)
+
+    def _step(self, name: str, value: float) -> str:
+        return self._constant(name, np.array(value, np.float32))
+
+    def _zero_point(self, value: int) -> str:
+        return self._constant(f"int8_zero_point_{value}", np.array(value, np.uint8))
 
     def _matmul(self, node: NodeProto, weight_name: str, *, is_transposed: bool) -> None:
         weight, scale = self._weight(weight_name, is_transposed=is_transposed)
         matrix = numpy_helper.to_array(self.weights[weight_name])
-        is_bounded = node.input[0] in self.bounded
-        key = weight_key(matrix.T if is_transposed else matrix)
-        byte, step, row_scale = self._activation(node.input[0], self.largest.get(key) if is_bounded else None)
-        zero_point = self._grid()[1]
-        output = node.output[0]
+        x, output = node.input[0], node.output[0]
         if is_transposed:  # folded into a constant when a session loads the graph
             weight = self._node("Transpose", [weight], f"{output}_weight", perm=[1, 0])
-        inputs = [byte, weight, step, scale, zero_point]
-        product = f"{output}_unscaled" if row_scale else output
-        self._node("MatMulIntegerToFloat", inputs, product, MICROSOFT)
-        if row_scale:
-            self._node("Mul", [product, row_scale], output)
-        else:
+        largest = self.largest.get(weight_key(matrix.T if is_transposed else matrix))
+        if largest is not None and (x in self.bounded or not self.only_bounded):
+            byte, step, zero_point = self._constant_activation(x, largest)
+            self._node("MatMulIntegerToFloat", [byte, weight, step, scale, zero_point], output, MICROSOFT)
             self.products[output] = self.nodes[-1]
+        else:
+            byte, row_scale = self._activation(x)
+            step, zero_point = self._grid()
+            product = f"{output}_unscaled"
+            self._node("MatMulIntegerToFloat", [byte, weight, step, scale, zero_point], product, MICROSOFT)
+            self._node("Mul", [product, row_scale], output)
 
     def _gemm(self, node: NodeProto) -> None:
         """A product and a bias in one, as the exporter writes it for rows without a time axis."""
@@ -237,3 +249,13 @@ class _Rewriter:
         factors = self._constant(f"{name}_scale", scale[..., None])
         values = self._node("Cast", [stored], f"{name}_integers", to=onnx.TensorProto.FLOAT)
         return self._node("Mul", [values, factors], f"{name}_unpacked")
+
+
+def _read_by_someone(nodes: Iterable[NodeProto], outputs: set[str]) -> list[NodeProto]:
+    """Without nodes that nothing follows from: what is a quantized sum at 0 cut needs no ReLU before."""
+    needed, kept = set(outputs), []
+    for node in reversed(list(nodes)):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    return kept[::-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,21 +30,17 @@ class ShortlistGraphs(GraphModel):
 
     def hidden(self, feeds: Arrays) -> dict[str, Any]:
         """A step without its output layer: all that it gives, by name; `feeds` are a decoder step's."""
-        session = self.sessions[DECODER_HIDDEN]
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        return self.run(DECODER_HIDDEN, feeds)
 
     def logits(self, hidden: Array, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """The logits (n, W, m) of some tokens (m), in their order, from hidden states (n, W, E')."""
-        outputs = [output.name for output in self.sessions[OUTPUT_COLUMNS].get_outputs()]
-        columns: Sequence[Any] = self.sessions[OUTPUT_COLUMNS].run(outputs, {"token": tokens})
         after = -len(tokens) % COLUMN_MULTIPLE
         feeds = {
             name: np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, after)])
-            for name, array in zip(outputs, columns, strict=True)
+            for name, array in self.run(OUTPUT_COLUMNS, {"token": tokens}).items()
         }
-        found: Sequence[Any] = self.sessions[SHORTLIST_LOGITS].run(None, {"hidden": hidden, **feeds})
-        logits: NDArray[np.float32] = found[0][..., : len(tokens)]
+        found = self.run(SHORTLIST_LOGITS, {"hidden": hidden, **feeds})
+        logits: NDArray[np.float32] = found["logits"][..., : len(tokens)]
         return logits
 
 

@@ -13,9 +13,8 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from export.contract import SOURCE_AXIS, Pools
+from export.contract import SOURCE_AXIS, Axis, Pools
 from model.encoder_decoder import EncoderDecoder
 
 CANDIDATES_PER_BEAM = 2  # at most W of the best 2W continuations end a hypothesis
@@ -49,13 +48,11 @@ class EncoderGraph(nn.Module, ABC):
             memory: The memory pools; rows hold C source positions, C >= s.
 
         Returns:
-            The pools with rows `slot` replaced; their source positions from s on are zero.
+            The pools with rows `slot` replaced, as far as the s source positions.
         """
         updates = self.encode(source, source_length)
         return tuple(
-            pool.index_put((slot,), _grown(update, pool, spec.shape.index(SOURCE_AXIS)))
-            if SOURCE_AXIS in spec.shape
-            else pool.index_put((slot,), update)
+            pool.index_put(_place(slot, update, spec.shape), update)
             for spec, pool, update in zip(self.pools.memory, memory, updates, strict=True)
         )
 
@@ -64,10 +61,14 @@ class EncoderGraph(nn.Module, ABC):
         """One tensor for each memory pool, b rows of s source positions."""
 
 
-def _grown(update: Tensor, pool: Tensor, axis: int) -> Tensor:
-    """Zeros behind the source positions, as many as the pool has."""
-    after = pool.shape[axis] - update.shape[axis]
-    return functional.pad(update, [0, 0] * (update.dim() - 1 - axis) + [0, after])
+def _place(slot: Tensor, update: Tensor, shape: tuple[Axis, ...]) -> tuple[Tensor, ...]:
+    """Indices of rows (b), and of what lies in them up to the source positions, if there are any."""
+    num_axes = shape.index(SOURCE_AXIS) + 1 if SOURCE_AXIS in shape else 1
+    inner = (torch.arange(size, device=slot.device) for size in update.shape[1:num_axes])
+    return tuple(
+        index.reshape([1] * axis + [-1] + [1] * (num_axes - 1 - axis))
+        for axis, index in enumerate((slot, *inner))
+    )
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,17 @@ class StepOutputs:
 
     Args:
         hidden: (n, W, E'), what the output layer reads.
-        attention: For each decoder layer the weights over the source (n, H, W, C).
+        attention: For each decoder layer that attends to the source its weights (n, H, W, C); of a model with
+            an attention graph the queries (n, W, E) that it makes them of.
         caches, states: The pools with this step written.
+        memory: As it was, where an operator needs it as an output, see `source_attention`.
     """
 
     hidden: Tensor
     attention: Sequence[Tensor]
     caches: Sequence[Tensor] = ()
     states: Sequence[Tensor] = ()
+    memory: Sequence[Tensor] = ()
 
 
 class DecoderStepGraph(nn.Module, ABC):
@@ -126,8 +130,8 @@ class DecoderStepGraph(nn.Module, ABC):
             rest: `parent` if there are states; then caches, states and memory.
 
         Returns:
-            logits (n, W, V) fp32; hidden (n, W, E'); the attention of each layer (n, H, W, C); caches and
-            states as they are now.
+            logits (n, W, V) fp32; hidden (n, W, E'); the attention of each layer, or its queries; memory, if
+            it is an output; caches and states as they are now.
         """
         values = iter(rest)
         parent = next(values) if self.pools.states else None
@@ -136,7 +140,7 @@ class DecoderStepGraph(nn.Module, ABC):
         states = _take(values, self.pools.states)
         step = self.step(inputs, caches, states, list(values))
         logits = self.output(step.hidden).float()  # (n, W, V)
-        return (logits, step.hidden, *step.attention, *step.caches, *step.states)
+        return (logits, step.hidden, *step.attention, *step.memory, *step.caches, *step.states)
 
     @abstractmethod
     def step(

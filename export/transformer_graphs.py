@@ -1,17 +1,23 @@
-"""The two graphs of a Transformer: pools of keys and values."""
+"""The graphs of a Transformer: pools of keys and values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
-from export.cached_attention import cached_attention, packed_projection, scaled_query
 from export.contract import SOURCE_AXIS, Pools, TensorSpec
+from export.fused_attention import (
+    cached_attention,
+    packed_projection,
+    padded_attention,
+    scaled_query,
+    source_attention,
+)
 from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
-from model.attention import scaled_dot_product_attention
-from model.transformer import DecoderLayer, Transformer
+from model.transformer import DecoderLayer, EncoderLayer, Transformer
 
 
 def transformer_pools(model: Transformer) -> Pools:
@@ -38,10 +44,21 @@ class TransformerEncoderGraph(EncoderGraph):
     def __init__(self, model: Transformer) -> None:
         super().__init__(transformer_pools(model))
         self.model = model
+        self.layers = [cast("EncoderLayer", layer) for layer in model.encoder_layers]
+        self.packed = nn.ModuleList(packed_projection(layer.self_attention) for layer in self.layers)
 
     def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
         """Keys and values (b, H, s, D) of each layer."""
-        encoded = self.model.encode(source, is_beyond(source_length, source.shape[1]))  # (b, s, E)
+        size = source.shape[1]
+        last = source_length.int() - 1
+        x = self.model.source_embedding(source, torch.arange(size, device=source.device))  # (b, s, E)
+        for layer, packed in zip(self.layers, self.packed, strict=True):
+            attention = layer.self_attention
+            inner = packed(layer.around_self.before(x))
+            attended = attention.output(padded_attention(inner, last, attention.num_heads, size))
+            x = layer.around_self.after(x, attended)
+            x = layer.around_feed_forward.after(x, layer.feed_forward(layer.around_feed_forward.before(x)))
+        encoded = self.model.encoder_norm(x)
         pairs = (layer.cross_attention.project_memory(encoded) for layer in _decoder_layers(self.model))
         return [tensor for pair in pairs for tensor in pair]
 
@@ -64,37 +81,64 @@ class TransformerStepGraph(DecoderStepGraph):
     ) -> StepOutputs:
         """Advance by one token: caches (n·W, H, M, D), memory (n, H, C, D), no states."""
         del states
-        is_masked = is_beyond(inputs.source_length, memory[0].shape[2])[:, None, None]  # (n, 1, 1, C)
-        x = self.model.target_embedding(inputs.token, inputs.position[:, None])  # (n, W, E)
+        last = inputs.source_length.int() - 1
         column = inputs.position.int()[:, None].expand(inputs.token.shape).flatten()  # (n·W)
+        x = self.model.target_embedding(inputs.token, inputs.position[:, None])  # (n, W, E)
         written: list[Tensor] = []
-        attention: list[Tensor] = []
+        queries: list[Tensor] = []
+        read: list[Tensor] = []
         for i, layer in enumerate(_decoder_layers(self.model)):
-            inner = layer.around_self.before(x)
-            attended, keys, values = self.attend_to_itself(i, inner, caches[2 * i], caches[2 * i + 1], column)
-            written += [keys, values]
+            keys, values = caches[2 * i : 2 * i + 2]
+            attended, *pair = self.attend_to_itself(i, layer.around_self.before(x), keys, values, column)
+            written += pair
             x = layer.around_self.after(x, attended)
-            inner = layer.around_cross.before(x)
-            attended, weights = self.attend_to_source(i, inner, memory[2 * i], memory[2 * i + 1], is_masked)
-            attention.append(weights)
+            keys, values = memory[2 * i : 2 * i + 2]
+            attended, query, *pair = self.attend_to_source(
+                i, layer.around_cross.before(x), keys, values, last
+            )
+            queries.append(query)
+            read += pair
             x = layer.around_cross.after(x, attended)
             x = layer.around_feed_forward.after(x, layer.feed_forward(layer.around_feed_forward.before(x)))
-        return StepOutputs(self.model.decoder_norm(x), attention, caches=written)
+        return StepOutputs(self.model.decoder_norm(x), queries, caches=written, memory=read)
 
     def attend_to_itself(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, column: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Layer i's self-attention (n, W, E), and its caches with this step written."""
-        attention = _decoder_layers(self.model)[i].self_attention
-        packed = self.packed[i](x).flatten(0, 1)[:, None]  # (n·W, 1, 3E)
-        context, keys, values = cached_attention(packed, keys, values, column, attention.num_heads)
-        return attention.output(context.reshape(x.shape)), keys, values
+        context, keys, values = cached_attention(
+            self.packed[i](x), keys, values, column, x.shape[1], keys.shape[2]
+        )
+        return _decoder_layers(self.model)[i].self_attention.output(context), keys, values
 
     def attend_to_source(
-        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Layer i's attention over the source (n, W, E), and its weights (n, H, W, C)."""
-        attention = _decoder_layers(self.model)[i].cross_attention
-        query = attention.split_heads(self.cross_query[i](x))  # (n, H, W, D)
-        context, weights = scaled_dot_product_attention(query, keys, values, is_masked, is_scaled=False)
-        return attention.output(attention.merge_heads(context)), weights
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Layer i's attention over the source (n, W, E), its queries (n, W, E), and its memory."""
+        query = self.cross_query[i](x)
+        context, keys, values = source_attention(query, keys, values, last, x.shape[1])
+        return _decoder_layers(self.model)[i].cross_attention.output(context), query, keys, values
+
+
+class AttentionGraph(nn.Module):
+    """What each layer of a step attended to, of the queries that the step gives: nobody else need pay for it.
+
+    Args:
+        num_heads: H.
+    """
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+
+    def forward(self, source_length: Tensor, *queries_and_keys: Tensor) -> tuple[Tensor, ...]:
+        """Scaled queries (n, W, E) and then keys (n, H, C, D) of all layers to weights (n, H, W, C)."""
+        num_layers = len(queries_and_keys) // 2
+        queries, keys = queries_and_keys[:num_layers], queries_and_keys[num_layers:]
+        is_padding = is_beyond(source_length, keys[0].shape[2])[:, None, None]  # (n, 1, 1, C)
+        found = []
+        for query, key in zip(queries, keys, strict=True):
+            split = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (n, H, W, D)
+            scores = (split @ key.transpose(2, 3)).masked_fill(is_padding, -torch.inf)
+            found.append(scores.softmax(dim=-1))
+        return tuple(found)

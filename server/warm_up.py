@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from export.manifest import ArtifactError, Manifest
 from server.config import DEFAULT_BEAM_SIZE
 from server.engine.engine import Engine
-from server.engine.lane import capacity_for
 from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
+from server.engine.source_lengths import capacity_for
 
 _NUM_STEPS = 2  # the second reads what the first wrote
 
@@ -42,7 +42,7 @@ def warm_up(engine: Engine, manifest: Manifest, max_beam_size: int, *, by_rows: 
     Raises:
         ArtifactError: one fails.
     """
-    lengths = _source_lengths(manifest.max_source_tokens)
+    lengths = _source_lengths(manifest)
     numbers = _powers_of_two(engine.num_slots) if by_rows else [1]
     for beam_size in sorted({1, min(DEFAULT_BEAM_SIZE, max_beam_size)}):
         for length in lengths[-1:] if by_rows else lengths:
@@ -53,9 +53,10 @@ def warm_up(engine: Engine, manifest: Manifest, max_beam_size: int, *, by_rows: 
                     pass
 
 
-def _source_lengths(longest: int) -> list[int]:
+def _source_lengths(manifest: Manifest) -> list[int]:
     """One for each capacity that a lane may have."""
-    capacities = {capacity_for(length) for length in range(1, longest + 1)}
+    longest = manifest.max_source_tokens
+    capacities = {capacity_for(manifest, length) for length in range(1, longest + 1)}
     return sorted(min(capacity, longest) for capacity in capacities)
 
 

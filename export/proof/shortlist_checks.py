@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +70,7 @@ class _Compared(ShortlistGraphs):
 
     def __init__(self, folder: Path, pools: Pools) -> None:
         super().__init__(folder, pools)
+        self._memory = {spec.name for spec in pools.memory}  # not written, though it may be an output
         self.random = np.random.default_rng(3)
         self.of_steps = self.of_logits = self.of_columns = 0.0
 
@@ -78,11 +78,10 @@ class _Compared(ShortlistGraphs):
         self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
     ) -> StepScores:
         feeds = self.feeds(token, position, source_length, parent, pools)
-        names = [output.name for output in self.sessions[DECODER_STEP].get_outputs()]
-        values: Sequence[Any] = self.sessions[DECODER_STEP].run(names, feeds)
-        whole = dict(zip(names, values, strict=True))
+        whole = self.run(DECODER_STEP, feeds)
         bare = self.hidden(feeds)
-        self.of_steps = _largest([self.of_steps, *(np.abs(bare[n] - whole[n]) for n in bare)])
+        written = [name for name in bare if name.removesuffix("_out") not in self._memory]
+        self.of_steps = _largest([self.of_steps, *(np.abs(bare[n] - whole[n]) for n in written)])
         size = whole["logits"].shape[-1]
         first, second = self._some(size), self._some(size)
         logits = [self.logits(bare["hidden"], tokens) for tokens in (first, second)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from export.manifest import CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
+from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
 from server.engine.search import Array, Best, StepOutputs
 from server.engine.session import ModelSession
 from server.engine.tensors import LaneShape, LaneTensors, Outputs
@@ -27,7 +27,9 @@ class CudaLaneTensors(LaneTensors):
     def __init__(self, session: ModelSession, shape: LaneShape) -> None:
         super().__init__(session, shape)
         self._values: dict[str, Any] = {
-            name: _on_device(self.controls.arrays[name]) for name in self._control_names
+            spec.name: _on_device(self.controls.arrays[spec.name])
+            for spec in session.manifest.graphs[DECODER_STEP].inputs
+            if spec.name in self.controls.arrays
         }
         self._copies: list[tuple[int, int]] = []  # hypotheses, from and to
         self._replays: dict[tuple[str, int], int] = defaultdict(session.new_replay)
@@ -40,13 +42,14 @@ class CudaLaneTensors(LaneTensors):
         return _on_device(np.zeros(self._shape.of(spec), spec.dtype))
 
     def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
-        """See `LaneTensors.step`; all of it is computed, and only what is asked for is copied."""
+        """See `LaneTensors.step`; all but attention is computed, and only what is asked for is copied."""
         bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
         for name, value in self._values.items():
             if name in self.controls.arrays:
                 value.update_inplace(self.controls.arrays[name])
         self._copy_hypotheses()
-        for graph in (DECODER_STEP, LOG_PROBS, CANDIDATES):
+        attention = [ATTENTION] if asked & self._attention else []
+        for graph in (DECODER_STEP, *attention, LOG_PROBS, CANDIDATES):
             self._run(graph, bucket)
         best = Best(self._read("best_token", rows), self._read("best_log_probs", rows))
         greedy = Best(best.token[:, 0, 0], best.score[:, 0, 0]) if self._shape.width == 1 else None
@@ -68,30 +71,24 @@ class CudaLaneTensors(LaneTensors):
                 self._pools[name].update_inplace(state)
             self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
 
-    def _new_binding(self, graph: str, rows: int, extra: Outputs) -> Any:
+    def _given(self, graph: str, extra: Outputs) -> Outputs:
+        """All: a binding is captured once."""
         del extra
-        binding = self._session.binding(graph)
-        specs = self._session.manifest.graphs[graph]
-        pools = {spec.name for spec in (*self._written, *self._session.manifest.memory)}
-        for bind, tensors in ((binding.bind_input, specs.inputs), (binding.bind_output, specs.outputs)):
-            for spec in tensors:
-                name = spec.name.removesuffix("_out")
-                value = self._pools[name] if name in pools else self._value(spec)
-                self._bind_value(bind, spec, value, rows)
-        return binding
+        return frozenset(spec.name for spec in self._session.manifest.graphs[graph].outputs)
 
-    def _value(self, spec: TensorInfo) -> Any:
-        if spec.name not in self._values:
-            self._values[spec.name] = _on_device(np.zeros(self._shape.of(spec), spec.dtype))
-        return self._values[spec.name]
+    def _bind(self, bind: Callable[..., None], name: str, rows: int) -> None:
+        pool = name.removesuffix("_out")
+        spec = self._pool_specs.get(pool) or self._output_specs.get(name)
+        value = self._pools[pool] if pool in self._pools else self._value(name)
+        first = rows * self._shape.width if spec and spec.shape[0] == "hypotheses" else rows
+        dtype = np.dtype(spec.dtype if spec else np.int64)  # controls are of int64
+        bind(name, *_DEVICE, dtype, (first, *value.shape()[1:]), value.data_ptr())
 
-    def _bind_value(self, bind: Callable[..., None], spec: TensorInfo, value: Any, rows: int) -> None:
-        first = rows * self._shape.width if spec.shape[0] == "hypotheses" else rows
-        bind(spec.name, *_DEVICE, np.dtype(spec.dtype), (first, *value.shape()[1:]), value.data_ptr())
-
-    def _bind_pool(self, bind: Callable[..., None], name: str, spec: TensorInfo, rows: int) -> None:
-        shape = (rows, *self._shape.of(spec)[1:])
-        bind(name, *_DEVICE, np.dtype(spec.dtype), shape, self._pools[spec.name].data_ptr())
+    def _value(self, name: str) -> Any:
+        if name not in self._values:
+            spec = self._output_specs[name]
+            self._values[name] = _on_device(np.zeros(self._shape.of(spec), spec.dtype))
+        return self._values[name]
 
     def _read(self, name: str, rows: int) -> Any:
         return self._values[name].numpy()[:rows]
@@ -121,7 +118,7 @@ class CudaLaneTensors(LaneTensors):
 
     def clear_row(self, row: int) -> None:
         """See `LaneTensors.clear_row`; by way of main memory, which is slow, and rare."""
-        for spec in (*self._written, *self._session.manifest.memory):
+        for spec in self._pool_specs.values():
             each = self._shape.width if spec.shape[0] == "hypotheses" else 1
             array = self._pools[spec.name].numpy().copy()
             array[row * each : (row + 1) * each] = 0

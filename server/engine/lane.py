@@ -6,7 +6,6 @@ there: that is why a translation does not depend on its neighbours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,22 +19,11 @@ from server.engine.search import Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.shortlist_tensors import ShortlistTensors
+from server.engine.source_lengths import capacity_for
 from server.engine.tensors import LaneShape, LaneTensors
 
-SMALLEST_CAPACITY = 16
-SOURCE_MULTIPLE = 8
 # Of beams of more than 4 fewer sequences run at once: what they take is bounded.
 HYPOTHESES_PER_SLOT = 4
-
-
-def capacity_for(num_tokens: int) -> int:
-    """The capacity of the lane for so many source tokens: 16, 32, 64, ..."""
-    return max(SMALLEST_CAPACITY, 1 << math.ceil(math.log2(num_tokens)))
-
-
-def padded_source_size(num_tokens: int) -> int:
-    """The length at which a source is encoded: its own, rounded up, whoever is encoded with it."""
-    return -(-num_tokens // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +69,7 @@ def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
 
 def largest_lane_bytes(manifest: Manifest, num_slots: int, max_width: int) -> int:
     """What the pools take of the largest lane that a request may need: the longest sources, any width."""
-    capacity = capacity_for(manifest.max_source_tokens)
+    capacity = capacity_for(manifest, manifest.max_source_tokens)
     keys = [LaneKey(width=width, capacity=capacity) for width in range(1, max_width + 1)]
     return max(lane_shape(manifest, key, num_slots).num_bytes(manifest) for key in keys)
 
@@ -131,14 +119,13 @@ class Lane:
         """Sequences that can still join."""
         return len(self._running) - self.num_running
 
-    def encode(self, requests: Sequence[SequenceRequest]) -> None:
-        """Encode sources of one padded size and let them join at free rows.
+    def encode(self, requests: Sequence[SequenceRequest], size: int) -> None:
+        """Encode sources, padded to `size`, and let them join at free rows.
 
         Raises:
             InferenceError: then none has joined.
         """
         rows = self._free_rows(len(requests))
-        size = padded_source_size(max(len(request.source) for request in requests))
         source = np.full((len(requests), size), self._session.manifest.special_ids.padding, np.int64)
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source

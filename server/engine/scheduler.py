@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from server.engine.lane import padded_source_size
 from server.engine.sequence import SequenceRequest
 
-# An encoder run of at most so many padded tokens was fastest, and delays the running sequences little.
+# An encoder run of at most so many tokens was fastest, and delays the running sequences little.
 MAX_ENCODE_TOKENS = 640
 
 
@@ -42,10 +41,9 @@ class Scheduler:
         tokens = 0
         while self._waiting and len(taken) < free_slots:
             first = next(iter(self._waiting.values()))
-            size = padded_source_size(len(first.source))
-            if (taken and tokens + size > MAX_ENCODE_TOKENS) or not has_room(first):
+            tokens += len(first.source)
+            if (taken and tokens > MAX_ENCODE_TOKENS) or not has_room(first):
                 break
-            tokens += size
             request = self._waiting.popitem(last=False)[1]
             self.num_tokens -= len(request.source)
             taken.append(request)

@@ -11,6 +11,7 @@ from typing import Any
 import onnxruntime
 
 from export.manifest import (
+    ATTENTION,
     CANDIDATES,
     COPY_CACHES,
     DECODER_HIDDEN,
@@ -144,8 +145,9 @@ class ModelSession:
 def _graphs(config: SessionConfig, *, wants_cuda: bool) -> set[str]:
     """What is loaded: a decoder step with its output layer or without, never the weights of both."""
     if config.with_shortlist:
-        return {ENCODER, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
-    return {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES} | ({COPY_CACHES} if wants_cuda else set())
+        return {ENCODER, ATTENTION, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
+    needed = {ENCODER, ATTENTION, DECODER_STEP, LOG_PROBS, CANDIDATES}
+    return needed | {COPY_CACHES} if wants_cuda else needed
 
 
 def _provider(graph: str) -> tuple[str, dict[str, str]]:

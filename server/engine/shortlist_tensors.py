@@ -34,7 +34,7 @@ class ShortlistTensors(LaneTensors):
         shortlist: Names a source's candidates, at least 2W of each.
     """
 
-    graphs: ClassVar[tuple[str, ...]] = (DECODER_HIDDEN,)
+    step_graph: ClassVar[str] = DECODER_HIDDEN
     result: ClassVar[str] = HIDDEN
 
     def __init__(self, session: ModelSession, shape: LaneShape, shortlist: Shortlist) -> None:

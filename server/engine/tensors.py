@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from export.manifest import CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, Manifest, TensorInfo
+from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, Manifest, TensorInfo
 from server.engine.controls import Controls
 from server.engine.search import Array, Best, Continuation, StepOutputs
 from server.engine.session import ModelSession
@@ -64,23 +64,26 @@ class LaneTensors:
     step copies nothing.
     """
 
-    graphs: ClassVar[tuple[str, ...]] = (DECODER_STEP, LOG_PROBS, CANDIDATES)  # the step itself first
+    step_graph: ClassVar[str] = DECODER_STEP
     result: ClassVar[str] = "logits"  # of the step, what every row needs
 
     def __init__(self, session: ModelSession, shape: LaneShape) -> None:
         self._session, self._shape = session, shape
         manifest = session.manifest
         self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
-        step = manifest.graphs[self.graphs[0]]
-        self._control_names = [spec.name for spec in step.inputs if spec.name in self.controls.arrays]
-        self._written = (*manifest.caches, *manifest.states)
+        step = manifest.graphs[self.step_graph]
+        names = (self.step_graph, ATTENTION, LOG_PROBS, CANDIDATES)
+        graphs = [manifest.graphs[name] for name in names if name in manifest.graphs]
+        self._output_specs = {spec.name: spec for graph in graphs for spec in graph.outputs}
+        attention = manifest.graphs.get(ATTENTION)
+        self._attention = _names(attention.outputs) if attention else frozenset()
+        self._queries = _names(attention.inputs) & _names(step.outputs) if attention else frozenset()
+        self._pool_specs = {s.name: s for s in (*manifest.caches, *manifest.states, *manifest.memory)}
         self._pools: dict[str, Any] = {}
         self._stacks = [self._new_stack(specs) for specs in _alike(manifest.caches)]
         self._pools |= {spec.name: self._new_pool(spec) for spec in (*manifest.states, *manifest.memory)}
         # How many leading columns of the caches two hypotheses of a row have in common.
         self._num_shared = np.zeros((shape.rows, shape.width, shape.width), np.int64)
-        graphs = [manifest.graphs[name] for name in self.graphs]
-        self._output_specs = {spec.name: spec for graph in graphs for spec in graph.outputs}
         self._outputs: dict[str, Array] = {}
         self._bindings: dict[tuple[str, int, Outputs], Any] = {}
 
@@ -99,8 +102,8 @@ class LaneTensors:
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
             binding.bind_cpu_input(name, array)
         for spec in self._session.manifest.memory:
-            self._bind_pool(binding.bind_input, spec.name, spec, self._shape.rows)
-            self._bind_pool(binding.bind_output, f"{spec.name}_out", spec, self._shape.rows)
+            self._bind(binding.bind_input, spec.name, self._shape.rows)
+            self._bind(binding.bind_output, f"{spec.name}_out", self._shape.rows)
         self._session.run(ENCODER, binding)
 
     def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
@@ -124,10 +127,14 @@ class LaneTensors:
         return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
 
     def _run_step(self, rows: int, asked: Outputs) -> dict[str, Array]:
-        """Run the step; gives those of its outputs that a search asks for."""
+        """Run the step, and attention if it is asked for; gives what a search asks for besides scores."""
         extra = asked - {LOG_PROBS, CANDIDATES}
-        graph = self.graphs[0]
-        self._session.run(graph, self._binding(graph, rows, extra))
+        of_step = extra
+        if attention := extra & self._attention:
+            of_step = (extra - attention) | self._queries
+        self._session.run(self.step_graph, self._binding(self.step_graph, rows, of_step))
+        if attention:
+            self._session.run(ATTENTION, self._binding(ATTENTION, rows, attention))
         return {name: self._read(name, rows) for name in extra}
 
     def _greedy(self, rows: int, log_probs: Array | None) -> Best | None:
@@ -147,36 +154,38 @@ class LaneTensors:
         return self._bindings[key]
 
     def _new_binding(self, graph: str, rows: int, extra: Outputs) -> Any:
+        """What a graph reads are controls, pools, and outputs of other graphs."""
         binding = self._session.binding(graph)
-        if graph == self.graphs[0]:
-            for name in self._control_names:
-                bind_array(binding.bind_input, name, self.controls.arrays[name][:rows])
-            self._bind_pools(binding, rows)
-            outputs: Iterable[str] = {self.result, *extra}
-        else:
-            source = "logits" if graph == LOG_PROBS else "log_probs"
-            bind_array(binding.bind_input, source, self._output(source)[:rows])
-            outputs = [spec.name for spec in self._session.manifest.graphs[graph].outputs]
-        for name in outputs:
-            bind_array(binding.bind_output, name, self._output(name)[:rows])
+        info = self._session.manifest.graphs[graph]
+        for spec in info.inputs:
+            self._bind(binding.bind_input, spec.name, rows)
+        given = self._given(graph, extra)
+        for spec in info.outputs:
+            if spec.name in given or spec.name.removesuffix("_out") in self._pools:
+                self._bind(binding.bind_output, spec.name, rows)
         return binding
+
+    def _given(self, graph: str, extra: Outputs) -> Outputs:
+        """The outputs of a graph that somebody reads."""
+        if graph == self.step_graph:
+            return extra | {self.result}
+        return extra or _names(self._session.manifest.graphs[graph].outputs)
+
+    def _bind(self, bind: Callable[..., None], name: str, rows: int) -> None:
+        """Bind a control, a pool, as input or output, or an output, by its name in a graph."""
+        pool = name.removesuffix("_out")
+        if pool in self._pools:
+            is_of_hypotheses = self._pool_specs[pool].shape[0] == "hypotheses"
+            bind_array(bind, name, self._pools[pool][: rows * (self._shape.width if is_of_hypotheses else 1)])
+        else:
+            control = self.controls.arrays.get(name)
+            bind_array(bind, name, (self._output(name) if control is None else control)[:rows])
 
     def _output(self, name: str) -> Array:
         if name not in self._outputs:
             spec = self._output_specs[name]
             self._outputs[name] = np.empty(self._shape.of(spec), spec.dtype)
         return self._outputs[name]
-
-    def _bind_pools(self, binding: Any, rows: int) -> None:
-        for spec in self._written:
-            self._bind_pool(binding.bind_input, spec.name, spec, rows)
-            self._bind_pool(binding.bind_output, f"{spec.name}_out", spec, rows)
-        for spec in self._session.manifest.memory:
-            self._bind_pool(binding.bind_input, spec.name, spec, rows)
-
-    def _bind_pool(self, bind: Callable[..., None], name: str, spec: TensorInfo, rows: int) -> None:
-        used = rows * self._shape.width if spec.shape[0] == "hypotheses" else rows
-        bind_array(bind, name, self._pools[spec.name][:used])
 
     def _read(self, name: str, rows: int) -> Any:
         return self._outputs[name][:rows]
@@ -231,6 +240,10 @@ class LaneTensors:
             stack[:, row * width : (row + 1) * width] = 0
         for spec in (*self._session.manifest.states, *self._session.manifest.memory):
             self._pools[spec.name][row] = 0
+
+
+def _names(specs: Iterable[TensorInfo]) -> Outputs:
+    return frozenset(spec.name for spec in specs)
 
 
 def _alike(specs: Iterable[TensorInfo]) -> list[list[TensorInfo]]:
