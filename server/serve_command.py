@@ -176,7 +176,7 @@ async def _serve(config: ServerConfig) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: _keep(reloads, loop.create_task(served.reload())))
     lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
     places = await server.start()
-    names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.in_order)
+    names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current.in_order)
     print(f"traghetto ready: {places} models={names}", flush=True)
     try:
         await server.watch(stopping)

@@ -53,23 +53,17 @@ class ServedModels:
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
-        self._loaded = [load_model(folder, config, metrics) for folder in config.artifacts]
-        self.current = Models(self._loaded)
+        self.current = Models([load_model(folder, config, metrics) for folder in config.artifacts])
         self._lock = asyncio.Lock()  # one reload at a time
         self._retiring: set[asyncio.Task[None]] = set()
         self._is_stopping = False
-        for model in self._loaded:
+        for model in self.current.in_order:
             self._show(model)
-
-    @property
-    def in_order(self) -> list[LoadedModel]:
-        """Those served now, in order of preference."""
-        return list(self._loaded)
 
     @property
     def failed(self) -> list[str]:
         """Names of models that serve no more."""
-        return [model.name for model in self._loaded if model.worker.has_failed]
+        return [model.name for model in self.current.in_order if model.worker.has_failed]
 
     async def reload(self) -> list[Reload]:
         """Read every artifact folder again and serve what is new; no call fails by it."""
@@ -89,7 +83,7 @@ class ServedModels:
         return found
 
     async def _reload(self, i: int, folder: Path) -> Reload:
-        old = self._loaded[i]
+        old = self.current.in_order[i]
         try:
             new = await asyncio.to_thread(self._load_if_new, folder, old)
             if new is None:
@@ -115,13 +109,13 @@ class ServedModels:
         Raises:
             ArtifactError: its name is another's.
         """
-        loaded = [*self._loaded[:i], new, *self._loaded[i + 1 :]]
+        models = self.current.in_order
+        old, models[i] = models[i], new
         try:
-            models = Models(loaded)
+            self.current = Models(models)
         except ArtifactError:
             await asyncio.to_thread(new.worker.stop)
             raise
-        old, self._loaded, self.current = self._loaded[i], loaded, models
         self._hide(old)
         self._show(new)
         task = asyncio.create_task(old.retire())
@@ -146,13 +140,13 @@ class ServedModels:
     def drain(self) -> None:
         """Refuse new texts from now on, and reloads."""
         self._is_stopping = True
-        for model in self._loaded:
+        for model in self.current:
             model.worker.drain()
 
     async def stop(self) -> None:
         """End every worker, after `drain`."""
         async with self._lock:
-            for model in self._loaded:
+            for model in self.current:
                 await asyncio.to_thread(model.worker.stop)
             await asyncio.gather(*self._retiring)
 
