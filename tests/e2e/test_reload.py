@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from server.config import ServerConfig
+from server.metrics import Metrics
 from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.served_models import ServedModels
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import RunningServer, StartServer
@@ -160,6 +164,23 @@ def test_sighup_does_the_same(
         server.process.send_signal(signal.SIGHUP)
         server.wait_for('translator_model_reloads_total{outcome="loaded"}', 1)
         assert translate(server).model.sha256 != before.model.sha256
+
+
+def test_a_stop_ends_the_reloads_that_wait_for_it(artifact: Path) -> None:
+    """No client can time this: the models stand in the test's own process."""
+    metrics = Metrics()
+
+    async def run() -> None:
+        served = ServedModels(ServerConfig(artifacts=(artifact,), runners=1, slots=1), metrics)
+        served.drain()
+        stopping = asyncio.create_task(served.stop())
+        served.reload_soon()
+        served.reload_soon()
+        await asyncio.wait_for(stopping, PATIENCE_SECONDS)
+
+    asyncio.run(run())
+    outcome = {"outcome": "refused"}
+    assert metrics.registry.get_sample_value("translator_model_reloads_total", outcome) == 2
 
 
 def test_the_command_says_what_became_of_each_artifact(server: RunningServer) -> None:
