@@ -66,32 +66,16 @@ class Prometheus:
 @contextmanager
 def run_prometheus(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     """Run one with this configuration; it keeps its data in the folder."""
-    address = free_address()
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    arguments = (
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-        "--enable-feature=exemplar-storage",
-    )
-    with _process(folder / "prometheus.log", program("prometheus"), *arguments):
-        _wait_until_ready(address, folder / "prometheus.log")
+    arguments = (f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage")
+    with _run("prometheus", folder, config, *arguments) as address:
         yield Prometheus(address)
 
 
 @contextmanager
 def run_alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     """Run one with this configuration; gives its address."""
-    address = free_address()
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    arguments = (
-        f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address={address}",
-        "--cluster.listen-address=",
-    )
-    with _process(folder / "alertmanager.log", program("alertmanager"), *arguments):
-        _wait_until_ready(address, folder / "alertmanager.log")
+    arguments = (f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    with _run("alertmanager", folder, config, *arguments) as address:
         yield address
 
 
@@ -138,10 +122,14 @@ def run_receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def _process(log: Path, *command: str) -> Iterator[None]:
+def _run(name: str, folder: Path, config: dict[str, Any], *arguments: str) -> Iterator[str]:
+    address, log, file = free_address(), folder / f"{name}.log", folder / f"{name}.yml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = (program(name), f"--config.file={file}", f"--web.listen-address={address}", *arguments)
     with log.open("w") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:
         try:
-            yield
+            _wait_until_ready(address, log)
+            yield address
         finally:
             process.terminate()
             try:
