@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.programs import free_address, program
+from tests.programs import program
 
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 Samples = list[tuple[float, float]]
@@ -123,7 +124,7 @@ def run_receiver() -> Iterator[Receiver]:
 
 @contextmanager
 def _run(name: str, folder: Path, config: dict[str, Any], *arguments: str) -> Iterator[str]:
-    address, log, file = free_address(), folder / f"{name}.log", folder / f"{name}.yml"
+    address, log, file = _free_address(), folder / f"{name}.log", folder / f"{name}.yml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     command = (program(name), f"--config.file={file}", f"--web.listen-address={address}", *arguments)
     with log.open("w") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:
@@ -136,6 +137,13 @@ def _run(name: str, folder: Path, config: dict[str, Any], *arguments: str) -> It
                 process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _free_address() -> str:
+    """HOST:PORT that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _wait_until_ready(address: str, log: Path) -> None:

@@ -10,7 +10,6 @@ addresses while a client runs, as in a cluster.
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import subprocess
 import threading
@@ -25,6 +24,7 @@ import pytest
 
 from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
+from tests.programs import program
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import RunningServer, StartServer
@@ -83,8 +83,6 @@ def fleet(start_server: StartServer) -> Iterator[Fleet]:
 @pytest.fixture
 def nginx(fleet: Fleet, tmp_path: Path) -> Iterator[str]:
     """The address of an nginx in front of both servers."""
-    program = shutil.which("nginx")
-    assert program, "nginx is missing: apt-get install nginx-light"
     address = f"127.0.0.1:{free_port()}"
     config = NGINX_CONFIG.read_text()
     places = zip(range(50050, 50053), (address, *fleet.addresses), strict=True)
@@ -93,7 +91,7 @@ def nginx(fleet: Fleet, tmp_path: Path) -> Iterator[str]:
         config = config.replace(f" 127.0.0.1:{port} ", f" {place} ")
     (tmp_path / "nginx.conf").write_text(config)
     (tmp_path / "temp").mkdir()
-    command = [program, "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+    command = [program("nginx"), "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
     with (
         (tmp_path / "log").open("w") as log,
         (tmp_path / "errors").open("w") as errors,
