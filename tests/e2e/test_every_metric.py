@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -24,9 +23,7 @@ from tests.e2e.known_traffic import (
 )
 from tests.e2e.poisoned import poison
 from tests.programs import program, run
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import StartServer
+from tests.running_server import StartServer
 
 PATIENCE_SECONDS = 120.0
 LONG_TOKENS = 203  # of the long request's text

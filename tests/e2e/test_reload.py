@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -24,9 +23,7 @@ from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.served_models import ServedModels
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
 PATIENCE_SECONDS = 120.0
