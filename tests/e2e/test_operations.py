@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from tests.e2e.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
@@ -32,10 +31,8 @@ Connect = Callable[[RunningServer], pb_grpc.TranslationServiceStub]
 def second_artifact(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled one under a name that comes before its own."""
     folder = tmp_path_factory.mktemp("artifacts") / "another"
-    shutil.copytree(artifact, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["name"] = "another"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, folder) as manifest:
+        manifest["name"] = "another"
     return folder
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from server.served_models import ServedModels
+from tests.e2e.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
 
 ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
@@ -40,9 +39,8 @@ LOADED, REFUSED, UNCHANGED = (
 
 def artifact_of(folder: Path, model: str, name: str = NAME) -> Path:
     """A bundled artifact under another name."""
-    shutil.copytree(ARTIFACTS / model, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+    with copied_artifact(ARTIFACTS / model, folder) as manifest:
+        manifest["name"] = name
     return folder
 
 
