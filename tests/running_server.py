@@ -24,6 +24,13 @@ _READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) adm
 _LONG_TEXT = "🛶🎭" * 25
 
 
+def scrape(url: str) -> dict[str, float]:
+    """A metrics page: series, labels included, to value."""
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as page:  # noqa: S310 - our own
+        lines = page.read().decode().splitlines()
+    return {name: float(value) for name, value in (i.rsplit(" ", 1) for i in lines if i[:1] != "#")}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunningServer:
     """A server that has printed its ready line.
@@ -44,10 +51,8 @@ class RunningServer:
     log: Path
 
     def scrape(self) -> dict[str, float]:
-        """The metrics page: series, labels included, to value."""
-        with urllib.request.urlopen(self.metrics, timeout=PATIENCE_SECONDS) as page:  # noqa: S310 - our own
-            lines = page.read().decode().splitlines()
-        return {name: float(value) for name, value in (i.rsplit(" ", 1) for i in lines if i[:1] != "#")}
+        """Its metrics page now."""
+        return scrape(self.metrics)
 
     def wait_until(self, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
         """Scrape until the metrics satisfy a condition."""
