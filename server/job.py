@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 
 from server.engine.sequence import AttentionChoice, Hypothesis, Method, SequenceRequest
 
@@ -21,7 +21,7 @@ class JobTimes:
         finished: It ended, however it did.
     """
 
-    queued: float | None = None
+    queued: float
     joined: float | None = None
     encoded: float | None = None
     finished: float | None = None
@@ -63,23 +63,19 @@ class Job:
 class JobFuture(Future[tuple[Hypothesis, ...]]):
     """A job's hypotheses, best first, and the times at which it got how far: only its runner writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, queued: float) -> None:
         super().__init__()
-        self.times = JobTimes()
+        self.times = JobTimes(queued)
+        # Nobody but a runner ends it: a caller who gives up calls `Worker.cancel`.
+        self.set_running_or_notify_cancel()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Live:
-    """A submitted job until its future is done; submitted is on the monotonic clock."""
+    """A submitted job until its future is done."""
 
     job: Job
-    submitted: InitVar[float]
-    future: JobFuture = field(default_factory=JobFuture)
-
-    def __post_init__(self, submitted: float) -> None:
-        self.times.queued = submitted
-        # Nobody but a runner ends it: a caller who gives up calls `Worker.cancel`.
-        self.future.set_running_or_notify_cancel()
+    future: JobFuture
 
     @property
     def times(self) -> JobTimes:

@@ -191,6 +191,11 @@ class Models:
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(sorted(self._by_name.values(), key=lambda model: model.name))
 
+    @property
+    def in_order(self) -> list[LoadedModel]:
+        """In order of preference."""
+        return list(self._by_name.values())
+
     def find(
         self, name: str, source_language: str, target_language: str
     ) -> tuple[LoadedModel, tuple[str, str]]:
@@ -215,5 +220,5 @@ class Models:
         )
 
     def _pairs(self, name: str) -> str:
-        models = [self._by_name[name]] if name else list(self._by_name.values())
+        models = [self._by_name[name]] if name else self.in_order
         return ", ".join(sorted({f"{a}-{b}" for m in models for a, b in m.manifest.language_pairs}))

@@ -141,8 +141,7 @@ class Runner:
         times.joined, times.encoded = started, now
         with self._queue.changed:
             self._queue.leave(live)
-        if times.queued is not None:
-            self._metrics.stage_seconds["queue"].observe(started - times.queued)
+        self._metrics.stage_seconds["queue"].observe(started - times.queued)
         self._metrics.stage_seconds["encode"].observe(now - started)
 
     def _finish(self, sequence_id: int, hypotheses: tuple[Hypothesis, ...], now: float) -> None:

@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -170,13 +170,13 @@ async def _serve(config: ServerConfig) -> None:
     served = ServedModels(config, metrics)
     server = Server(config, served, metrics, tracing)
     stopping = asyncio.Event()
-    loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[object]]()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: _keep(reloads, loop.create_task(served.reload())))
+    loop.add_signal_handler(signal.SIGHUP, served.reload_soon)
     lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
     places = await server.start()
-    names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.in_order)
+    names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current.in_order)
     print(f"traghetto ready: {places} models={names}", flush=True)
     try:
         await server.watch(stopping)
@@ -186,12 +186,6 @@ async def _serve(config: ServerConfig) -> None:
         lag.cancel()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
-
-
-def _keep(tasks: set[asyncio.Task[object]], task: asyncio.Task[Any]) -> None:
-    """Hold a task until it is done: the loop itself does not."""
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
 
 
 def main() -> int:

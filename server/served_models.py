@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from export.manifest import ArtifactError, load_manifest
 from model.tokenizer import TokenizerError
 from server.config import ConfigError, ServerConfig
 from server.engine.session import DeviceError
+from server.errors import Draining
 from server.metrics import Metrics
 from server.models import LoadedModel, Models, PoolsTooLarge, load_model
 
@@ -53,23 +56,21 @@ class ServedModels:
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
-        self._loaded = [load_model(folder, config, metrics) for folder in config.artifacts]
-        self.current = Models(self._loaded)
+        self.current = Models([load_model(folder, config, metrics) for folder in config.artifacts])
         self._lock = asyncio.Lock()  # one reload at a time
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds none
         self._is_stopping = False
-        for model in self._loaded:
+        for model in self.current.in_order:
             self._show(model)
-
-    @property
-    def in_order(self) -> list[LoadedModel]:
-        """Those served now, in order of preference."""
-        return list(self._loaded)
 
     @property
     def failed(self) -> list[str]:
         """Names of models that serve no more."""
-        return [model.name for model in self._loaded if model.worker.has_failed]
+        return [model.name for model in self.current.in_order if model.worker.has_failed]
+
+    def reload_soon(self) -> None:
+        """Reload, though nobody waits for it."""
+        self._keep(self.reload())
 
     async def reload(self) -> list[Reload]:
         """Read every artifact folder again and serve what is new; no call fails by it."""
@@ -89,16 +90,14 @@ class ServedModels:
         return found
 
     async def _reload(self, i: int, folder: Path) -> Reload:
-        old = self._loaded[i]
+        old = self.current.in_order[i]
         try:
+            self._refuse_if_stopping()
             new = await asyncio.to_thread(self._load_if_new, folder, old)
             if new is None:
                 return _result(folder, old, Outcome.UNCHANGED)
-            if self._is_stopping:
-                await asyncio.to_thread(new.worker.stop)
-                return _result(folder, old, Outcome.REFUSED, "the server is stopping")
             await self._take_over(i, new)
-        except UNSERVABLE as error:
+        except (*UNSERVABLE, Draining) as error:
             return _result(folder, old, Outcome.REFUSED, str(error))
         return _result(folder, new, Outcome.LOADED)
 
@@ -114,19 +113,28 @@ class ServedModels:
 
         Raises:
             ArtifactError: its name is another's.
+            Draining: the server is stopping.
         """
-        loaded = [*self._loaded[:i], new, *self._loaded[i + 1 :]]
+        models = self.current.in_order
+        old, models[i] = models[i], new
         try:
-            models = Models(loaded)
-        except ArtifactError:
+            self._refuse_if_stopping()
+            self.current = Models(models)
+        except (ArtifactError, Draining):
             await asyncio.to_thread(new.worker.stop)
             raise
-        old, self._loaded, self.current = self._loaded[i], loaded, models
         self._hide(old)
         self._show(new)
-        task = asyncio.create_task(old.retire())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._keep(old.retire())
+
+    def _refuse_if_stopping(self) -> None:
+        if self._is_stopping:
+            raise Draining
+
+    def _keep(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _show(self, model: LoadedModel) -> None:
         metrics, precision = self._metrics, model.manifest.precision
@@ -146,15 +154,16 @@ class ServedModels:
     def drain(self) -> None:
         """Refuse new texts from now on, and reloads."""
         self._is_stopping = True
-        for model in self._loaded:
+        for model in self.current:
             model.worker.drain()
 
     async def stop(self) -> None:
         """End every worker, after `drain`."""
         async with self._lock:
-            for model in self._loaded:
+            for model in self.current:
                 await asyncio.to_thread(model.worker.stop)
-            await asyncio.gather(*self._retiring)
+        if self._tasks:  # without the lock: among them may be reloads that wait for it
+            await asyncio.wait(self._tasks)
 
 
 def _result(folder: Path, model: LoadedModel, outcome: Outcome, message: str = "") -> Reload:

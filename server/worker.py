@@ -84,7 +84,7 @@ class Worker:
             if queue.num_waiting + len(jobs) > self.max_queue:
                 raise QueueFull(len(jobs), queue.num_waiting, self.max_queue)
             now = time.monotonic()
-            added = [(next(self._ids), Live(job, now)) for job in jobs]
+            added = [(next(self._ids), Live(job, JobFuture(now))) for job in jobs]
             for sequence_id, live in sorted(added, key=lambda item: -len(item[1].job.source)):
                 queue.add(sequence_id, live)
             queue.changed.notify_all()

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.tools import kustomize_command, run
+from tests.programs import kustomize_command, run
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))

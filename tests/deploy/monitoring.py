@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.programs import free_address, program
+from tests.programs import program
 
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 Samples = list[tuple[float, float]]
@@ -66,32 +67,16 @@ class Prometheus:
 @contextmanager
 def run_prometheus(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     """Run one with this configuration; it keeps its data in the folder."""
-    address = free_address()
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    arguments = (
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-        "--enable-feature=exemplar-storage",
-    )
-    with _process(folder / "prometheus.log", program("prometheus"), *arguments):
-        _wait_until_ready(address, folder / "prometheus.log")
+    arguments = (f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage")
+    with _run("prometheus", folder, config, *arguments) as address:
         yield Prometheus(address)
 
 
 @contextmanager
 def run_alertmanager(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     """Run one with this configuration; gives its address."""
-    address = free_address()
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    arguments = (
-        f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address={address}",
-        "--cluster.listen-address=",
-    )
-    with _process(folder / "alertmanager.log", program("alertmanager"), *arguments):
-        _wait_until_ready(address, folder / "alertmanager.log")
+    arguments = (f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    with _run("alertmanager", folder, config, *arguments) as address:
         yield address
 
 
@@ -138,16 +123,27 @@ def run_receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def _process(log: Path, *command: str) -> Iterator[None]:
+def _run(name: str, folder: Path, config: dict[str, Any], *arguments: str) -> Iterator[str]:
+    address, log, file = _free_address(), folder / f"{name}.log", folder / f"{name}.yml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = (program(name), f"--config.file={file}", f"--web.listen-address={address}", *arguments)
     with log.open("w") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:
         try:
-            yield
+            _wait_until_ready(address, log)
+            yield address
         finally:
             process.terminate()
             try:
                 process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _free_address() -> str:
+    """HOST:PORT that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _wait_until_ready(address: str, log: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.deploy.fast_time import alertmanager_config, fast_rules, prometheus_config, shortened
-from tests.deploy.live_servers import long_request, request, running_server, stub_of, target_of
+from tests.deploy.live_servers import stub_of, target_of
 from tests.deploy.monitoring import (
     PATIENCE_SECONDS,
     Prometheus,
@@ -22,6 +22,7 @@ from tests.deploy.monitoring import (
     wait_until,
 )
 from tests.deploy.rule_files import RULE_FILES
+from tests.running_server import ARTIFACT, long_request, make_request, run_server
 
 LIMIT = 20
 
@@ -40,8 +41,8 @@ def test_alerts_arrive_and_client_faults_do_not(tmp_path: Path) -> None:
     with (
         run_receiver() as receiver,
         run_alertmanager(tmp_path, alertmanager_config(receiver.address)) as alertmanager,
-        running_server(
-            tmp_path / "server.log", "--slots=1", f"--max-queue={LIMIT}", "--drain-seconds=0"
+        run_server(
+            tmp_path / "server.log", ARTIFACT, "--slots=1", f"--max-queue={LIMIT}", "--drain-seconds=0"
         ) as server,
         run_prometheus(
             tmp_path, prometheus_config([target_of(server)], fast_rules(tmp_path), alertmanager)
@@ -72,13 +73,13 @@ def burn_no_budget(stub: pb_grpc.TranslationServiceStub, prometheus: Prometheus)
     while seen < 30:  # more than the window's five seconds
         assert time.monotonic() < until
         for faulty, code in (
-            (request(), grpc.StatusCode.INVALID_ARGUMENT),
-            (request("Yes.", target="de"), grpc.StatusCode.NOT_FOUND),
+            (make_request(), grpc.StatusCode.INVALID_ARGUMENT),
+            (make_request("Yes.", pair="en-de"), grpc.StatusCode.NOT_FOUND),
         ):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.Translate(faulty, timeout=PATIENCE_SECONDS)
             assert caught.value.code() is code
-        given_up = stub.Translate.future(request("A text that nobody waits for."))
+        given_up = stub.Translate.future(make_request("A text that nobody waits for."))
         given_up.cancel()
         time.sleep(0.25)
         calls = prometheus.value('job:translation_calls:rate5m{job="traghetto"}')

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.prometheus.build import RESOURCE, resource_yaml
 from server.config import ServerConfig
-from tests.deploy.programs import run
 from tests.deploy.rule_files import PROMETHEUS, ROOT, RULE_FILES, UNIT_TESTS, alerts, load, records
+from tests.programs import program, run
 
 CATALOGUE = {
     "ErrorBudgetBurnFast": "page",
@@ -40,19 +40,24 @@ def expectations() -> list[tuple[str, bool]]:
     ]
 
 
+def check(name: str, *arguments: str | Path) -> None:
+    finished = run(program(name), *arguments)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
 def test_promtool_finds_no_fault_in_the_rules() -> None:
-    run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    check("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
 
 
 def test_the_examples_are_valid() -> None:
-    run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
-    run("amtool", "check-config", PROMETHEUS / "alertmanager.yml")
+    check("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    check("amtool", "check-config", PROMETHEUS / "alertmanager.yml")
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_must_and_only_then(path: Path) -> None:
     assert load(path)["tests"]
-    run("promtool", "test", "rules", path)
+    check("promtool", "test", "rules", path)
 
 
 def test_every_alert_is_tested_firing_and_silent() -> None:

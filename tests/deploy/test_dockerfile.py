@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.dockerfile import DOCKERFILE, REPOSITORY, context_names, read_stages
 from tests.deploy.manifests import Manifests
-from tests.deploy.tools import installed, run
+from tests.programs import installed, run
 
 STAGES = read_stages()
 TARGETS = ("serve", "serve-cuda", "bundled", "models", "export", "models-exported")

@@ -19,7 +19,7 @@ from server.client import Client
 from server.pb.translation.v1 import translation_pb2 as pb
 from tests.deploy.dockerfile import REPOSITORY, Builder, read_stages
 from tests.deploy.manifests import FOLDER, load
-from tests.deploy.tools import PATIENCE_SECONDS
+from tests.programs import PATIENCE_SECONDS
 
 READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) admin=\S+ models=(\S+)\n")
 # Of the lock, for other systems or for the build alone.

@@ -19,7 +19,7 @@ from tests.deploy.manifests import (
     load,
     render,
 )
-from tests.deploy.tools import installed, node_command, run
+from tests.programs import installed, node_command, run
 
 # The first with image volumes switched on, and the newest that the checker knows.
 KUBERNETES_VERSIONS = ("1.35", "1.37")

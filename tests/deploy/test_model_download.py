@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import pytest
 
 from export.manifest import load_manifest
 from tests.deploy.manifests import FOLDER, Manifests
-from tests.deploy.tools import PATIENCE_SECONDS, MissingToolError, run
+from tests.programs import PATIENCE_SECONDS, program, run
 
 PROGRAM = FOLDER / "components" / "model-download" / "fetch_models.py"
 ARTIFACT = Path(__file__).parents[2] / "export" / "artifacts" / "en-it-lstm"
@@ -30,12 +29,9 @@ OTHER_SHA256 = hashlib.sha256(b"another archive").hexdigest()
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificate and key of localhost, in one file that is its own authority."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise MissingToolError("openssl is not on PATH: install openssl")
     folder = tmp_path_factory.mktemp("certificate")
     made = run(
-        openssl, "req", "-x509", "-nodes", "-days", "2",
+        program("openssl"), "req", "-x509", "-nodes", "-days", "2",
         "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
         "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"),

@@ -24,9 +24,10 @@ from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.certificates import Authority
 from tests.deploy.fast_time import prometheus_config
 from tests.deploy.foreign_exporter import run_exporter
-from tests.deploy.live_servers import long_request, request, running_server, stub_of, target_of
+from tests.deploy.live_servers import stub_of, target_of
 from tests.deploy.monitoring import Prometheus, Samples, run_prometheus
 from tests.deploy.rule_files import ROOT, RULE_FILES
+from tests.running_server import ARTIFACT, long_request, make_request, run_server
 
 SLOTS, LIMIT = 4, 16
 RATE_INTERVAL = "5s"
@@ -71,7 +72,9 @@ def watched_servers(folder: Path, seconds: float = SECONDS) -> Iterator[Watched]
     with ExitStack() as running:
         servers = [
             running.enter_context(
-                running_server(folder / f"server-{n}.log", f"--slots={SLOTS}", f"--max-queue={LIMIT}", *more)
+                run_server(
+                    folder / f"server-{n}.log", ARTIFACT, f"--slots={SLOTS}", f"--max-queue={LIMIT}", *more
+                )
             )
             for n, more in enumerate(((), tls))
         ]
@@ -123,12 +126,12 @@ def _turn(stub: pb_grpc.TranslationServiceStub, texts: list[str]) -> Counter[str
     """Calls that end in every way a client can bring about."""
     given_up = stub.Translate.future(long_request())  # first, while the queue has room
     late = stub.Translate.future(long_request(), timeout=_LATE_SECONDS)
-    calls = [stub.Translate.future(request(text)) for text in texts]
+    calls = [stub.Translate.future(make_request(text)) for text in texts]
     calls += [
-        stub.Translate.future(request(texts[0], beam_size=1, max_target_tokens=2)),
-        stub.Translate.future(request()),
-        stub.Translate.future(request(texts[0], target="de")),
-        *(stub.Translate.future(request(*[texts[0]] * LIMIT, beam_size=1)) for _ in range(2)),
+        stub.Translate.future(make_request(texts[0], beam_size=1, max_target_tokens=2)),
+        stub.Translate.future(make_request()),
+        stub.Translate.future(make_request(texts[0], pair="en-de")),
+        *(stub.Translate.future(make_request(*[texts[0]] * LIMIT, beam_size=1)) for _ in range(2)),
     ]
     codes = Counter([_code(late)])
     given_up.cancel()

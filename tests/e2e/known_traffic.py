@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -14,9 +13,7 @@ from server.metrics import RATIOS, SEQUENCES, TOKENS
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.poisoned import POISON
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer
+from tests.running_server import RunningServer
 
 NUM_WAITING, MAX_QUEUE = 19, 20
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'

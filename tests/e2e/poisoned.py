@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import dataclasses
 from pathlib import Path
 
 import onnx
@@ -12,6 +11,7 @@ from onnx.external_data_helper import load_external_data_for_tensor
 
 from export.manifest import file_info
 from model.tokenizer import Tokenizer
+from tests.e2e.copied_artifact import copied_artifact
 
 SCALES = "model.output.weight_scale"
 POISON = "q"
@@ -19,17 +19,14 @@ POISON = "q"
 
 def poison(artifact: Path, folder: Path) -> Path:
     """Copy an artifact and leave out its last piece's embedding; the server still starts with it."""
-    shutil.copytree(artifact, folder)
-    path = folder / "encoder.onnx"
-    model = onnx.load(path, load_external_data=False)
-    (scales,) = (tensor for tensor in model.graph.initializer if tensor.name == SCALES)
-    load_external_data_for_tensor(scales, str(folder))
-    values = numpy_helper.to_array(scales)
-    assert Tokenizer.load(artifact).encode_source(POISON, "it")[-2] == len(values) - 1
-    scales.CopyFrom(numpy_helper.from_array(values[:-1], SCALES))  # the decoder's own stay whole
-    onnx.save(model, path)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    info = file_info(path)
-    manifest["files"]["encoder.onnx"] = {"sha256": info.sha256, "num_bytes": info.num_bytes}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, folder) as manifest:
+        path = folder / "encoder.onnx"
+        model = onnx.load(path, load_external_data=False)
+        (scales,) = (tensor for tensor in model.graph.initializer if tensor.name == SCALES)
+        load_external_data_for_tensor(scales, str(folder))
+        values = numpy_helper.to_array(scales)
+        assert Tokenizer.load(artifact).encode_source(POISON, "it")[-2] == len(values) - 1
+        scales.CopyFrom(numpy_helper.from_array(values[:-1], SCALES))  # the decoder's own stay whole
+        onnx.save(model, path)
+        manifest["files"]["encoder.onnx"] = dataclasses.asdict(file_info(path))
     return folder

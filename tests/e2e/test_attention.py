@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import numpy as np
@@ -15,9 +13,8 @@ from numpy.typing import NDArray
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.e2e.copied_artifact import copied_artifact
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 TEXT = "The cat is on the table."
@@ -159,10 +156,8 @@ def test_a_model_without_attention_is_named_and_translates(
     make_request: MakeRequest,
 ) -> None:
     silent = tmp_path / "silent"
-    shutil.copytree(artifact, silent)
-    manifest = json.loads((silent / "manifest.json").read_text())
-    manifest |= {"name": "silent", "attention": None}
-    (silent / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, silent) as manifest:
+        manifest.update(name="silent", attention=None)
     with start_server(silent, "--slots=2") as running:
         stub = connect(running)
         (model,) = stub.ListModels(pb.ListModelsRequest()).models

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -15,9 +14,7 @@ from grpc_status import rpc_status
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer
+from tests.running_server import RunningServer
 
 PATIENCE_SECONDS = 120.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024

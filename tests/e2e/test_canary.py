@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -21,9 +21,7 @@ from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.otlp_collector import Collector, run_collector
 from tests.e2e.poisoned import POISON, poison
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 CANARY = "Gorblatz"

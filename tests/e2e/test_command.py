@@ -6,16 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
 from server.pb.translation.v1 import translation_pb2 as pb
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer
+from tests.running_server import RunningServer
 
 PATIENCE_SECONDS = 120.0
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

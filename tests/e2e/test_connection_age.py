@@ -5,16 +5,13 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import StartServer
+from tests.running_server import StartServer
 
 PATIENCE_SECONDS = 120.0
 ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it-lstm"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -25,9 +22,8 @@ from tests.e2e.known_traffic import (
     serial_traffic,
 )
 from tests.e2e.poisoned import poison
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import StartServer
+from tests.programs import program, run
+from tests.running_server import StartServer
 
 PATIENCE_SECONDS = 120.0
 LONG_TOKENS = 203  # of the long request's text
@@ -170,11 +166,7 @@ def test_every_histogram_is_whole(traffic: Traffic) -> None:
 
 
 def test_the_page_is_well_formed_for_prometheus(traffic: Traffic) -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "install promtool, Prometheus' own tool: apt-get install prometheus"
-    ended = subprocess.run(
-        [promtool, "check", "metrics"], input=traffic.text, capture_output=True, text=True, check=False
-    )
+    ended = run(program("promtool"), "check", "metrics", text=traffic.text)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert "# {" not in traffic.text, "exemplars are for OpenMetrics alone"
 

@@ -10,7 +10,6 @@ addresses while a client runs, as in a cluster.
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import subprocess
 import threading
@@ -19,15 +18,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.programs import program
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 ROOT = Path(__file__).parents[2]
@@ -83,8 +80,6 @@ def fleet(start_server: StartServer) -> Iterator[Fleet]:
 @pytest.fixture
 def nginx(fleet: Fleet, tmp_path: Path) -> Iterator[str]:
     """The address of an nginx in front of both servers."""
-    program = shutil.which("nginx")
-    assert program, "nginx is missing: apt-get install nginx-light"
     address = f"127.0.0.1:{free_port()}"
     config = NGINX_CONFIG.read_text()
     places = zip(range(50050, 50053), (address, *fleet.addresses), strict=True)
@@ -93,7 +88,7 @@ def nginx(fleet: Fleet, tmp_path: Path) -> Iterator[str]:
         config = config.replace(f" 127.0.0.1:{port} ", f" {place} ")
     (tmp_path / "nginx.conf").write_text(config)
     (tmp_path / "temp").mkdir()
-    command = [program, "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+    command = [program("nginx"), "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
     with (
         (tmp_path / "log").open("w") as log,
         (tmp_path / "errors").open("w") as errors,

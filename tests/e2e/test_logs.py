@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -13,14 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 TRANSLATE = "/translation.v1.TranslationService/Translate"
 STAGES = ["validate", "tokenize", "queue", "encode", "decode", "detokenize"]
 MakeRequest = Callable[..., pb.TranslateRequest]
-Connect = Callable[["RunningServer"], pb_grpc.TranslationServiceStub]
+Connect = Callable[[RunningServer], pb_grpc.TranslationServiceStub]
 
 
 def with_id(value: str) -> tuple[tuple[str, str], ...]:

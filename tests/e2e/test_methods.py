@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 TEXT = "The old man who lives next door gave us some apples from his garden."

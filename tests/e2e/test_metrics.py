@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer
+from tests.running_server import RunningServer
 
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'
 TRANSLATE, LIST_MODELS = RPC.format("Translate"), RPC.format("ListModels")

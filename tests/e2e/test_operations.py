@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -18,26 +16,23 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.e2e.copied_artifact import copied_artifact
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 SERVICE = "translation.v1.TranslationService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 MakeRequest = Callable[..., pb.TranslateRequest]
-Connect = Callable[["RunningServer"], pb_grpc.TranslationServiceStub]
+Connect = Callable[[RunningServer], pb_grpc.TranslationServiceStub]
 
 
 @pytest.fixture(scope="module")
 def second_artifact(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled one under a name that comes before its own."""
     folder = tmp_path_factory.mktemp("artifacts") / "another"
-    shutil.copytree(artifact, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["name"] = "another"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, folder) as manifest:
+        manifest["name"] = "another"
     return folder
 
 

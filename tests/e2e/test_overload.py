@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -14,9 +13,7 @@ from grpc_status import rpc_status
 from server.client import Client
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 REFUSED = 'translator_requests_rejected_total{reason="queue_full"}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.copied_artifact import copied_artifact
 
 ServeInVain = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -88,10 +89,8 @@ def test_an_artifact_that_fails_its_self_check_is_not_served(
 ) -> None:
     """As on a processor whose int8 arithmetic saturates."""
     other = tmp_path / "other"
-    shutil.copytree(artifact, other)
-    manifest = json.loads((other / "manifest.json").read_text())
-    manifest["self_check"][search][0] += 1
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, other) as manifest:
+        manifest["self_check"][search][0] += 1
     ended = serve_in_vain(other)
     assert ended.returncode == 2
     assert "fails its self-check" in ended.stderr
@@ -101,10 +100,8 @@ def test_an_artifact_without_its_proof_is_not_served(
     serve_in_vain: ServeInVain, artifact: Path, tmp_path: Path
 ) -> None:
     unproven = tmp_path / "unproven"
-    shutil.copytree(artifact, unproven)
-    manifest = json.loads((unproven / "manifest.json").read_text())
-    del manifest["files"]["proof.json"]
-    (unproven / "manifest.json").write_text(json.dumps(manifest))
+    with copied_artifact(artifact, unproven) as manifest:
+        del manifest["files"]["proof.json"]
     ended = serve_in_vain(unproven)
     assert ended.returncode == 2
     assert "without its proof" in ended.stderr

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import asyncio
 import signal
 import subprocess
 import sys
@@ -12,17 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
+from server.config import ServerConfig
+from server.metrics import Metrics
 from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from server.served_models import ServedModels
+from tests.e2e.copied_artifact import copied_artifact
+from tests.running_server import RunningServer, StartServer
 
 ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
 PATIENCE_SECONDS = 120.0
@@ -39,9 +39,8 @@ LOADED, REFUSED, UNCHANGED = (
 
 def artifact_of(folder: Path, model: str, name: str = NAME) -> Path:
     """A bundled artifact under another name."""
-    shutil.copytree(ARTIFACTS / model, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+    with copied_artifact(ARTIFACTS / model, folder) as manifest:
+        manifest["name"] = name
     return folder
 
 
@@ -160,6 +159,23 @@ def test_sighup_does_the_same(
         server.process.send_signal(signal.SIGHUP)
         server.wait_for('translator_model_reloads_total{outcome="loaded"}', 1)
         assert translate(server).model.sha256 != before.model.sha256
+
+
+def test_a_stop_ends_the_reloads_that_wait_for_it(artifact: Path) -> None:
+    """No client can time this: the models stand in the test's own process."""
+    metrics = Metrics()
+
+    async def run() -> None:
+        served = ServedModels(ServerConfig(artifacts=(artifact,), runners=1, slots=1), metrics)
+        served.drain()
+        stopping = asyncio.create_task(served.stop())
+        served.reload_soon()
+        served.reload_soon()
+        await asyncio.wait_for(stopping, PATIENCE_SECONDS)
+
+    asyncio.run(run())
+    outcome = {"outcome": "refused"}
+    assert metrics.registry.get_sample_value("translator_model_reloads_total", outcome) == 2
 
 
 def test_the_command_says_what_became_of_each_artifact(server: RunningServer) -> None:

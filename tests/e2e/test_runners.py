@@ -6,22 +6,20 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 RUNNERS, SLOTS = 3, 2
 ENDED = tuple(f'translator_finished_total{{reason="{reason}"}}' for reason in ("eos", "length"))
 MakeRequest = Callable[..., pb.TranslateRequest]
 Stub = pb_grpc.TranslationServiceStub
-Connect = Callable[["RunningServer"], Stub]
+Connect = Callable[[RunningServer], Stub]
 
 
 @pytest.fixture(scope="module")

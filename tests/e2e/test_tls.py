@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -21,9 +21,7 @@ from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.tls_client import Tls, channel_credentials
 from tests.certificates import Authority, Issued
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 EXPIRY = "translator_tls_certificate_expiry_timestamp_seconds"

@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -19,16 +19,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.otlp_collector import Collector, run_collector
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 PATIENCE_SECONDS = 120.0
 SERVICE = "translation.v1.TranslationService"
 STAGES = ["validate", "tokenize", "queue", "encode", "decode", "detokenize"]
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 MakeRequest = Callable[..., pb.TranslateRequest]
-Connect = Callable[["RunningServer"], pb_grpc.TranslationServiceStub]
+Connect = Callable[[RunningServer], pb_grpc.TranslationServiceStub]
 
 
 def caller(trace_id: str = TRACE_ID, *, is_sampled: bool = True) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -28,9 +27,7 @@ from model.tokenizer import START_ID, Tokenizer
 from model.training import BEST_FOLDER, Trainer
 from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
 from server.pb.translation.v1 import translation_pb2 as pb
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits until every variant is trained and proven
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 from dataclasses import dataclass
 
 from server.client import Client
 from server.evaluate_command import serving
 from tests.load.grpc_requests import requests_of
 from tests.load.subjects import Subject
+from tests.running_server import scrape
 
 _NUM_SENTENCES = 40
 _NUM_TURNS = 5  # after a warm-up
@@ -56,9 +56,7 @@ def single_request_overhead(subject: Subject) -> Overhead:
 
 def _engine_and_server_seconds(page: str) -> tuple[float, float]:
     """Of all calls so far, from the server's own metrics."""
-    with urllib.request.urlopen(page) as answer:  # noqa: S310 - our own server
-        lines = answer.read().decode().splitlines()
-    series = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    series = scrape(page)
     stages = (f'translator_stage_duration_seconds_sum{{stage="{stage}"}}' for stage in _ENGINE_STAGES)
     handled = (v for k, v in series.items() if k.startswith("grpc_server_handling_seconds_sum"))
-    return sum(float(series[stage]) for stage in stages), sum(map(float, handled))
+    return sum(series[stage] for stage in stages), sum(handled)

@@ -63,9 +63,10 @@ def test_the_first_artifact_wins_for_a_pair(loaded: MakeModel) -> None:
     assert (found.name, pair) == ("a", ("EN", "IT"))
 
 
-def test_models_come_ordered_by_name(loaded: MakeModel) -> None:
+def test_models_come_ordered_by_name_or_by_preference(loaded: MakeModel) -> None:
     models = Models([loaded(name, EN_IT) for name in ("c", "a", "b")])
     assert [model.name for model in models] == ["a", "b", "c"]
+    assert [model.name for model in models.in_order] == ["c", "a", "b"]
 
 
 def test_two_models_of_one_name_are_refused(loaded: MakeModel) -> None:
