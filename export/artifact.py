@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from export.calibration import largest_inputs
+from export.calibration import largest_values
 from export.contract import TensorSpec
 from export.graph_model import GraphModel
 from export.graphs import graphs_of
@@ -51,6 +51,7 @@ from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.proof.text_checks import quality_checks, text_checks
 from export.quantize import quantize_graph
+from export.quantize_pools import quantize_pools
 from export.self_check import find_self_check
 from export.shortlist_graphs import shortlist_graphs
 from export.weights import WeightFile
@@ -155,11 +156,11 @@ def build_artifact(
         exported = exact
         if precision != "fp32":
             require(checks)
-            pools = graphs_of(model).pools.of_type(_POOL_TYPE[precision])
             tried: Iterable[dict[str, Exported]]
             tried = [_half(model)] if precision == "fp16" else _int8(model, tokenizer, exact, sentences)
             for exported in tried:
                 write_graphs(folder, exported)
+                pools = graphs_of(model).pools.typed_as(exported[DECODER_STEP].inputs)
                 graphs = GraphModel(folder, pools)
                 quality, figures = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
                 if all(check.passed for check in quality):
@@ -227,7 +228,6 @@ def _check_shortlist(shortlist: Shortlist, tokenizer: Tokenizer, precision: str)
         raise ExportError(f"the shortlist does not fit: {'; '.join(faults)}")
 
 
-_POOL_TYPE = {"fp32": "float32", "int8": "float32", "fp16": "float16"}
 _DEVICES = {"fp32": ("cpu",), "int8": ("cpu",), "fp16": ("cuda", "cpu")}
 
 
@@ -239,14 +239,21 @@ def _int8(
     model: EncoderDecoder, tokenizer: Tokenizer, exact: Mapping[str, Exported], sentences: Sequence[Sentence]
 ) -> Iterator[dict[str, Exported]]:
     """Fast, and for a model that does not bear it more exact."""
-    largest = largest_inputs(graphs_of(model), tokenizer, sentences)
-    for only_bounded in (False, True):
-        yield {
-            name: dataclasses.replace(
-                graph, model=quantize_graph(graph.model, largest, only_bounded=only_bounded)
-            )
+    graphs = graphs_of(model)
+    largest = largest_values(graphs, tokenizer, sentences)
+    fast, exacter = (
+        {
+            name: dataclasses.replace(graph, model=quantize_graph(graph.model, largest, only_bounded=flag))
             for name, graph in exact.items()
         }
+        for flag in (False, True)
+    )
+    if graphs.attention:
+        del fast[COPY_CACHES]  # for a GPU, which takes no int8
+        in_pools = {s.name: largest[s.name] for s in (*graphs.pools.caches, *graphs.pools.memory)}
+        fast = {name: quantize_pools(graph, in_pools) for name, graph in fast.items()}
+    yield fast
+    yield exacter
 
 
 def _half(model: EncoderDecoder) -> dict[str, Exported]:

@@ -1,4 +1,4 @@
-"""How large the inputs of linear layers get: what int8 with a constant scale needs to know beforehand."""
+"""How large the inputs of linear layers and the pools get: what int8 with a constant scale needs to know."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from export.contract import Pools
+from export.contract import Pools, TensorSpec
 from export.graphs import ModelGraphs
 from export.proof.sentences import Sentence, spread_by_length
 from export.quantize import weight_key
 from model.tokenizer import START_ID, Tokenizer
 
-Largest = dict[str, float]
+Largest = dict[str, float]  # absolute values
 
 _NUM_SENTENCES = 100
 
 
 @torch.inference_mode()
-def largest_inputs(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Largest:
-    """By a linear layer's `weight_key` the largest absolute value of its input.
+def largest_values(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Largest:
+    """By a linear layer's `weight_key` the largest of its input, and by a pool's name the largest in it.
 
     Sources are encoded and their references fed token by token, through the modules that are exported.
     """
@@ -40,6 +40,8 @@ def largest_inputs(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequenc
                 inputs = torch.tensor([[token]]), torch.tensor([position]), length
                 outputs = step(*inputs, *parent, *written, *memory)
                 written = list(outputs[-num_written:])
+            for spec, pool in zip(_specs(graphs.pools), (*written, *memory), strict=True):
+                largest[spec.name] = max(largest.get(spec.name, 0.0), float(pool.abs().max()))
     return largest
 
 
@@ -47,8 +49,12 @@ def _pools(pools: Pools, capacity: int) -> list[Tensor]:
     sizes = {"rows": 1, "beam": 1, "hypotheses": 1, "columns": capacity, "source_capacity": capacity}
     return [
         torch.zeros([sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape])
-        for spec in (*pools.caches, *pools.states, *pools.memory)
+        for spec in _specs(pools)
     ]
+
+
+def _specs(pools: Pools) -> tuple[TensorSpec, ...]:
+    return (*pools.caches, *pools.states, *pools.memory)
 
 
 @contextmanager

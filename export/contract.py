@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Axis = str | int
@@ -32,6 +33,16 @@ class Pools:
     caches: tuple[TensorSpec, ...] = ()
     states: tuple[TensorSpec, ...] = ()
     memory: tuple[TensorSpec, ...] = ()
+
+    def typed_as(self, specs: Iterable[TensorSpec]) -> Pools:
+        """The same pools in the types that a graph's inputs of their names have."""
+        dtypes = {spec.name: spec.dtype for spec in specs}
+        return Pools(
+            *(
+                tuple(TensorSpec(spec.name, dtypes[spec.name], spec.shape) for spec in kind)
+                for kind in (self.caches, self.states, self.memory)
+            )
+        )
 
     def of_type(self, dtype: str) -> Pools:
         """The same pools in another float type."""
