@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
 import numpy as np
+from numpy.typing import NDArray
 
 from server.engine.search import Array, Continuation
 
@@ -38,11 +42,17 @@ class Controls:
         self.source_length[row] = source_length
         self.parent[row] = self._own
 
-    def advance(self, row: int, continuation: Continuation) -> None:
-        """The next step of a sequence."""
-        self.token[row] = continuation.tokens
-        self.position[row] += 1
-        self.parent[row] = continuation.parents
+    def advance(self, continuations: Mapping[int, Continuation]) -> None:
+        """The next step of the sequences in some rows."""
+        rows = np.array(list(continuations), np.int64)
+        self.position[rows] += 1
+        self.token[rows] = self._array(c.tokens for c in continuations.values())
+        if len(self._own) > 1:
+            self.parent[rows] = self._array(c.parents for c in continuations.values())
+
+    def _array(self, values: Iterable[list[int]]) -> NDArray[np.int64]:
+        """Values of W each as (n, W), faster than NumPy reads nested lists."""
+        return np.fromiter(chain.from_iterable(values), np.int64).reshape(-1, len(self._own))
 
     def copy_row(self, row: int, other_row: int) -> None:
         """Copy a row over another."""

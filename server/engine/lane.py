@@ -15,7 +15,7 @@ import numpy as np
 from export.manifest import Manifest
 from server.engine.cuda_tensors import CudaLaneTensors
 from server.engine.methods import new_search
-from server.engine.search import Search
+from server.engine.search import Continuation, Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.shortlist_tensors import ShortlistTensors
@@ -162,6 +162,7 @@ class Lane:
         except InferenceError as error:
             return self._fail_all(error)
         results: list[Finished | Failed] = []
+        continuations: dict[int, Continuation] = {}
         for row, running in enumerate(self._running[: self.num_rows_in_use]):
             if running is None:
                 continue
@@ -175,7 +176,8 @@ class Lane:
                 results.append(running.finished())
                 self._leave(row)
             else:
-                self._tensors.advance(row, continuation)
+                continuations[row] = continuation
+        self._tensors.advance(continuations)
         return results
 
     def _leave(self, row: int) -> None:

@@ -45,7 +45,7 @@ class StepOutputs:
     extra: Mapping[str, Array] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # one for each sequence and step: freezing it would take three times as long
 class Continuation:
     """The hypotheses that live on: each one's last token, and which of the step before it extends.
 

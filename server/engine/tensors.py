@@ -5,7 +5,7 @@ What there is to bind, the manifest says; no model's architecture is known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -82,8 +82,9 @@ class LaneTensors:
         self._pools: dict[str, Any] = {}
         self._stacks = [self._new_stack(specs) for specs in _alike(manifest.caches)]
         self._pools |= {spec.name: self._new_pool(spec) for spec in (*manifest.states, *manifest.memory)}
-        # How many leading columns of the caches two hypotheses of a row have in common.
-        self._num_shared = np.zeros((shape.rows, shape.width, shape.width), np.int64)
+        # Of each row, how many leading columns of the caches two hypotheses have in common; lists are faster.
+        self._num_shared = [self._nothing_shared()] * shape.rows
+        self._encoder: Any = None
         self._outputs: dict[str, Array] = {}
         self._bindings: dict[tuple[str, int, Outputs], Any] = {}
 
@@ -98,13 +99,14 @@ class LaneTensors:
 
     def encode(self, source: Array, source_length: Array, slot: Array) -> None:
         """Encode sources (b, s) into rows `slot` of the memory pools."""
-        binding = self._session.binding(ENCODER)
+        if self._encoder is None:
+            self._encoder = self._session.binding(ENCODER)
+            for spec in self._session.manifest.memory:
+                self._bind(self._encoder.bind_input, spec.name, self._shape.rows)
+                self._bind(self._encoder.bind_output, f"{spec.name}_out", self._shape.rows)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
-            binding.bind_cpu_input(name, array)
-        for spec in self._session.manifest.memory:
-            self._bind(binding.bind_input, spec.name, self._shape.rows)
-            self._bind(binding.bind_output, f"{spec.name}_out", self._shape.rows)
-        self._session.run(ENCODER, binding)
+            self._encoder.bind_cpu_input(name, array)
+        self._session.run(ENCODER, self._encoder)
 
     def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """One decoder step over rows [0, rows).
@@ -192,30 +194,33 @@ class LaneTensors:
 
     def reset(self, row: int, source_length: int = 1) -> None:
         """Step 0 of a sequence, or what a free row holds."""
-        self._num_shared[row] = 0
+        self._num_shared[row] = self._nothing_shared()
         self.controls.reset(row, source_length)
 
     def free(self, row: int) -> None:
         """A sequence has left."""
         self.reset(row)
 
-    def advance(self, row: int, continuation: Continuation) -> None:
-        """Reorder a row's hypotheses for its next step."""
-        if self._session.manifest.caches:
-            self._inherit(row, continuation.parents)
-        self.controls.advance(row, continuation)
+    def _nothing_shared(self) -> list[list[int]]:
+        return [[0] * self._shape.width for _ in range(self._shape.width)]
+
+    def advance(self, continuations: Mapping[int, Continuation]) -> None:
+        """Reorder rows' hypotheses for their next step."""
+        if self._shape.width > 1 and self._session.manifest.caches:
+            for row, continuation in continuations.items():
+                self._inherit(row, continuation.parents)
+        self.controls.advance(continuations)
 
     def _inherit(self, row: int, parents: list[int]) -> None:
         """Give each hypothesis its parent's columns, as far as it has others."""
-        shared, end = self._num_shared[row], int(self.controls.position[row]) + 1
-        first = row * self._shape.width
         moved = [(parent, own) for own, parent in enumerate(parents) if parent != own]
         if not moved:
             return
+        shared, end = self._num_shared[row], int(self.controls.position[row]) + 1
+        first = row * self._shape.width
         for parent, own in moved:
-            self._copy_columns(first + parent, first + own, int(shared[parent, own]), end)
-        np.fill_diagonal(shared, end)
-        self._num_shared[row] = shared[np.ix_(parents, parents)]
+            self._copy_columns(first + parent, first + own, shared[parent][own], end)
+        self._num_shared[row] = [[end if a == b else shared[a][b] for b in parents] for a in parents]
 
     def _copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
         for stack in self._stacks:
