@@ -23,15 +23,15 @@ def test_a_free_row_is_at_step_0_of_one_source_token() -> None:
 
 def test_an_advance_feeds_the_tokens_of_its_own_row_one_position_on() -> None:
     controls = Controls(3, 2, START)
-    controls.advance(1, Continuation([1, 1], [5, 6]))
-    controls.advance(1, Continuation([0, 1], [7, 8]))
+    controls.advance({1: Continuation([1, 1], [5, 6])})
+    controls.advance({1: Continuation([0, 1], [7, 8])})
     assert told(controls, 1) == ([7, 8], 2, 1, [0, 1])
     assert told(controls, 0) == told(controls, 2) == ([START, START], 0, 1, OWN)
 
 
 def test_a_reset_row_is_at_step_0_and_goes_on_from_itself() -> None:
     controls = Controls(3, 2, START)
-    controls.advance(1, Continuation([1, 1], [5, 6]))
+    controls.advance({1: Continuation([1, 1], [5, 6])})
     controls.reset(1, source_length=7)
     assert told(controls, 1) == ([START, START], 0, 7, OWN)
     assert [told(controls, row)[2] for row in (0, 2)] == [1, 1]
@@ -40,9 +40,9 @@ def test_a_reset_row_is_at_step_0_and_goes_on_from_itself() -> None:
 def test_a_copied_row_is_told_the_same_and_goes_its_own_way() -> None:
     controls = Controls(3, 2, START)
     controls.reset(0, source_length=7)
-    controls.advance(0, Continuation([1, 1], [5, 6]))
+    controls.advance({0: Continuation([1, 1], [5, 6])})
     controls.copy_row(0, 2)
     assert told(controls, 2) == told(controls, 0) == ([5, 6], 1, 7, [1, 1])
-    controls.advance(2, Continuation([0, 0], [8, 9]))
+    controls.advance({2: Continuation([0, 0], [8, 9])})
     assert told(controls, 0) == ([5, 6], 1, 7, [1, 1])
     assert told(controls, 1) == ([START, START], 0, 1, OWN)

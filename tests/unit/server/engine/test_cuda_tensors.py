@@ -121,7 +121,7 @@ class Lanes:
             parents = [drawn[i] for i in keep_places(drawn)]
             tokens = self.random.integers(300, 600, self.width).tolist()
             for lane in self.lanes:
-                lane.advance(row, Continuation(parents, tokens))
+                lane.advance({row: Continuation(parents, tokens)})
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])

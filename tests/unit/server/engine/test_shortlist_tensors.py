@@ -147,7 +147,7 @@ def test_a_row_reads_the_whole_steps_scores_of_its_candidates(
         sources[changed] = some_source(rng)
         for tensors in (whole, short):
             for row in set(sources) - {changed}:
-                tensors.advance(row, Continuation(list(range(width)), [7 + row] * width))
+                tensors.advance({row: Continuation(list(range(width)), [7 + row] * width)})
             tensors.free(changed)
             encode(tensors, {changed: sources[changed]})
 

@@ -170,7 +170,7 @@ class FullCopies:
     def advance(self, row: int, parents: list[int]) -> None:
         pasts = self.pasts[row]
         self.copied.clear()
-        self.tensors.advance(row, Continuation(parents, [7] * WIDTH))
+        self.tensors.advance({row: Continuation(parents, [7] * WIDTH)})
         first = row * WIDTH
         assert [(a - first, b - first, start, end) for a, b, start, end in self.copied] == [
             (parent, own, difference(pasts[parent], pasts[own]), len(pasts[own]))
@@ -234,7 +234,7 @@ def test_a_model_without_caches_copies_nothing() -> None:
     session = Session()
     session.manifest.caches = ()
     tensors = lane(session)
-    tensors.advance(1, Continuation([1, 1, 1], [7, 8, 9]))
+    tensors.advance({1: Continuation([1, 1, 1], [7, 8, 9])})
     assert tensors.controls.parent[1].tolist() == [1, 1, 1]
 
 
@@ -242,7 +242,7 @@ def test_a_moved_row_takes_what_is_in_use_along_each_axis_and_leaves_all_else() 
     tensors = lane(Session(), 4)
     tensors.reset(3, source_length=3)
     for _ in range(2):
-        tensors.advance(3, Continuation([0, 1, 0], [7, 8, 9]))
+        tensors.advance({3: Continuation([0, 1, 0], [7, 8, 9])})
     for pool in tensors._pools.values():
         by_row = pool.reshape(4, -1)
         by_row[:], by_row[3] = -1.0, 1.0
