@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.cached_attention import packed_projection, scaled_query
+from export.fused_attention import packed_projection, scaled_query
 from export.calibration import Largest, largest_inputs
 from export.graphs import graphs_of
 from export.manifest import DECODER_STEP, ENCODER

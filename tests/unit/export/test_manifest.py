@@ -70,6 +70,7 @@ def manifest(tmp_path: Path) -> Manifest:
         caches=(CACHE,),
         states=(),
         memory=(MEMORY,),
+        has_capacities=False,
         attention=AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.25, 0.5)),
         graphs=dict.fromkeys(GRAPHS, graph),
         self_check=SelfCheck(source=(4, 9, 3), max_target_tokens=16, greedy=(8, 3), beam_size=4, beam=(7, 3)),
@@ -145,7 +146,7 @@ def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Ma
 
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 4, this version reads 3"):
+    with pytest.raises(ArtifactError, match=r"has schema version 5, this version reads 4"):
         load_manifest(tmp_path)
 
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from export.artifact import export_graphs
-from export.manifest import CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
 from export.onnx_graph import Exported, ExportError, _assert_contract
 from model.recurrent import Recurrent
 
@@ -20,6 +20,7 @@ CACHES: Axes = {f"self_{part}": ["hypotheses", 4, "columns", 8] for part in PART
 MEMORY: Axes = {f"cross_{part}": ["rows", 4, "source_capacity", 8] for part in PARTS}
 SOURCE: Axes = {"source": ["batch", "source_tokens"], "source_length": ["batch"], "slot": ["batch"]}
 STEP: Axes = {"token": ["rows", "beam"], "position": ["rows"], "source_length": ["rows"]}
+QUERIES: Axes = {f"query_{i}": ["rows", "beam", 32] for i in (0, 1)}
 LOGITS: Axes = {"logits": ["rows", "beam", 600]}
 PROBABILITIES: Axes = {"log_probs": ["rows", "beam", 600]}
 BEST: Axes = {name: ["rows", "beam", "2*beam"] for name in ("best_log_probs", "best_token")}
@@ -46,9 +47,18 @@ TRANSFORMER = SEARCHED | {
         {
             **LOGITS,
             "hidden": ["rows", "beam", 32],
-            **{f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
+            **QUERIES,
+            **written(MEMORY),
             **written(CACHES),
         },
+    ),
+    ATTENTION: (
+        {
+            "source_length": ["rows"],
+            **QUERIES,
+            **{f"cross_key_{i}": MEMORY[f"cross_key_{i}"] for i in (0, 1)},
+        },
+        {f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
     ),
     COPY_CACHES: (COPIES | CACHES, written(CACHES)),
 }
@@ -114,7 +124,8 @@ def test_every_broken_name_and_type_is_listed(exported: dict[str, Exported]) -> 
     model = copy(graph)
     model.graph.input[1].name = "step"
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    model.graph.output[4].type.tensor_type.shape.dim[2].dim_param = "steps"
+    cache = next(output for output in model.graph.output if output.name == "self_key_0_out")
+    cache.type.tensor_type.shape.dim[2].dim_param = "steps"
     with pytest.raises(ExportError) as caught:
         _assert_contract(model, graph.inputs, graph.outputs)
     for fault in ("inputs are ['token', 'step'", "logits is float16", "'hypotheses', 4, 'steps', 8"):

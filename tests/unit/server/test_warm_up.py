@@ -46,15 +46,21 @@ def test_a_translation_that_fails_is_refused(poisoned_session: ModelSession, pie
         self_check(Engine(poisoned_session, 2), manifest)
 
 
-def test_every_capacity_and_the_usual_beams_are_warm(tiny_session: ModelSession) -> None:
-    """The tiny model takes up to 64 source tokens."""
-    engine = Engine(tiny_session, 4)
-    warm_up(engine, tiny_session.manifest, 16, by_rows=False)
+@pytest.mark.parametrize(
+    ("kind", "capacities"), [("tiny_session", [64]), ("recurrent_session", [16, 32, 64])]
+)
+def test_every_capacity_and_the_usual_beams_are_warm(
+    request: pytest.FixtureRequest, kind: str, capacities: list[int]
+) -> None:
+    """The models take up to 64 source tokens."""
+    session: ModelSession = request.getfixturevalue(kind)
+    engine = Engine(session, 4)
+    warm_up(engine, session.manifest, 16, by_rows=False)
     assert set(engine._lanes) == {
-        LaneKey(width=width, capacity=capacity) for width in (1, 4) for capacity in (16, 32, 64)
+        LaneKey(width=width, capacity=capacity) for width in (1, 4) for capacity in capacities
     }
-    engine = Engine(tiny_session, 4)
-    warm_up(engine, tiny_session.manifest, 2, by_rows=False)
+    engine = Engine(session, 4)
+    warm_up(engine, session.manifest, 2, by_rows=False)
     assert {key.width for key in engine._lanes} == {1, 2}
 
 

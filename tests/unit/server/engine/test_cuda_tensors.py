@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.manifest import CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
 from export.onnx_graph import Exported
 from server.engine import cuda_tensors
 from server.engine.cuda_tensors import CudaLaneTensors
@@ -150,7 +150,7 @@ def test_every_step_gives_what_it_gives_on_cpu(
     for _ in range(3):
         lanes.step(EVERYTHING)
     graphs = {graph for graph, _ in on_gpu._captured.values()}
-    assert graphs == {DECODER_STEP, LOG_PROBS, CANDIDATES}
+    assert graphs == {DECODER_STEP, LOG_PROBS, CANDIDATES} | ({ATTENTION} & session.manifest.graphs.keys())
     assert len(on_gpu._captured) == 3 * len(graphs), "2, 4 and 6 rows"
     assert (on_gpu.num_copies > 0) == (kind == "tiny_session" and width > 1)
 
@@ -228,11 +228,13 @@ def test_a_row_cannot_move(tiny_session: ModelSession, device: Callable[[ModelSe
         CudaLaneTensors(device(tiny_session), shape).move_row(1, 0)
 
 
-def test_what_is_not_asked_for_is_not_fetched(
+def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
     tiny_session: ModelSession, device: Callable[[ModelSession], Device]
 ) -> None:
     shape = LaneShape(rows=2, width=2, source_capacity=16, columns=4)
-    outputs = CudaLaneTensors(device(tiny_session), shape).step(2)
+    on_gpu = device(tiny_session)
+    outputs = CudaLaneTensors(on_gpu, shape).step(2)
+    assert [graph for graph, _ in on_gpu._captured.values()] == [DECODER_STEP, LOG_PROBS, CANDIDATES]
     assert (outputs.log_probs, outputs.greedy, outputs.extra) == (None, None, {})
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None
     assert best is not None

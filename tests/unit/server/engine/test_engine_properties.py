@@ -31,6 +31,7 @@ from server.engine.session import ModelSession
 FIRST_PIECE = 300  # ordinary pieces; those below are special ones, tags and bytes
 POISON = 333  # as `poisoned_session` has it
 LONGEST = 40
+SESSIONS = ["tiny_session", "recurrent_session"]  # one lane of each width, or one of each capacity too
 
 METHODS: list[Method] = [
     Beam(beam_size=1),
@@ -65,15 +66,16 @@ def request_of(
     )
 
 
-def key_of(request: SequenceRequest) -> LaneKey:
-    """The lane that a request needs on CPU."""
-    capacity = next(size for size in (16, 32, 64) if size >= len(request.source))
+def key_of(session: ModelSession, request: SequenceRequest) -> LaneKey:
+    """The lane that a request needs on CPU, of a model that takes 64 source tokens."""
+    sizes = (16, 32, 64) if session.manifest.has_capacities else (64,)
+    capacity = next(size for size in sizes if size >= len(request.source))
     return LaneKey(width=request.method.width, capacity=capacity)
 
 
 def lane_bytes(session: ModelSession, request: SequenceRequest, num_slots: int) -> int:
     """What that lane takes."""
-    return lane_shape(session.manifest, key_of(request), num_slots).num_bytes(session.manifest)
+    return lane_shape(session.manifest, key_of(session, request), num_slots).num_bytes(session.manifest)
 
 
 @dataclass
@@ -123,7 +125,7 @@ class Drive:
         first = next(iter(self.engine._scheduler._waiting.values()), None)
         if first is None:
             return True
-        if lane := self.engine._lanes.get(key_of(first)):
+        if lane := self.engine._lanes.get(key_of(self.engine._session, first)):
             return lane.num_free == 0
         in_use = sum(lane.num_bytes for lane in self.engine._lanes.values() if lane.num_running)
         needed = lane_bytes(self.engine._session, first, self.engine.num_slots)
@@ -169,12 +171,18 @@ steps = st.tuples(st.just("step"))
     room=st.sampled_from([None, 1.0, 1.7, 3.0]),
     actions=st.lists(st.one_of(submits, submits, steps, steps, cancels), max_size=30),
 )
+@pytest.mark.parametrize("session", SESSIONS)
 def test_every_sequence_ends_exactly_once_in_its_own_slot(
-    tiny_session: ModelSession, num_slots: int, room: float | None, actions: list[tuple[Any, ...]]
+    request: pytest.FixtureRequest,
+    session: str,
+    num_slots: int,
+    room: float | None,
+    actions: list[tuple[Any, ...]],
 ) -> None:
     """Whatever room there is beyond that for one lane."""
-    limit = None if room is None else int(room * most_bytes(tiny_session, num_slots))
-    drive = Drive(Engine(tiny_session, num_slots, limit), limit or math.inf)
+    model: ModelSession = request.getfixturevalue(session)
+    limit = None if room is None else int(room * most_bytes(model, num_slots))
+    drive = Drive(Engine(model, num_slots, limit), limit or math.inf)
     for action, *arguments in actions:
         if action == "submit":
             drive.submit(request_of(len(drive.submitted), *arguments))
@@ -190,7 +198,7 @@ def test_every_sequence_ends_exactly_once_in_its_own_slot(
 
 @settings(max_examples=20, deadline=None)
 @given(shapes=st.lists(shapes, min_size=2, max_size=8), num_slots=st.integers(2, 5))
-@pytest.mark.parametrize("session", ["tiny_session", "recurrent_session"])
+@pytest.mark.parametrize("session", SESSIONS)
 def test_in_fp32_too_a_sequence_gets_what_it_gets_alone(
     request: pytest.FixtureRequest, session: str, shapes: list[tuple[Any, ...]], num_slots: int
 ) -> None:
@@ -231,25 +239,37 @@ def test_a_cancel_frees_the_slot_for_the_next_in_line(tiny_session: ModelSession
     assert drive.joined == [0, 1, 2]
 
 
-def test_an_idle_lane_makes_room_for_another_and_one_in_use_does_not(tiny_session: ModelSession) -> None:
-    short, long = request_of(0, 5, METHODS[1], 3), request_of(1, 40, METHODS[1], 3)
-    limit = lane_bytes(tiny_session, long, 2)
-    drive = Drive(Engine(tiny_session, 2, limit), limit)
-    for request in (short, long, dataclasses.replace(short, sequence_id=2)):
-        drive.submit(request)
+@pytest.mark.parametrize(
+    ("session", "other"), [("tiny_session", METHODS[2]), ("recurrent_session", METHODS[1])]
+)
+def test_an_idle_lane_makes_room_for_another_and_one_in_use_does_not(
+    request: pytest.FixtureRequest, session: str, other: Method
+) -> None:
+    """Of another width, or of sources of another length."""
+    model: ModelSession = request.getfixturevalue(session)
+    short, long = request_of(0, 5, METHODS[1], 3), request_of(1, 40, other, 3)
+    limit = lane_bytes(model, long, 2)
+    drive = Drive(Engine(model, 2, limit), limit)
+    for each in (short, long, dataclasses.replace(short, sequence_id=2)):
+        drive.submit(each)
     drive.step()
     assert drive.joined == [0]
     drive.run_out()
     assert drive.joined == [0, 1, 2], "one that fits where the first one is does not overtake"
-    assert [key.capacity for key in drive.engine._lanes] == [16]
+    assert list(drive.engine._lanes) == [key_of(model, short)]
 
 
-def test_a_lane_stays_as_long_as_there_is_room(tiny_session: ModelSession) -> None:
-    drive = Drive(Engine(tiny_session, 2))
+@pytest.mark.parametrize(
+    ("session", "capacities"), [("tiny_session", [64]), ("recurrent_session", [16, 64, 32])]
+)
+def test_a_lane_stays_as_long_as_there_is_room(
+    request: pytest.FixtureRequest, session: str, capacities: list[int]
+) -> None:
+    drive = Drive(Engine(request.getfixturevalue(session), 2))
     for sequence_id, num_tokens in enumerate((5, 40, 20, 5)):
         drive.submit(request_of(sequence_id, num_tokens, METHODS[0], 2))
         drive.run_out()
-    assert [key.capacity for key in drive.engine._lanes] == [16, 64, 32]
+    assert [key.capacity for key in drive.engine._lanes] == capacities
 
 
 def test_of_wide_beams_fewer_run_at_once_and_the_slots_left_are_for_others(

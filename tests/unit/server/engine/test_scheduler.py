@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from server.engine.lane import padded_source_size
 from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
 from server.engine.sequence import Beam, SequenceRequest
 
@@ -42,13 +41,18 @@ def test_no_more_are_taken_than_slots_are_free() -> None:
     assert len(scheduler) == 1
 
 
-def test_the_padded_tokens_of_one_take_stay_within_the_budget() -> None:
+def test_the_tokens_of_one_take_stay_within_the_budget() -> None:
     num_tokens = 57
-    per_take = MAX_ENCODE_TOKENS // padded_source_size(num_tokens)
-    assert per_take < MAX_ENCODE_TOKENS // num_tokens  # so that the padding shows
+    per_take = MAX_ENCODE_TOKENS // num_tokens
+    assert per_take * num_tokens < MAX_ENCODE_TOKENS < (per_take + 1) * num_tokens
     scheduler = scheduler_of(*[num_tokens] * (per_take + 3))
     assert take(scheduler, 100) == list(range(per_take))
     assert take(scheduler, 100) == [per_take, per_take + 1, per_take + 2]
+
+
+def test_the_budget_may_be_used_up() -> None:
+    scheduler = scheduler_of(MAX_ENCODE_TOKENS - 7, 7, 1)
+    assert take(scheduler, 3) == [0, 1]
 
 
 def test_a_short_source_does_not_overtake_a_long_one_that_the_budget_holds_back() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export.manifest import CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, SpecialIds, TensorInfo
+from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, SpecialIds, TensorInfo
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
 from server.engine.search import Continuation, keep_places
 from server.engine.session import ModelSession
@@ -39,12 +39,14 @@ MEMORY = (
     spec("first", "rows", 1, 6),
     spec("both", "rows", 2, "source_capacity"),
 )
+QUERIES = tuple(spec(f"query_{i}", "rows", "beam", 6) for i in (0, 1))
+ATTENTIONS = tuple(spec(f"attention_{i}", "rows", 2, "beam", "source_capacity") for i in (0, 1))
 CONTROLS = ("token", "position", "source_length")
 SCORES = {
     DECODER_STEP: (
         spec("logits", "rows", "beam", VOCABULARY),
         spec("hidden", "rows", "beam", 6),
-        spec("attention_0", "rows", 2, "beam", "source_capacity"),
+        ATTENTIONS[0],
     ),
     LOG_PROBS: (spec("log_probs", "rows", "beam", VOCABULARY),),
     CANDIDATES: (
@@ -73,19 +75,30 @@ class Binding:
 
 
 class Session:
-    """A session whose graphs compute nothing."""
+    """A session whose graphs compute nothing.
+
+    Args:
+        has_attention_graph: Instead of attention its steps give queries, and memory as they found it.
+    """
 
     device = "cpu"
 
-    def __init__(self, *, has_states: bool = True) -> None:
+    def __init__(self, *, has_states: bool = True, has_attention_graph: bool = False) -> None:
         states = STATES if has_states else ()
         controls = [spec(name, "rows") for name in (*CONTROLS, *(["parent"] * has_states))]
-        written = [spec(f"{pool.name}_out", *pool.shape) for pool in (*CACHES, *states)]
+        written = [*CACHES, *states, *(MEMORY if has_attention_graph else ())]
+        *scores, attention = SCORES[DECODER_STEP]
+        results = [*scores, *(QUERIES if has_attention_graph else [attention])]
         graphs = {
-            DECODER_STEP: ([*controls, *CACHES, *states, *MEMORY], [*SCORES[DECODER_STEP], *written]),
+            DECODER_STEP: (
+                [*controls, *CACHES, *states, *MEMORY],
+                [*results, *(spec(f"{pool.name}_out", *pool.shape) for pool in written)],
+            ),
             LOG_PROBS: ([SCORES[DECODER_STEP][0]], SCORES[LOG_PROBS]),
             CANDIDATES: (SCORES[LOG_PROBS], SCORES[CANDIDATES]),
         }
+        if has_attention_graph:
+            graphs[ATTENTION] = ([spec("source_length", "rows"), *QUERIES, MEMORY[0]], ATTENTIONS)
         self.manifest = SimpleNamespace(
             precision="fp32",
             caches=CACHES,
@@ -93,6 +106,7 @@ class Session:
             memory=MEMORY,
             special_ids=SpecialIds(padding=0, unknown=1, start=2, end=3),
             graphs={name: SimpleNamespace(inputs=i, outputs=o) for name, (i, o) in graphs.items()},
+            has_capacities=True,
             max_source_tokens=50,
             max_target_tokens=COLUMNS,
         )
@@ -316,6 +330,41 @@ def test_a_step_binds_every_pool_in_place_and_only_the_controls_there_are() -> N
         assert binding.inputs["token"] == place_of(tensors.controls.token[:2])
 
 
+def test_attention_is_made_of_a_steps_queries_only_where_it_is_asked_for() -> None:
+    session = Session(has_attention_graph=True)
+    tensors = lane(session)
+    outputs = tensors.step(2, frozenset(("hidden",)))
+    assert outputs.extra.keys() == {"hidden"}
+    (step,) = session.runs
+    assert not step.outputs.keys() & {query.name for query in QUERIES}
+    session.runs.clear()
+    outputs = tensors.step(2, frozenset(("hidden", "attention_1", LOG_PROBS)))
+    assert outputs.extra.keys() == {"hidden", "attention_1"}
+    assert outputs.extra["attention_1"].shape == (2, 2, WIDTH, 4)
+    step, attention, log_probs = session.runs
+    assert (attention.graph, log_probs.graph) == (ATTENTION, LOG_PROBS)
+    assert step.outputs.keys() >= {"logits", "hidden"}
+    assert not step.outputs.keys() & {"attention_0", "attention_1"}
+    assert attention.inputs == {
+        "source_length": place_of(tensors.controls.source_length[:2]),
+        **{query.name: step.outputs[query.name] for query in QUERIES},
+        "keys": step.inputs["keys"],
+    }
+    assert attention.outputs == {"attention_1": place_of(outputs.extra["attention_1"])}
+
+
+def test_memory_that_a_step_gives_back_stays_in_its_place() -> None:
+    """Whatever is asked for: an operator may look there, and a copy would take time."""
+    session = Session(has_attention_graph=True)
+    tensors = lane(session)
+    for asked in ((), ("hidden",), ("attention_0",)):
+        session.runs.clear()
+        tensors.step(2, frozenset(asked))
+        for pool in MEMORY:
+            place = place_of(tensors._pools[pool.name][:2])
+            assert session.runs[0].inputs[pool.name] == session.runs[0].outputs[f"{pool.name}_out"] == place
+
+
 def test_each_graph_reads_what_the_one_before_it_wrote() -> None:
     session = Session()
     lane(session).step(2, frozenset((CANDIDATES,)))
@@ -387,13 +436,18 @@ def test_the_bytes_of_a_lane_are_those_that_are_allocated(
     assert shape.num_bytes(session.manifest) == held, "stacks hold no more than their caches"
 
 
+@pytest.mark.parametrize(("has_capacities", "capacities"), [(True, (16, 32, 64)), (False, (64,))])
 @pytest.mark.parametrize("num_slots", [1, 2, 3, 64])
-def test_no_lane_takes_more_than_the_largest(num_slots: int) -> None:
-    manifest = cast("ModelSession", Session()).manifest
+def test_no_lane_takes_more_than_the_largest(
+    num_slots: int, capacities: tuple[int, ...], *, has_capacities: bool
+) -> None:
+    session = Session()
+    session.manifest.has_capacities = has_capacities
+    manifest = cast("ModelSession", session).manifest
     shapes = [
         lane_shape(manifest, LaneKey(width=width, capacity=capacity), num_slots)
         for width in range(1, 17)
-        for capacity in (16, 32, 64)
+        for capacity in capacities
     ]
     sizes = [shape.num_bytes(manifest) for shape in shapes]
     assert max(sizes) == largest_lane_bytes(manifest, num_slots, 16)
