@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.fused_attention import packed_projection, scaled_query
 from export.calibration import Largest, largest_inputs
+from export.fused_attention import packed_projection, scaled_query
 from export.graphs import graphs_of
 from export.manifest import DECODER_STEP, ENCODER
 from export.onnx_graph import Exported
@@ -18,7 +18,7 @@ from export.quantize import quantize_graph, weight_key
 from model.encoder_decoder import EncoderDecoder
 from model.recurrent import Recurrent
 from model.tokenizer import START_ID, Tokenizer
-from model.transformer import DecoderLayer, Transformer
+from model.transformer import DecoderLayer, EncoderLayer, Transformer
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,14 @@ def key_of(layer: nn.Linear) -> str:
 
 
 def exported_as(model: EncoderDecoder) -> dict[nn.Linear, str]:
-    """A linear layer's key in the graphs: those of attention in the decoder are scaled, and some joined."""
+    """A linear layer's key in the graphs: attention's queries are scaled, and in self-attention joined."""
     keys = {module: key_of(module) for module in model.modules() if isinstance(module, nn.Linear)}
     for layer in model.modules():
-        if isinstance(layer, DecoderLayer):
+        if isinstance(layer, EncoderLayer | DecoderLayer):
             attention = layer.self_attention
             packed = key_of(packed_projection(attention))
             keys |= dict.fromkeys((attention.query, attention.key, attention.value), packed)
+        if isinstance(layer, DecoderLayer):
             keys[layer.cross_attention.query] = key_of(scaled_query(layer.cross_attention))
     return keys
 
@@ -68,8 +69,8 @@ def test_it_sees_what_a_transformers_layers_get(
     model = make_model(norm=norm)
     found = largest_inputs(graphs_of(model), tokenizer, sentences)
     assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
-    # In each encoder layer 6, in each decoder layer 8 (three of attention packed as one), and the output.
-    assert len(found) == 2 * 6 + 2 * 8 + 1
+    # In each encoder layer 4, in each decoder layer 8 (three of attention packed as one), and the output.
+    assert len(found) == 2 * 4 + 2 * 8 + 1
 
 
 @pytest.mark.parametrize(
@@ -99,20 +100,25 @@ def test_it_watches_no_longer_than_it_runs(
     assert not [module for module in small_model.modules() if module._forward_pre_hooks]
 
 
-def test_every_layer_norm_of_a_transformer_gets_a_constant_scale(
+@pytest.mark.parametrize("only_bounded", [False, True])
+def test_every_product_of_a_transformer_gets_a_constant_scale_or_every_layer_norms_alone(
     small_model: Transformer,
     exported: dict[str, Exported],
     tokenizer: Tokenizer,
     sentences: list[Sentence],
+    *,
+    only_bounded: bool,
 ) -> None:
     """The keys that calibration gives are those that the exporter's matrices have."""
     largest = largest_inputs(graphs_of(small_model), tokenizer, sentences)
     for name in (ENCODER, DECODER_STEP):
         nodes = exported[name].model.graph.node
         normed = {output for node in nodes if node.op_type == "LayerNormalization" for output in node.output}
-        multiplied = normed & {node.input[0] for node in nodes if node.op_type in {"MatMul", "Gemm"}}
-        assert multiplied
-        smaller = quantize_graph(exported[name].model, largest).graph
+        multiplied = {node.input[0] for node in nodes if node.op_type in {"MatMul", "Gemm"}}
+        assert multiplied & normed
+        assert multiplied - normed
+        smaller = quantize_graph(exported[name].model, largest, only_bounded=only_bounded).graph
         constant = {i.name.removesuffix("_step") for i in smaller.initializer if i.name.endswith("_step")}
-        assert multiplied <= constant
-        assert not [node.name for node in smaller.node if node.op_type == "Abs" and node.input[0] in normed]
+        by_row = {node.input[0] for node in smaller.node if node.op_type == "Div"}
+        assert constant - {"int8"} == (multiplied & normed if only_bounded else multiplied), name
+        assert by_row == (multiplied - normed if only_bounded else set()), name
