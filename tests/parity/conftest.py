@@ -10,6 +10,7 @@ import pytest
 from export.artifact import write_graphs
 from export.graph_model import GraphModel
 from export.graphs import graphs_of
+from export.manifest import DECODER_STEP
 from export.onnx_graph import Exported
 from export.proof.sentences import Sentence, prepare
 from model.encoder_decoder import EncoderDecoder
@@ -23,10 +24,10 @@ def sentences(short_pairs: list[tuple[str, str]], tokenizer: Tokenizer) -> list[
 
 @pytest.fixture
 def open_graphs(tmp_path: Path) -> Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]:
-    """Write fp32 graphs to the test's folder and load them."""
+    """Write graphs to the test's folder and load them."""
 
     def open_graphs(model: EncoderDecoder, exported: Mapping[str, Exported]) -> GraphModel:
         write_graphs(tmp_path, exported)
-        return GraphModel(tmp_path, graphs_of(model).pools)
+        return GraphModel(tmp_path, graphs_of(model).pools.typed_as(exported[DECODER_STEP].inputs))
 
     return open_graphs

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from export.contract import SOURCE_AXIS, Pools, TensorSpec
 from export.graph_model import Beams, GraphModel, GraphScorer
-from export.manifest import load_manifest
+from export.manifest import Manifest, load_manifest
 from model.contrastive_search import contrastive_search
 from model.sampling import sample
 from model.search import Hypothesis as ExpectedHypothesis
 from model.search import beam_search, greedy_search
 from model.tokenizer import END_ID, START_ID, Tokenizer
 from server.engine.engine import Engine
-from server.engine.lane import LaneKey, capacity_for, lane_shape
+from server.engine.lane import LaneKey, lane_shape
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -34,6 +34,7 @@ from server.engine.sequence import (
     SequenceRequest,
 )
 from server.engine.session import ModelSession, SessionConfig
+from server.engine.source_lengths import capacity_for
 
 ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
 NUM_SLOTS = 5
@@ -181,12 +182,13 @@ def test_mixed_arrivals_do_not_change_one_bit_of_any_result(
     together = run(Engine(session, NUM_SLOTS), requests, rng)
     assert together.most_running == NUM_SLOTS
     assert together.num_compactions > 5
-    assert len({key.capacity for key in together.lanes.values()}) > 2
+    num_capacities = len({key.capacity for key in together.lanes.values()})
+    assert num_capacities > 2 if session.manifest.has_capacities else num_capacities == 1
     for sequence_id, expected in alone.items():
         assert_same(together.results[sequence_id], expected[sequence_id])
 
 
-def test_a_lane_is_that_of_a_width_and_of_a_power_of_two_of_source_tokens(
+def test_a_lane_is_that_of_a_width_and_where_it_matters_of_a_power_of_two_of_source_tokens(
     session: ModelSession, sources: list[tuple[int, ...]]
 ) -> None:
     requests = [request_of(i, source, METHODS[i % len(METHODS)]) for i, source in enumerate(sources)]
@@ -194,8 +196,11 @@ def test_a_lane_is_that_of_a_width_and_of_a_power_of_two_of_source_tokens(
     for request in requests:
         key, length = lanes[request.sequence_id], len(request.source)
         assert key.width == request.method.width
-        assert key.capacity == 16 or key.capacity // 2 < length
-        assert length <= key.capacity in {16, 32, 64, 128, 256}
+        if session.manifest.has_capacities:
+            assert key.capacity == 16 or key.capacity // 2 < length
+            assert length <= key.capacity in {16, 32, 64, 128, 256}
+        else:
+            assert key.capacity == 256
 
 
 def test_lanes_that_make_room_for_each_other_do_not_change_one_bit(
@@ -285,7 +290,7 @@ def test_attention_is_that_of_the_step_that_predicted_the_token(
         for hypothesis in hypotheses:
             assert hypothesis.attention is not None
             assert hypothesis.attention.shape == (len(hypothesis.token_ids), len(source))
-            scorer = LaneScorer(graphs, method.width)
+            scorer = LaneScorer(graphs, method.width, session.manifest)
             memory = scorer.encode(torch.tensor([source]))
             for t, row in enumerate(hypothesis.attention):
                 prefix = torch.tensor([(START_ID, *hypothesis.token_ids[:t])])
@@ -307,25 +312,26 @@ def test_a_lane_used_by_others_before_gives_the_same_results(
 
 
 class LaneScorer(GraphScorer):
-    """Over a memory as large as the lane's: sums depend on that in their last bits.
+    """Over a memory as large as the lane's: a recurrent model's sums depend on that in their last bits.
 
     On how large the caches are they do not depend.
     """
 
-    def __init__(self, graphs: GraphModel, width: int) -> None:
+    def __init__(self, graphs: GraphModel, width: int, manifest: Manifest) -> None:
         super().__init__(graphs, width, CAPACITY)
+        self.manifest = manifest
 
     def encode(self, source: Tensor) -> Beams:
-        beams, used = super().encode(source), range(capacity_for(source.shape[1]))
+        beams, used = super().encode(source), range(capacity_for(self.manifest, source.shape[1]))
         for spec in self.graphs.pools.memory:
             if SOURCE_AXIS in spec.shape:
                 beams.pools[spec.name] = beams.pools[spec.name].take(used, spec.shape.index(SOURCE_AXIS))
         return beams
 
 
-def oracle(graphs: GraphModel, request: SequenceRequest) -> list[ExpectedHypothesis]:
+def oracle(graphs: GraphModel, request: SequenceRequest, manifest: Manifest) -> list[ExpectedHypothesis]:
     source, limit = list(request.source), request.max_target_tokens
-    scorer = LaneScorer(graphs, request.method.width)
+    scorer = LaneScorer(graphs, request.method.width, manifest)
     match request.method:
         case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):
             return [
@@ -357,6 +363,6 @@ def test_the_engine_finds_what_the_slow_search_finds(
     found = run(Engine(session, NUM_SLOTS), requests)
     for request in requests:
         hypotheses = found.results[request.sequence_id]
-        expected = oracle(graphs, request)
+        expected = oracle(graphs, request, session.manifest)
         assert [h.token_ids for h in hypotheses] == [e.token_ids for e in expected]
         assert [h.score for h in hypotheses] == [e.score for e in expected]

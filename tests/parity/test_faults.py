@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from export.artifact import export_graphs, write_graphs
 from export.graph_model import Arrays, GraphModel
 from export.graphs import graphs_of
-from export.manifest import DECODER_STEP, ENCODER
-from export.onnx_graph import Exported, export_decoder_step, export_encoder
+from export.manifest import ATTENTION, DECODER_STEP, ENCODER
+from export.onnx_graph import Exported, export_attention, export_decoder_step, export_encoder
 from export.proof.checks import Check, ProofError, require
 from export.proof.sentences import Sentence
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph
-from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs
-from export.transformer_graphs import TransformerEncoderGraph, TransformerStepGraph
+from export.step_graph import StepInputs, StepOutputs
+from export.transformer_graphs import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
 from model.encoder_decoder import EncoderDecoder
 from model.recurrent import Recurrent
 from model.transformer import Transformer
@@ -37,14 +37,25 @@ Pools = list[Tensor]
 
 class ReadsSourcePadding(TransformerEncoderGraph):
     def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
-        return super().encode(source, source_length + 1000)
+        return super().encode(source, torch.ones_like(source_length) * source.shape[1])
 
 
 class ReadsBehindTheSource(TransformerStepGraph):
+    """All that a row has room for."""
+
     def attend_to_source(
-        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return super().attend_to_source(i, x, keys, values, torch.zeros_like(is_masked))
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return super().attend_to_source(i, x, keys, values, torch.ones_like(last) * (keys.shape[2] - 1))
+
+
+class OverlooksTheEndOfTheSource(TransformerStepGraph):
+    """But for sources of one token."""
+
+    def attend_to_source(
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return super().attend_to_source(i, x, keys, values, (last - 1).clamp(min=0))
 
 
 class ReadsEveryColumn(TransformerStepGraph):
@@ -66,9 +77,9 @@ class SwapsRows(TransformerStepGraph):
 
 class ReadsTheSourceOfAnotherRow(TransformerStepGraph):
     def attend_to_source(
-        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return super().attend_to_source(i, x, keys.roll(1, 0), values.roll(1, 0), is_masked)
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return super().attend_to_source(i, x, keys.roll(1, 0), values.roll(1, 0), last)
 
 
 class SwapsHypotheses(TransformerStepGraph):
@@ -99,17 +110,27 @@ class ShiftsPositions(TransformerStepGraph):
         super().__init__(shifted)
 
 
-class ReturnsAttentionOfTheNextHead(TransformerStepGraph):
+class ReturnsQueriesOfTheNextHead(TransformerStepGraph):
     def attend_to_source(
-        self, i: int, x: Tensor, keys: Tensor, values: Tensor, is_masked: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        attended, weights = super().attend_to_source(i, x, keys, values, is_masked)
-        return attended, weights.roll(1, 1)
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        attended, query, keys, values = super().attend_to_source(i, x, keys, values, last)
+        return attended, query.roll(self.model.config.head_size, -1), keys, values
+
+
+class ReturnsAttentionOfTheNextHead(AttentionGraph):
+    def forward(self, source_length: Tensor, *queries_and_keys: Tensor) -> tuple[Tensor, ...]:
+        return tuple(weights.roll(1, 1) for weights in super().forward(source_length, *queries_and_keys))
+
+
+class WeighsWhatIsBehindTheSource(AttentionGraph):
+    def forward(self, source_length: Tensor, *queries_and_keys: Tensor) -> tuple[Tensor, ...]:
+        return super().forward(source_length + 1000, *queries_and_keys)
 
 
 class ForgetsTheLengthOfASource(RecurrentEncoderGraph):
     def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
-        return super().encode(source, torch.full_like(source_length, 1) * source.shape[1])
+        return super().encode(source, torch.ones_like(source_length) * source.shape[1])
 
 
 class AttendsBehindTheSource(RecurrentStepGraph):
@@ -137,7 +158,7 @@ class NeverReorders(GraphModel):
         return {}
 
 
-FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
+FAULTS: dict[str, tuple[str, type[nn.Module], str]] = {
     "positions shifted by one": (DECODER_STEP, ShiftsPositions, "positions"),
     "causal mask off": (DECODER_STEP, ReadsEveryColumn, "causal_mask"),
     "cache rows swapped": (DECODER_STEP, SwapsRows, "cache_rows"),
@@ -145,9 +166,12 @@ FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
     "source mask off in the decoder": (DECODER_STEP, ReadsBehindTheSource, "source_mask"),
     "memory rows swapped": (DECODER_STEP, ReadsTheSourceOfAnotherRow, "cache_rows"),
     "hypotheses of a row swapped": (DECODER_STEP, SwapsHypotheses, "beams"),
-    "heads of attention mixed up": (DECODER_STEP, ReturnsAttentionOfTheNextHead, "attention"),
+    "last source position overlooked": (DECODER_STEP, OverlooksTheEndOfTheSource, "positions"),
+    "heads of queries mixed up": (DECODER_STEP, ReturnsQueriesOfTheNextHead, "attention"),
+    "heads of attention mixed up": (ATTENTION, ReturnsAttentionOfTheNextHead, "attention"),
+    "source mask off in attention": (ATTENTION, WeighsWhatIsBehindTheSource, "attention"),
 }
-RECURRENT_FAULTS: dict[str, tuple[str, type[EncoderGraph | DecoderStepGraph], str]] = {
+RECURRENT_FAULTS: dict[str, tuple[str, type[nn.Module], str]] = {
     "lengths ignored by the encoder": (ENCODER, ForgetsTheLengthOfASource, "source_mask"),
     "source mask off in the decoder": (DECODER_STEP, AttendsBehindTheSource, "source_mask"),
     "first state ignored": (DECODER_STEP, GoesOnFromAnyState, "recurrence"),
@@ -160,11 +184,12 @@ def replaced(
 ) -> dict[str, Exported]:
     """The graphs with one of them broken."""
     graphs = graphs_of(model)
+    if name == ATTENTION:
+        broken = dataclasses.replace(graphs, attention=partial(graph, graphs.num_heads))
+        return {**exported, name: export_attention(broken, "float32")}
     if name == ENCODER:
-        return {
-            **exported,
-            name: export_encoder(dataclasses.replace(graphs, encoder=partial(graph, model)), "float32"),
-        }
+        broken = dataclasses.replace(graphs, encoder=partial(graph, model))
+        return {**exported, name: export_encoder(broken, "float32")}
     broken = dataclasses.replace(graphs, decoder_step=partial(graph, model))
     return {**exported, name: export_decoder_step(broken, "float32")}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.calibration import Largest, largest_inputs
+from export.calibration import Largest, largest_values
 from export.fused_attention import packed_projection, scaled_query
 from export.graphs import graphs_of
 from export.manifest import DECODER_STEP, ENCODER
@@ -67,7 +67,7 @@ def test_it_sees_what_a_transformers_layers_get(
     make_model: Callable[..., Transformer], tokenizer: Tokenizer, sentences: list[Sentence], norm: str
 ) -> None:
     model = make_model(norm=norm)
-    found = largest_inputs(graphs_of(model), tokenizer, sentences)
+    found = largest_values(graphs_of(model), tokenizer, sentences)
     assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
     # In each encoder layer 4, in each decoder layer 8 (three of attention packed as one), and the output.
     assert len(found) == 2 * 4 + 2 * 8 + 1
@@ -89,14 +89,14 @@ def test_it_sees_what_a_recurrent_models_layers_get(
     fields: dict[str, object],
 ) -> None:
     model = make_recurrent(**fields)
-    found = largest_inputs(graphs_of(model), tokenizer, sentences)
+    found = largest_values(graphs_of(model), tokenizer, sentences)
     assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
 
 
 def test_it_watches_no_longer_than_it_runs(
     small_model: Transformer, tokenizer: Tokenizer, sentences: list[Sentence]
 ) -> None:
-    largest_inputs(graphs_of(small_model), tokenizer, sentences[:1])
+    largest_values(graphs_of(small_model), tokenizer, sentences[:1])
     assert not [module for module in small_model.modules() if module._forward_pre_hooks]
 
 
@@ -110,7 +110,7 @@ def test_every_product_of_a_transformer_gets_a_constant_scale_or_every_layer_nor
     only_bounded: bool,
 ) -> None:
     """The keys that calibration gives are those that the exporter's matrices have."""
-    largest = largest_inputs(graphs_of(small_model), tokenizer, sentences)
+    largest = largest_values(graphs_of(small_model), tokenizer, sentences)
     for name in (ENCODER, DECODER_STEP):
         nodes = exported[name].model.graph.node
         normed = {output for node in nodes if node.op_type == "LayerNormalization" for output in node.output}

@@ -29,6 +29,23 @@ def test_an_advance_feeds_the_tokens_of_its_own_row_one_position_on() -> None:
     assert told(controls, 0) == told(controls, 2) == ([START, START], 0, 1, OWN)
 
 
+def test_rows_advance_together_each_with_its_own() -> None:
+    controls = Controls(4, 2, START)
+    controls.advance({3: Continuation([1, 0], [5, 6])})
+    controls.advance({2: Continuation([1, 1], [7, 8]), 3: Continuation([0, 0], [9, 10])})
+    assert told(controls, 2) == ([7, 8], 1, 1, [1, 1])
+    assert told(controls, 3) == ([9, 10], 2, 1, [0, 0])
+    assert told(controls, 0) == told(controls, 1) == ([START, START], 0, 1, OWN)
+    controls.advance({})
+    assert [told(controls, row)[1] for row in range(4)] == [0, 0, 1, 2]
+
+
+def test_a_single_hypothesis_goes_on_from_itself() -> None:
+    controls = Controls(2, 1, START)
+    controls.advance({1: Continuation([0], [5])})
+    assert told(controls, 1) == ([5], 1, 1, [0])
+
+
 def test_a_reset_row_is_at_step_0_and_goes_on_from_itself() -> None:
     controls = Controls(3, 2, START)
     controls.advance({1: Continuation([1, 1], [5, 6])})

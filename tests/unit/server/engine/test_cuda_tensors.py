@@ -116,12 +116,14 @@ class Lanes:
     def step(self, asked: Outputs) -> None:
         expected, found = (lane.step(max(2, self.rows[-1] + 1), asked) for lane in self.lanes)
         assert_same(found, expected, self.rows)
+        continuations = {}
         for row in self.rows:
             drawn = self.random.integers(0, self.width, self.width).tolist()
             parents = [drawn[i] for i in keep_places(drawn)]
             tokens = self.random.integers(300, 600, self.width).tolist()
-            for lane in self.lanes:
-                lane.advance({row: Continuation(parents, tokens)})
+            continuations[row] = Continuation(parents, tokens)
+        for lane in self.lanes:
+            lane.advance(continuations)
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])

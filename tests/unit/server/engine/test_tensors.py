@@ -181,17 +181,19 @@ class FullCopies:
                 for cache in CACHES:
                     columns_of(self.tensors, cache.name)[row * WIDTH + own, position] = self.written
 
-    def advance(self, row: int, parents: list[int]) -> None:
-        pasts = self.pasts[row]
+    def advance(self, parents: dict[int, list[int]]) -> None:
+        """The rows that go on, all at once."""
         self.copied.clear()
-        self.tensors.advance({row: Continuation(parents, [7] * WIDTH)})
-        first = row * WIDTH
-        assert [(a - first, b - first, start, end) for a, b, start, end in self.copied] == [
-            (parent, own, difference(pasts[parent], pasts[own]), len(pasts[own]))
-            for own, parent in enumerate(parents)
+        self.tensors.advance({row: Continuation(of_row, [7] * WIDTH) for row, of_row in parents.items()})
+        assert self.copied == [
+            (row * WIDTH + parent, row * WIDTH + own, difference(pasts[parent], pasts[own]), len(pasts[own]))
+            for row, of_row in parents.items()
+            for pasts in [self.pasts[row]]
+            for own, parent in enumerate(of_row)
             if parent != own
         ], "only who gets another past, and of it what differs"
-        self.pasts[row] = [list(pasts[parent]) for parent in parents]
+        for row, of_row in parents.items():
+            self.pasts[row] = [list(self.pasts[row][parent]) for parent in of_row]
 
     def move(self, row: int, other_row: int) -> None:
         self.tensors.move_row(row, other_row)
@@ -235,12 +237,14 @@ def test_every_hypothesis_has_its_own_past_and_only_what_differs_is_copied(
                 lanes.move(row, other)
         else:
             lanes.step()
+            going_on = {}
             for row, parents in enumerate(arguments[0]):
                 if row in lanes.pasts and len(lanes.pasts[row][0]) < COLUMNS:
-                    lanes.advance(row, [parents[i] for i in keep_places(parents)])
+                    going_on[row] = [parents[i] for i in keep_places(parents)]
                 else:
                     lanes.pasts.pop(row, None)  # at the longest target it leaves
                     lanes.tensors.reset(row)
+            lanes.advance(going_on)
         lanes.check()
 
 
