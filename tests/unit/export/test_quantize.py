@@ -124,22 +124,23 @@ def test_the_weight_is_kept_as_int8_alone_and_the_original_graph_as_it_was() -> 
     assert model.SerializeToString() == before
 
 
-BOUNDED: dict[str, Callable[[], onnx.NodeProto]] = {
-    "LayerNormalization": lambda: helper.make_node("LayerNormalization", ["x", "ones"], ["bounded"]),
-    "Tanh": lambda: helper.make_node("Tanh", ["x"], ["bounded"]),
+ACTIVATIONS: dict[str, Callable[[], onnx.NodeProto]] = {
+    "LayerNormalization": lambda: helper.make_node("LayerNormalization", ["x", "ones"], ["activation"]),
+    "Tanh": lambda: helper.make_node("Tanh", ["x"], ["activation"]),
+    "Relu": lambda: helper.make_node("Relu", ["x"], ["activation"]),
+    "Sigmoid": lambda: helper.make_node("Sigmoid", ["x"], ["activation"]),
 }
 ONES, BIAS = np.ones(IN, np.float32), random_matrix(1, OUT, 11)[0]
 
 
-def bounded_product(
+def product_after(
     weight: Floats, after: str, rest: list[onnx.NodeProto], *, is_transposed: bool = False
 ) -> onnx.ModelProto:
     """What comes out of an operator times a weight (in, out) as `product`, and nodes on from there to y."""
-    before = helper.make_node("Relu", ["x"], ["bounded"]) if after == "Relu" else BOUNDED[after]()
-    nodes = [before, helper.make_node("MatMul", ["bounded", "weight"], ["product"]), *rest]
+    nodes = [ACTIVATIONS[after](), helper.make_node("MatMul", ["activation", "weight"], ["product"]), *rest]
     if is_transposed:
         weight = np.ascontiguousarray(weight.T)
-        nodes[1] = helper.make_node("MatMul", ["bounded", "w"], ["product"])
+        nodes[1] = helper.make_node("MatMul", ["activation", "w"], ["product"])
         nodes.insert(0, helper.make_node("Transpose", ["weight"], ["w"], perm=[1, 0]))
     return graph_of(nodes, weight, TensorProto.FLOAT, ["rows", IN], ones=ONES, bias=BIAS)
 
@@ -152,60 +153,136 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def bounded(x: Floats, operator: str) -> Floats:
+def activation(x: Floats, operator: str) -> Floats:
     if operator == "Tanh":
         return np.tanh(x)
+    if operator == "Relu":
+        return np.maximum(x, 0)
+    if operator == "Sigmoid":
+        return np.asarray(1 / (1 + np.exp(-x)), np.float32)
     deviation = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
     return np.asarray((x - x.mean(axis=1, keepdims=True)) / deviation, np.float32)
 
 
 @pytest.mark.parametrize("is_transposed", [False, True])
-@pytest.mark.parametrize("after", BOUNDED)
-def test_a_calibrated_activation_of_known_size_has_a_constant_scale(
-    after: str, *, is_transposed: bool
-) -> None:
+@pytest.mark.parametrize("after", ACTIVATIONS)
+def test_a_calibrated_activation_has_a_constant_scale(after: str, *, is_transposed: bool) -> None:
     weight, x = random_matrix(IN, OUT, 12), random_matrix(9, IN, 13)
-    largest = float(np.abs(bounded(x, after)).max())
-    model = bounded_product(weight, after, plus_bias(), is_transposed=is_transposed)
+    largest = float(np.abs(activation(x, after)).max())
+    model = product_after(weight, after, plus_bias(), is_transposed=is_transposed)
     smaller = quantize_graph(model, {weight_key(weight): largest})
     assert operators(smaller)["QuantizeLinear"] == operators(smaller)["MatMulIntegerToFloat"] == 1
     assert not operators(smaller).keys() & {"ReduceMax", "Div", "Mul"}
-    steps = [i for i in smaller.graph.initializer if i.name == "bounded_step"]
-    assert [numpy_helper.to_array(step) for step in steps] == [pytest.approx(largest / 127)]
-    exact = bounded(x, after) @ weight + BIAS
+    steps = [i for i in smaller.graph.initializer if i.name == "activation_step"]
+    num_steps = 255 if after == "Relu" else 127  # what is never negative has all bytes for itself
+    assert [numpy_helper.to_array(step) for step in steps] == [pytest.approx(largest / num_steps)]
+    exact = activation(x, after) @ weight + BIAS
     found = run(smaller, x)
     np.testing.assert_allclose(run(model, x), exact, rtol=0, atol=1e-4)
     assert 0 < float(np.abs(found - exact).max()) < 0.03 * float(np.abs(exact).max())
 
 
 @pytest.mark.parametrize(
-    ("after", "is_calibrated"), [("LayerNormalization", False), ("Tanh", False), ("Relu", True)]
+    ("after", "is_calibrated", "only_bounded"),
+    [
+        *((after, False, False) for after in ACTIVATIONS),
+        ("LayerNormalization", False, True),
+        ("Relu", True, True),
+        ("Sigmoid", True, True),
+    ],
 )
-def test_any_other_activation_has_a_scale_for_each_row(after: str, *, is_calibrated: bool) -> None:
+def test_any_other_activation_has_a_scale_for_each_row(
+    after: str, *, is_calibrated: bool, only_bounded: bool
+) -> None:
     weight, x = random_matrix(IN, OUT, 14), random_matrix(9, IN, 15)
-    model = bounded_product(weight, after, plus_bias())
-    smaller = quantize_graph(model, {weight_key(weight): 1.0} if is_calibrated else {})
+    model = product_after(weight, after, plus_bias())
+    largest = {weight_key(weight): 1.0} if is_calibrated else {}
+    smaller = quantize_graph(model, largest, only_bounded=only_bounded)
     assert operators(smaller)["ReduceMax"] == 1
+    assert operators(smaller)["Relu"] == (after == "Relu")
     assert operators(smaller)["Add"] == 1  # a row's scale comes before its bias
     exact = run(model, x)
     assert 0 < float(np.abs(run(smaller, x) - exact).max()) < 0.03 * float(np.abs(exact).max())
 
 
-def test_what_is_beyond_the_largest_is_cut() -> None:
+@pytest.mark.parametrize("after", ["LayerNormalization", "Tanh"])
+def test_of_what_has_a_known_size_the_scale_is_constant_in_the_more_exact_form_too(after: str) -> None:
+    weight = random_matrix(IN, OUT, 26)
+    model, largest = product_after(weight, after, plus_bias()), {weight_key(weight): 1.0}
+    exacter = quantize_graph(model, largest, only_bounded=True)
+    assert exacter.SerializeToString() == quantize_graph(model, largest).SerializeToString()
+
+
+@pytest.mark.parametrize(("after", "lowest"), [("Tanh", -128 / 127 * 0.25), ("Relu", 0.0)])
+def test_what_is_beyond_the_largest_is_cut(after: str, lowest: float) -> None:
     weight, x = random_matrix(IN, OUT, 16), random_matrix(9, IN, 17)
-    smaller = quantize_graph(bounded_product(weight, "Tanh", plus_bias()), {weight_key(weight): 0.25})
-    assert float(np.abs(np.tanh(x)).max()) > 0.9
-    cut = np.clip(np.tanh(x), -128 / 127 * 0.25, 0.25) @ weight + BIAS
+    smaller = quantize_graph(product_after(weight, after, plus_bias()), {weight_key(weight): 0.25})
+    values = activation(x, after)
+    assert float(np.abs(values).max()) > 0.9
+    cut = np.clip(values, lowest, 0.25) @ weight + BIAS
     np.testing.assert_allclose(run(smaller, x), cut, rtol=0, atol=0.03 * float(np.abs(cut).max()))
+
+
+def rounded(values: Floats, step: float) -> Floats:
+    """As bytes from 0 on hold them."""
+    return np.asarray(np.clip(np.rint(values / np.float32(step)), 0, 255) * np.float32(step), np.float32)
+
+
+def as_stored(weight: Floats) -> Floats:
+    integers, scale = quantize_weight(weight, axis=0)
+    return integers * scale
+
+
+def test_a_relu_is_the_cut_at_0_of_the_bytes_that_products_read() -> None:
+    weight, x = random_matrix(IN, OUT, 27), random_matrix(9, IN, 28)
+    largest = float(x.max())
+    model = product_after(weight, "Relu", plus_bias())
+    smaller = quantize_graph(model, {weight_key(weight): largest})
+    assert operators(smaller) == {"QuantizeLinear": 1, "MatMulIntegerToFloat": 1}
+    values = rounded(activation(x, "Relu"), largest / 255)
+    assert float(np.abs(values - activation(x, "Relu")).max()) <= 0.5001 * largest / 255
+    np.testing.assert_allclose(run(smaller, x), values @ as_stored(weight) + BIAS, rtol=0, atol=1e-4)
+
+
+def test_a_relu_that_somebody_else_reads_stays_for_him() -> None:
+    weight, x = random_matrix(IN, OUT, 29), random_matrix(9, IN, 30)
+    rest = [
+        helper.make_node("ReduceSum", ["activation", "axes"], ["sum"], keepdims=1),
+        helper.make_node("Add", ["product", "sum"], ["y"]),
+    ]
+    model, largest = product_after(weight, "Relu", rest), float(x.max())
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axes"))
+    smaller = quantize_graph(model, {weight_key(weight): largest})
+    assert operators(smaller)["Relu"] == 1
+    values = activation(x, "Relu")
+    expected = rounded(values, largest / 255) @ as_stored(weight) + values.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(run(smaller, x), expected, rtol=0, atol=1e-4)
+
+
+def test_one_activation_may_be_quantized_by_a_constant_and_by_row() -> None:
+    """If only one of the products that read it is calibrated."""
+    weight, other, x = random_matrix(IN, OUT, 31), random_matrix(IN, OUT, 32), random_matrix(9, IN, 33)
+    rest = [
+        helper.make_node("MatMul", ["activation", "other"], ["second"]),
+        helper.make_node("Add", ["product", "second"], ["y"]),
+    ]
+    model = product_after(weight, "Relu", rest)
+    model.graph.initializer.append(numpy_helper.from_array(other, "other"))
+    exact = run(model, x)
+    for calibrated in (weight, other):
+        smaller = quantize_graph(model, {weight_key(calibrated): float(x.max())})
+        counts = operators(smaller)
+        assert (counts["QuantizeLinear"], counts["ReduceMax"], counts["Relu"]) == (2, 1, 1)
+        assert 0 < float(np.abs(run(smaller, x) - exact).max()) < 0.03 * float(np.abs(exact).max())
 
 
 def test_products_of_one_activation_quantize_it_once() -> None:
     weight, other = random_matrix(IN, OUT, 18), random_matrix(IN, OUT, 19)
     rest = [
-        helper.make_node("MatMul", ["bounded", "other"], ["second"]),
+        helper.make_node("MatMul", ["activation", "other"], ["second"]),
         helper.make_node("Add", ["product", "second"], ["y"]),
     ]
-    model = bounded_product(weight, "LayerNormalization", rest)
+    model = product_after(weight, "LayerNormalization", rest)
     model.graph.initializer.append(numpy_helper.from_array(other, "other"))
     x = random_matrix(5, IN, 20)
     exact = run(model, x)
@@ -241,7 +318,7 @@ def test_a_product_adds_its_bias_itself_if_nobody_else_reads_it(
     rest: list[onnx.NodeProto], num_additions: int, *, is_folded: bool
 ) -> None:
     weight, x = random_matrix(IN, OUT, 21), random_matrix(9, IN, 22)
-    model = bounded_product(weight, "Tanh", rest)
+    model = product_after(weight, "Tanh", rest)
     model.graph.initializer.append(numpy_helper.from_array(random_matrix(1, OUT, 23), "matrix"))
     smaller = quantize_graph(model, {weight_key(weight): 1.0})
     product = next(node for node in smaller.graph.node if node.op_type == "MatMulIntegerToFloat")
@@ -252,11 +329,11 @@ def test_a_product_adds_its_bias_itself_if_nobody_else_reads_it(
 
 
 @pytest.mark.parametrize("is_calibrated", [True, False])
-@pytest.mark.parametrize("after", BOUNDED)
+@pytest.mark.parametrize("after", ACTIVATIONS)
 def test_a_rows_result_is_the_same_to_the_last_bit_in_any_batch(after: str, *, is_calibrated: bool) -> None:
     weight = random_matrix(IN, OUT, 24)
     largest: Mapping[str, float] = {weight_key(weight): 2.0} if is_calibrated else {}
-    model = quantize_graph(bounded_product(weight, after, plus_bias()), largest)
+    model = quantize_graph(product_after(weight, after, plus_bias()), largest)
     rows = random_matrix(33, IN, 25)
     expected = run(model, rows)
     for first, last in ((0, 2), (5, 9), (16, 33), (1, 33)):
