@@ -57,12 +57,13 @@ def min_rows(manifest: Manifest, width: int) -> int:
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
     """The tensors of a lane: each row holds the longest target there may be.
 
-    And one token more: contrastive search runs the last one's candidates.
+    And one token more: contrastive search runs the last one's candidates. Attention over a source wants room
+    for as many positions as there are hypotheses.
     """
     return LaneShape(
         rows=max(rows_of(key.width, num_slots), min_rows(manifest, key.width)),
         width=key.width,
-        source_capacity=key.capacity,
+        source_capacity=max(key.capacity, key.width),
         columns=manifest.max_target_tokens + 1,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass, field
@@ -284,6 +285,18 @@ def test_of_wide_beams_fewer_run_at_once_and_the_slots_left_are_for_others(
     drive.cancel(0)
     drive.step()
     assert drive.joined == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_a_beam_may_be_wider_than_any_source_is_long(request: pytest.FixtureRequest, session: str) -> None:
+    """Of an artifact that takes short sources only, so that its lanes have room for few positions."""
+    model: ModelSession = copy.copy(request.getfixturevalue(session))
+    model.manifest = dataclasses.replace(model.manifest, max_source_tokens=4)
+    each = request_of(0, 3, Beam(beam_size=20), 5)
+    (result,) = translate(model, [each], 2).finished.values()
+    assert isinstance(result, Finished)
+    wider = translate(request.getfixturevalue(session), [each], 2).finished[0]
+    assert result == wider
 
 
 def test_newcomers_wait_for_each_other_while_others_run(tiny_session: ModelSession) -> None:
