@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+import torch
+from torch import Tensor, nn
 
 from export.artifact import Limits, build_artifact, structure_sha256
 from export.graph_model import GraphModel, GraphScorer
 from export.graphs import graphs_of
 from export.manifest import (
+    ATTENTION,
     CANDIDATES,
     COPY_CACHES,
     DECODER_STEP,
@@ -30,7 +35,7 @@ from model.checkpoint import unique_weights
 from model.recurrent import Recurrent
 from model.search import Scorer, beam_search, greedy_search
 from model.tokenizer import Tokenizer, train_tokenizer
-from model.transformer import Transformer
+from model.transformer import EncoderLayer, Transformer
 
 Build = Callable[[str], Path]
 LIMITS = Limits(max_source_tokens=40, max_target_tokens=50)
@@ -77,7 +82,8 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
     assert set(manifest.language_pairs) == {("en", "it"), ("it", "en")}
     assert (manifest.max_source_tokens, manifest.max_target_tokens) == (40, 50)
     assert manifest.devices == (("cuda", "cpu") if precision == "fp16" else ("cpu",))
-    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES}
+    for_a_gpu = set() if precision == "int8" else {COPY_CACHES}
+    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION} | for_a_gpu
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
     assert Tokenizer.load(folder).serialized == tokenizer.serialized
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -87,9 +93,11 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
 def test_its_self_check_can_be_repeated(build: Build, shallow_model: Transformer, precision: str) -> None:
     manifest: Manifest = load_manifest(build(precision))
     check = manifest.self_check
-    source, most = list(check.source), max(len(check.greedy), len(check.beam)) + 8
-    pools = graphs_of(shallow_model).pools.of_type("float16" if precision == "fp16" else "float32")
-    graphs = GraphModel(build(precision), pools)
+    source, most = list(check.source), check.max_target_tokens
+    pools = graphs_of(shallow_model).pools
+    dtypes = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+    assert {spec.dtype for spec in (*manifest.caches, *manifest.memory)} == {dtypes[precision]}
+    graphs = GraphModel(build(precision), pools.of_type(dtypes[precision]))
     scorers: list[Scorer] = [GraphScorer(graphs, 1, 64), GraphScorer(graphs, check.beam_size, 64)]
     if precision == "fp32":
         scorers += [shallow_model, shallow_model]
@@ -161,6 +169,62 @@ def test_a_refused_artifact_leaves_what_was_there_before(
             max_bleu_loss=-1000,
         )
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["artifact", "older"]
+
+
+@torch.inference_mode()
+def fragile(model: Transformer, sources: Sequence[Sequence[int]]) -> Transformer:
+    """The same model, but for a unit between its layers that is zero nearly always and else very large.
+
+    One scale for all rows then leaves of the other units nothing, one for each row nearly all.
+    """
+    changed = copy.deepcopy(model)
+    layer = changed.encoder_layers[0]
+    assert isinstance(layer, EncoderLayer)
+    before, after = (linear for linear in layer.feed_forward.modules() if isinstance(linear, nn.Linear))
+    found: list[Tensor] = []
+    hook = before.register_forward_hook(lambda _, __, values: found.append(values[0, :, 0]))
+    for source in sources:
+        changed.encode(torch.tensor([source]))
+    hook.remove()
+    before.bias[0] -= torch.cat(found).quantile(0.99)
+    before.weight[0] *= 2**15
+    before.bias[0] *= 2**15
+    after.weight[:, 0] /= 2**15
+    return changed
+
+
+def test_a_model_that_does_not_bear_constant_scales_gets_those_by_row(
+    shallow_model: Transformer,
+    build: Build,
+    tokenizer: Tokenizer,
+    short_pairs: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    """Its references are its own translations, so that a worse one shows."""
+    sources = [tokenizer.encode_source(text, "it") for text, _ in short_pairs]
+    model = fragile(shallow_model, sources)
+    targets = [greedy_search(model, source, LIMITS.max_target_tokens).token_ids for source in sources]
+    pairs = [
+        (text, tokenizer.detokenize(target)) for (text, _), target in zip(short_pairs, targets, strict=True)
+    ]
+    manifest = build_artifact(
+        model,
+        tokenizer,
+        tmp_path / "new",
+        precision="int8",
+        pairs=pairs,
+        limits=LIMITS,
+        max_bleu_loss=15,  # one form loses 23, the other one 7
+    )
+    ordinary = load_manifest(build("int8"))
+    for name in (ENCODER, DECODER_STEP):
+        assert manifest.graphs[name].structure_sha256 != ordinary.graphs[name].structure_sha256
+    assert {spec.dtype for spec in (*manifest.caches, *manifest.memory)} == {"float32"}
+    assert manifest.graphs.keys() - ordinary.graphs.keys() == {COPY_CACHES}
+    nodes = {n.op_type for n in onnx.load(tmp_path / "new/encoder.onnx", load_external_data=False).graph.node}
+    assert nodes >= {"ReduceMax", "Relu"}, "what a ReLU gives has a scale for each row"
+    (loss,) = (check for check in read_proof(tmp_path / "new")["checks"] if check["name"] == "bleu_loss")
+    assert loss["measured"] < 15
 
 
 def test_too_few_sentences_prove_nothing(
