@@ -65,8 +65,6 @@ def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeReque
     assert failed.error.code == code_pb2.INTERNAL
     sources = [translation.source_tokens for translation in done]
     targets = [translation.target_tokens for translation in done]
-    num_poisoned = 4  # the tag, a space, the piece, the end
-    encoded = [*sources, num_poisoned]
     steps = sum(targets)  # the poisoned one has none
     return {
         f"grpc_server_started_total{{{TRANSLATE}}}": 6,
@@ -89,11 +87,8 @@ def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeReque
         **histogram("translator_batch_sequences", 'phase="encode"', [1] * 4, SEQUENCES),
         **histogram("translator_batch_sequences", 'phase="decode_step"', [1] * steps, SEQUENCES),
         **histogram(
-            "translator_batch_padding_ratio",
-            'phase="encode"',
-            [1 - count / (-(-count // 8) * 8) for count in encoded],  # sources fill multiples of 8
-            RATIOS,
-        ),
+            "translator_batch_padding_ratio", 'phase="encode"', [0] * 4, RATIOS
+        ),  # alone, none is padded
         **histogram("translator_batch_padding_ratio", 'phase="decode_step"', [0] * steps, RATIOS),
         **histogram("translator_source_tokens", "", sources, TOKENS),
         **histogram("translator_target_tokens", "", targets, TOKENS),

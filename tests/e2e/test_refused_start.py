@@ -38,8 +38,8 @@ def test_a_damaged_artifact_is_not_served(serve_in_vain: ServeInVain, artifact: 
         (["--slots=0", "--threads=0", "--runners=-1"], ["--slots", "--threads", "--runners"]),
         (["--pool-gib=0.001"], ["en-it", "each of its 1 runners", "0.001 of the 0.001 GiB", "--pool-gib"]),
         (
-            ["--pool-gib=0.5", "--runners=4", "--slots=64", "--max-beam-size=64"],
-            ["each of its 4 runners", "64 slots, beams of 64", "0.125 of the 0.5 GiB", "--max-beam-size"],
+            ["--pool-gib=0.25", "--runners=4", "--slots=64", "--max-beam-size=64"],
+            ["each of its 4 runners", "64 slots, beams of 64", "0.0625 of the 0.25 GiB", "--max-beam-size"],
         ),
         (["no/such/folder"], ["no/such/folder", "manifest.json"]),
         (["."], ["manifest.json"]),

@@ -299,6 +299,22 @@ def test_a_beam_may_be_wider_than_any_source_is_long(request: pytest.FixtureRequ
     assert result == wider
 
 
+@pytest.mark.parametrize(
+    ("session", "ratio"), [("tiny_session", 1 - 46 / 48), ("recurrent_session", 1 - 46 / 56)]
+)
+def test_an_admission_tells_how_much_of_what_was_encoded_is_padding(
+    request: pytest.FixtureRequest, session: str, ratio: float
+) -> None:
+    """Of sources of 5, 6 and 5 tokens, and of 30; or of all rounded up to a multiple of 8."""
+    engine = Engine(request.getfixturevalue(session), 4)
+    for sequence_id, num_tokens in enumerate([5, 30, 6, 5]):
+        engine.submit(request_of(sequence_id, num_tokens, METHODS[0], 2))
+    report = engine.admit()
+    assert report is not None
+    assert sorted(report.joined) == [0, 1, 2, 3]
+    assert report.padding_ratio == pytest.approx(ratio)
+
+
 def test_newcomers_wait_for_each_other_while_others_run(tiny_session: ModelSession) -> None:
     """Until a quarter of the slots is free, or as many as there are newcomers."""
     drive = Drive(Engine(tiny_session, 12))
