@@ -18,11 +18,7 @@ from model.attention import MultiHeadAttention, scaled_dot_product_attention
 
 
 def query_scale(attention: MultiHeadAttention) -> float:
-    """What scores are multiplied by, 1 / √D if they are: folded into the queries, it costs no step anything.
-
-    ONNX Runtime multiplies twice as fast by a product without a factor (840 against 417 µs for 64 rows of 8
-    heads, 32 columns).
-    """
+    """What scores are multiplied by, 1 / √D if they are: folded into the queries, it costs nothing."""
     head_size = attention.query.out_features // attention.num_heads
     return float(head_size**-0.5) if attention.is_scaled else 1.0
 
