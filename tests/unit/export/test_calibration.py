@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -43,22 +44,42 @@ def exported_as(model: EncoderDecoder) -> dict[nn.Linear, str]:
     return keys
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The largest absolute values that linear layers took, by their keys in the graphs, and gave."""
+
+    inputs: Largest = field(default_factory=dict)
+    outputs: dict[nn.Module, float] = field(default_factory=dict)
+
+
 @torch.inference_mode()
-def seen_by_pytorch(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Largest:
+def seen_by_pytorch(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence[Sentence]) -> Seen:
     """Every sentence whole, encoded and fed its reference in one go."""
-    keys, found = exported_as(model), dict[str, float]()
+    keys, found = exported_as(model), Seen()
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module, nn.Linear)
-        largest = float(inputs[0].abs().max())
-        found[keys[module]] = max(found.get(keys[module], 0.0), largest)
+        key = keys[module]
+        found.inputs[key] = max(found.inputs.get(key, 0.0), float(inputs[0].abs().max()))
+        found.outputs[module] = max(found.outputs.get(module, 0.0), float(output.abs().max()))
 
-    handles = [module.register_forward_pre_hook(record) for module in keys]
+    handles = [module.register_forward_hook(record) for module in keys]
     for sentence in sentences:
         target = [START_ID, *tokenizer.encode_target(sentence.reference)[:-1]]
         model(torch.tensor([sentence.source]), torch.tensor([target]))
     for handle in handles:
         handle.remove()
+    return found
+
+
+def in_pools(model: Transformer, seen: Seen) -> Largest:
+    """What keys and values of the decoder's layers get to be is what their projections gave."""
+    found = {}
+    for i, layer in enumerate(model.decoder_layers):
+        assert isinstance(layer, DecoderLayer)
+        for name, attention in (("self", layer.self_attention), ("cross", layer.cross_attention)):
+            found[f"{name}_key_{i}"] = seen.outputs[attention.key]
+            found[f"{name}_value_{i}"] = seen.outputs[attention.value]
     return found
 
 
@@ -68,9 +89,11 @@ def test_it_sees_what_a_transformers_layers_get(
 ) -> None:
     model = make_model(norm=norm)
     found = largest_values(graphs_of(model), tokenizer, sentences)
-    assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
+    seen = seen_by_pytorch(model, tokenizer, sentences)
+    assert found == pytest.approx(seen.inputs | in_pools(model, seen), rel=1e-4)
     # In each encoder layer 4, in each decoder layer 8 (three of attention packed as one), and the output.
-    assert len(found) == 2 * 4 + 2 * 8 + 1
+    assert len(seen.inputs) == 2 * 4 + 2 * 8 + 1
+    assert len(found) == len(seen.inputs) + 2 * 4
 
 
 @pytest.mark.parametrize(
@@ -90,7 +113,12 @@ def test_it_sees_what_a_recurrent_models_layers_get(
 ) -> None:
     model = make_recurrent(**fields)
     found = largest_values(graphs_of(model), tokenizer, sentences)
-    assert found == pytest.approx(seen_by_pytorch(model, tokenizer, sentences), rel=1e-4)
+    inputs = seen_by_pytorch(model, tokenizer, sentences).inputs
+    assert {key: found[key] for key in inputs} == pytest.approx(inputs, rel=1e-4)
+    pools = graphs_of(model).pools
+    names = {spec.name for spec in (*pools.states, *pools.memory)}
+    assert found.keys() == inputs.keys() | names
+    assert all(found[name] > 0 for name in names)
 
 
 def test_it_watches_no_longer_than_it_runs(
