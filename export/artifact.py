@@ -263,7 +263,9 @@ def _half(model: EncoderDecoder) -> dict[str, Exported]:
 
 
 def write_graphs(folder: Path, exported: Mapping[str, Exported]) -> None:
-    """Write graphs and their one weight file."""
+    """Write graphs and their one weight file, in place of all that are there."""
+    for old in folder.glob("*.onnx"):
+        old.unlink()
     weights = WeightFile()
     for name, graph in exported.items():
         stored = onnx.ModelProto()

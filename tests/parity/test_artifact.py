@@ -85,6 +85,7 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
     for_a_gpu = set() if precision == "int8" else {COPY_CACHES}
     assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION} | for_a_gpu
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
+    assert {path.stem for path in folder.glob("*.onnx")} == manifest.graphs.keys()
     assert Tokenizer.load(folder).serialized == tokenizer.serialized
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
