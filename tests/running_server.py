@@ -31,6 +31,13 @@ def scrape(url: str) -> dict[str, float]:
     return {name: float(value) for name, value in (i.rsplit(" ", 1) for i in lines if i[:1] != "#")}
 
 
+def sequences_a_step(before: dict[str, float], after: dict[str, float]) -> float:
+    """How many sequences the decode steps between two pages had on average."""
+    series = 'translator_batch_sequences_{}{{phase="decode_step"}}'
+    total, count = (after[name] - before[name] for name in (series.format("sum"), series.format("count")))
+    return total / count
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunningServer:
     """A server that has printed its ready line.

@@ -10,7 +10,7 @@ import pytest
 
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-from tests.running_server import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer, sequences_a_step
 
 PATIENCE_SECONDS = 120.0
 TEXT = "The old man who lives next door gave us some apples from his garden."
@@ -65,13 +65,14 @@ def test_every_text_is_the_same_alone_and_among_calls_of_all_methods(
         ([english for english, _ in rng.sample(pairs, rng.randint(1, 3))], some_options(i)) for i in range(25)
     ]
     alone = [[translate(text, **options)[0] for text in texts] for texts, options in chosen]
+    before = server.scrape()
     calls = {
         i: stub.Translate.future(make_request(*chosen[i][0], **chosen[i][1]))
         for i in rng.sample(range(25), 25)
     }
-    server.wait_until_running(4)
     for i, call in calls.items():
         assert [item.translation for item in call.result(PATIENCE_SECONDS).items] == alone[i]
+    assert sequences_a_step(before, server.scrape()) > 1.5
 
 
 def test_a_seed_repeats_its_draw_and_another_one_draws_anew(translate: Translate) -> None:
