@@ -241,19 +241,22 @@ def _int8(
     """Fast, and for a model that does not bear it more exact."""
     graphs = graphs_of(model)
     largest = largest_values(graphs, tokenizer, sentences)
-    fast, exacter = (
-        {
-            name: dataclasses.replace(graph, model=quantize_graph(graph.model, largest, only_bounded=flag))
+
+    def quantized(*, only_bounded: bool) -> dict[str, Exported]:
+        return {
+            name: dataclasses.replace(
+                graph, model=quantize_graph(graph.model, largest, only_bounded=only_bounded)
+            )
             for name, graph in exact.items()
         }
-        for flag in (False, True)
-    )
+
+    fast = quantized(only_bounded=False)
     if graphs.attention:
         del fast[COPY_CACHES]  # for a GPU, which takes no int8
-        in_pools = {s.name: largest[s.name] for s in (*graphs.pools.caches, *graphs.pools.memory)}
+        in_pools = {spec.name: largest[spec.name] for spec in graphs.pools.specs}
         fast = {name: quantize_pools(graph, in_pools) for name, graph in fast.items()}
     yield fast
-    yield exacter
+    yield quantized(only_bounded=True)
 
 
 def _half(model: EncoderDecoder) -> dict[str, Exported]:

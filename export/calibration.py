@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from export.contract import Pools, TensorSpec
+from export.contract import Pools
 from export.graphs import ModelGraphs
 from export.proof.sentences import Sentence, spread_by_length
 from export.quantize import weight_key
@@ -40,7 +40,7 @@ def largest_values(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequenc
                 inputs = torch.tensor([[token]]), torch.tensor([position]), length
                 outputs = step(*inputs, *parent, *written, *memory)
                 written = list(outputs[-num_written:])
-            for spec, pool in zip(_specs(graphs.pools), (*written, *memory), strict=True):
+            for spec, pool in zip(graphs.pools.specs, (*written, *memory), strict=True):
                 largest[spec.name] = max(largest.get(spec.name, 0.0), float(pool.abs().max()))
     return largest
 
@@ -49,12 +49,8 @@ def _pools(pools: Pools, capacity: int) -> list[Tensor]:
     sizes = {"rows": 1, "beam": 1, "hypotheses": 1, "columns": capacity, "source_capacity": capacity}
     return [
         torch.zeros([sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape])
-        for spec in _specs(pools)
+        for spec in pools.specs
     ]
-
-
-def _specs(pools: Pools) -> tuple[TensorSpec, ...]:
-    return (*pools.caches, *pools.states, *pools.memory)
 
 
 @contextmanager

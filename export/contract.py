@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 Axis = str | int
 SOURCE_AXIS = "source_capacity"
@@ -34,21 +34,24 @@ class Pools:
     states: tuple[TensorSpec, ...] = ()
     memory: tuple[TensorSpec, ...] = ()
 
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """Caches, states, memory: the order in which a decoder step takes them."""
+        return (*self.caches, *self.states, *self.memory)
+
     def typed_as(self, specs: Iterable[TensorSpec]) -> Pools:
         """The same pools in the types that a graph's inputs of their names have."""
         dtypes = {spec.name: spec.dtype for spec in specs}
-        return Pools(
-            *(
-                tuple(TensorSpec(spec.name, dtypes[spec.name], spec.shape) for spec in kind)
-                for kind in (self.caches, self.states, self.memory)
-            )
-        )
+        return self._retyped(lambda spec: dtypes[spec.name])
 
     def of_type(self, dtype: str) -> Pools:
         """The same pools in another float type."""
+        return self._retyped(lambda _: dtype)
+
+    def _retyped(self, dtype_of: Callable[[TensorSpec], str]) -> Pools:
         return Pools(
             *(
-                tuple(TensorSpec(spec.name, dtype, spec.shape) for spec in specs)
+                tuple(replace(spec, dtype=dtype_of(spec)) for spec in specs)
                 for specs in (self.caches, self.states, self.memory)
             )
         )

@@ -65,7 +65,7 @@ class GraphModel:
         }
         return {
             spec.name: np.zeros([sizes[a] if isinstance(a, str) else a for a in spec.shape], spec.dtype)
-            for spec in (*self.pools.caches, *self.pools.states, *self.pools.memory)
+            for spec in self.pools.specs
         }
 
     def encode(self, source: Array, source_length: Array, slot: Array, pools: Arrays) -> None:

@@ -38,6 +38,7 @@ def quantized(exported: dict[str, Exported], largest: Largest) -> dict[str, Expo
 
 
 def opened(folder: Path, model: Transformer, exported: dict[str, Exported]) -> GraphModel:
+    folder.mkdir(exist_ok=True)
     write_graphs(folder, exported)
     return GraphModel(folder, graphs_of(model).pools.typed_as(exported[DECODER_STEP].inputs))
 
@@ -96,11 +97,8 @@ def test_what_the_encoder_writes_is_off_by_half_a_step_at_most(
     largest: Largest,
     tmp_path: Path,
 ) -> None:
-    folders = [tmp_path / "exact", tmp_path / "bytes"]
-    for folder in folders:
-        folder.mkdir()
-    exact = encoded(opened(folders[0], small_model, exported), SOURCES)
-    found = encoded(opened(folders[1], small_model, quantized), SOURCES)
+    exact = encoded(opened(tmp_path / "exact", small_model, exported), SOURCES)
+    found = encoded(opened(tmp_path / "bytes", small_model, quantized), SOURCES)
     for spec in graphs_of(small_model).pools.memory:
         step = largest[spec.name] / 127
         kept = np.clip(exact[spec.name], -128 * step, 127 * step)
@@ -121,11 +119,8 @@ def test_what_is_beyond_the_largest_is_cut(
 def test_steps_are_near_to_fp32(
     small_model: Transformer, exported: dict[str, Exported], quantized: dict[str, Exported], tmp_path: Path
 ) -> None:
-    folders = [tmp_path / "exact", tmp_path / "bytes"]
-    for folder in folders:
-        folder.mkdir()
-    exact = stepped(opened(folders[0], small_model, exported), SOURCES)
-    found = stepped(opened(folders[1], small_model, quantized), SOURCES)
+    exact = stepped(opened(tmp_path / "exact", small_model, exported), SOURCES)
+    found = stepped(opened(tmp_path / "bytes", small_model, quantized), SOURCES)
     differences = [
         np.abs(ours - theirs).mean()
         for now, then in zip(found, exact, strict=True)
