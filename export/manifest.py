@@ -165,6 +165,14 @@ class Manifest:
     files: dict[str, FileInfo]
     shortlist: str | None = None
 
+    @property
+    def multiplies_integers(self) -> bool:
+        """Whether all large products are of integers, whose sums are the same in any order.
+
+        A recurrent cell is fp32 in every artifact.
+        """
+        return self.precision == "int8" and not self.states
+
     def to_json(self) -> str:
         """The content of manifest.json."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"

@@ -61,6 +61,11 @@ class ServerConfig:
     runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
     slots: int = _option(64, "sequences that each runner runs at once")
     threads: int = _option(1, "threads inside one operator, on CPU")
+    lone_threads: int = _option(
+        0,
+        "the same while only one runner has work: an int8 Transformer translates a text alone sooner, and "
+        "takes the memory of its weights once more; 0 is 2 where there are two processors",
+    )
     pool_gib: float = _option(
         0.0, "memory for all models' pools, in GiB; 0 is three quarters of what is free"
     )
@@ -94,6 +99,7 @@ class ServerConfig:
                 ("slots", 1),
                 ("runners", 0),
                 ("threads", 1),
+                ("lone_threads", 0),
                 ("pool_gib", 0),
                 ("max_queue", 1),
                 ("max_texts", 1),

@@ -24,6 +24,7 @@ from server.worker import Worker
 
 log = logging.getLogger("traghetto.models")
 
+_LONE_THREADS = 2
 GIB = 1 << 30
 
 
@@ -94,14 +95,17 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
+            lone_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
             with_shortlist=_uses_shortlist(manifest, config),
         ),
     )
     _check_candidates(session, config)
     engines = _engines(session, config)
     for engine in engines:
-        self_check(engine, manifest)
-        warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
+        for is_lone in (False, True) if session.can_be_lone else (False,):
+            engine.set_lone(is_lone)
+            self_check(engine, manifest)
+            warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
     tokenizer = Tokenizer.load(folder)
     worker = Worker(manifest.name, engines, metrics, config.max_queue)
     worker.start()

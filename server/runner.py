@@ -33,6 +33,27 @@ def end_cancelled(live: Live, queue: JobQueue, metrics: Metrics) -> None:
     end_job(live, queue, metrics, "deadline" if is_late else "cancelled", None)
 
 
+class _AtWork:
+    """How many runners of this process have work: one alone has the processors to itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def add(self, change: int) -> None:
+        """A runner has got work (1), or has none left (-1)."""
+        with self._lock:
+            self._count += change
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there is no other."""
+        return self._count == 1
+
+
+_AT_WORK = _AtWork()
+
+
 class Runner:
     """Runs an engine in a thread of its own.
 
@@ -55,8 +76,10 @@ class Runner:
         self._cancelled.append(sequence_id)
 
     def _loop(self) -> None:
+        _AT_WORK.add(1)
         try:
             while self._take():
+                self._engine.set_lone(_AT_WORK.is_one)
                 self._expire(time.monotonic())
                 self._phase("encode", self._engine.admit)
                 self._phase("decode_step", self._engine.decode_step)
@@ -67,6 +90,7 @@ class Runner:
         self.num_running = 0
         for sequence_id in list(self._live):
             self._end(sequence_id, "error", Draining())
+        _AT_WORK.add(-1)
 
     def _give_up(self) -> None:
         """Leave what waits to the other runners, if there are any."""
@@ -83,8 +107,10 @@ class Runner:
         """Wait for something to do, and take this runner's share of what waits; False at the end."""
         queue = self._queue
         with queue.changed:
-            while not (queue.is_stopped or self._live or self._cancelled or self._share() > 0):
-                queue.changed.wait()
+            if not self._has_work():
+                _AT_WORK.add(-1)
+                queue.changed.wait_for(self._has_work)
+                _AT_WORK.add(1)
             taken = [queue.waiting.popitem(last=False) for _ in range(self._share())]
             queue.num_taken += len(taken)
             cancelled, self._cancelled = self._cancelled, []
@@ -94,6 +120,9 @@ class Runner:
         for sequence_id in cancelled:
             self._cancel(sequence_id)
         return not queue.is_stopped
+
+    def _has_work(self) -> bool:
+        return bool(self._queue.is_stopped or self._live or self._cancelled or self._share() > 0)
 
     def _share(self) -> int:
         """Of all that wait and run, an equal part for each runner, as far as there are slots."""

@@ -47,11 +47,15 @@ class Engine:
     """
 
     def __init__(self, session: ModelSession, num_slots: int, max_pool_bytes: int | None = None) -> None:
-        self._session = session
+        self._session = session.for_engine()
         self._max_pool_bytes = max_pool_bytes
         self._scheduler = Scheduler()
         self._lanes: dict[LaneKey, Lane] = {}
         self.num_slots = num_slots
+
+    def set_lone(self, is_lone: bool) -> None:  # noqa: FBT001 - what it sets
+        """Say whether nobody else needs the processors: its steps may then take more of them."""
+        self._session.is_lone = is_lone
 
     @property
     def num_waiting(self) -> int:

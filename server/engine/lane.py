@@ -47,11 +47,9 @@ def rows_of(width: int, num_slots: int) -> int:
 def min_rows(manifest: Manifest, width: int) -> int:
     """Fewest rows that a step computes, for the sake of a row's last bit.
 
-    ONNX Runtime multiplies a single row of floats by another kernel, which sums in another order. Integers
-    have the same sum in any order; a recurrent cell is fp32 in every artifact.
+    ONNX Runtime multiplies a single row of floats by another kernel, which sums in another order.
     """
-    is_exact = manifest.precision == "int8" and not manifest.states
-    return 1 if width > 1 or is_exact else 2
+    return 1 if width > 1 or manifest.multiplies_integers else 2
 
 
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ CUDA = "CUDAExecutionProvider"
 
 _ERRORS = 3  # a severity of ONNX Runtime's log
 _NO_CUDA_GRAPH = -1
+_LARGE = frozenset({ENCODER, DECODER_STEP, DECODER_HIDDEN})
+# Threads of an operator go on looking for work that long, as long as Python takes from one step to the next;
+# by default the encoder's keep the step's from their processor for tens of milliseconds.
+_SPIN_MICROSECONDS = 200
 
 
 class DeviceError(RuntimeError):
@@ -44,16 +49,24 @@ class SessionConfig:
     Args:
         device: auto, cpu or cuda; auto takes cuda where there is one and the artifact allows it.
         num_threads: Threads inside one operator, on CPU.
+        lone_threads: The same while `ModelSession.is_lone`.
         with_shortlist: Score only each sentence's candidates, on CPU; the artifact must have a shortlist.
     """
 
     device: str = "auto"
     num_threads: int = 1
+    lone_threads: int = 1
     with_shortlist: bool = False
 
 
 class ModelSession:
     """The graphs of one artifact, those that are needed, on one device.
+
+    With more `lone_threads` than `num_threads` the large graphs are loaded twice, weights included; only
+    where their products are of integers, so that it changes no bit of a result which of the two runs.
+
+    Attributes:
+        is_lone: Whether nobody else needs the processors now: then `lone_threads` run.
 
     Raises:
         DeviceError: asked for cuda without one, or the artifact does not list the device, or a shortlist was
@@ -62,6 +75,7 @@ class ModelSession:
 
     def __init__(self, folder: Path, manifest: Manifest, config: SessionConfig) -> None:
         self.manifest = manifest
+        self.is_lone = False
         self.provider = CPU
         self._replays = itertools.count(1)
         wants_cuda = config.device == "cuda" or (config.device == "auto" and self._may_use_cuda())
@@ -75,6 +89,14 @@ class ModelSession:
             if name in _graphs(config, wants_cuda=wants_cuda)
         }
         self.device = "cuda" if self.provider == CUDA else "cpu"
+        self._lone = self._sessions
+        is_faster_alone = config.lone_threads > config.num_threads and manifest.multiplies_integers
+        if self.device == "cpu" and is_faster_alone:
+            alone = replace(config, num_threads=config.lone_threads)
+            self._lone = self._sessions | {
+                name: self._load(folder / manifest.graphs[name].file, alone, CPU)
+                for name in _LARGE & self._sessions.keys()
+            }
         if self.device not in manifest.devices:
             raise DeviceError(
                 f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
@@ -84,6 +106,7 @@ class ModelSession:
     def _load(self, path: Path, config: SessionConfig, provider: Any) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = config.num_threads
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
         options.log_severity_level = _ERRORS
         if provider != CPU:
             onnxruntime.preload_dlls()  # CUDA and cuDNN as Python packages are not on the loader's path
@@ -111,9 +134,22 @@ class ModelSession:
         """Whether a sequence can change its row or lane: on a GPU it stays where it joined."""
         return self.device == "cpu"
 
+    @property
+    def can_be_lone(self) -> bool:
+        """Whether `is_lone` makes a difference."""
+        return self._lone is not self._sessions
+
+    @property
+    def _running(self) -> dict[str, onnxruntime.InferenceSession]:
+        return self._lone if self.is_lone else self._sessions
+
+    def for_engine(self) -> ModelSession:
+        """The same graphs with an `is_lone` of their own."""
+        return copy.copy(self)
+
     def binding(self, graph: str) -> Any:
-        """A new IOBinding of a graph."""
-        return self._sessions[graph].io_binding()
+        """A new IOBinding of a graph, for runs under the present `is_lone`."""
+        return self._running[graph].io_binding()
 
     def new_replay(self) -> int:
         """A number for one binding's CUDA graph."""
@@ -137,7 +173,7 @@ class ModelSession:
             InferenceError: ONNX Runtime failed.
         """
         try:
-            self._sessions[graph].run_with_iobinding(binding, self._run_options(replay))
+            self._running[graph].run_with_iobinding(binding, self._run_options(replay))
         except Exception as error:  # its exceptions share no base but Exception
             raise InferenceError(_kind(error), f"{graph}: {error}") from error
 

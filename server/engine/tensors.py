@@ -84,9 +84,8 @@ class LaneTensors:
         self._pools |= {spec.name: self._new_pool(spec) for spec in (*manifest.states, *manifest.memory)}
         # Of each row, how many leading columns of the caches two hypotheses have in common; lists are faster.
         self._num_shared = [self._nothing_shared()] * shape.rows
-        self._encoder: Any = None
         self._outputs: dict[str, Array] = {}
-        self._bindings: dict[tuple[str, int, Outputs], Any] = {}
+        self._bindings: dict[tuple[str, int, Outputs, bool], Any] = {}
 
     def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
         """Caches of one shape in one array: copying a column of all of them is then one operation."""
@@ -99,14 +98,10 @@ class LaneTensors:
 
     def encode(self, source: Array, source_length: Array, slot: Array) -> None:
         """Encode sources (b, s) into rows `slot` of the memory pools."""
-        if self._encoder is None:
-            self._encoder = self._session.binding(ENCODER)
-            for spec in self._session.manifest.memory:
-                self._bind(self._encoder.bind_input, spec.name, self._shape.rows)
-                self._bind(self._encoder.bind_output, f"{spec.name}_out", self._shape.rows)
+        binding = self._binding(ENCODER, self._shape.rows)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
-            self._encoder.bind_cpu_input(name, array)
-        self._session.run(ENCODER, self._encoder)
+            binding.bind_cpu_input(name, array)
+        self._session.run(ENCODER, binding)
 
     def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """One decoder step over rows [0, rows).
@@ -148,7 +143,7 @@ class LaneTensors:
         return Best(best, scores[np.arange(rows), best])
 
     def _binding(self, graph: str, rows: int, extra: Outputs = frozenset()) -> Any:
-        key = (graph, rows, extra)
+        key = (graph, rows, extra, self._session.is_lone)  # a binding is of one session
         if key not in self._bindings:
             if len(self._bindings) >= MAX_BINDINGS:
                 self._bindings.clear()
@@ -160,7 +155,8 @@ class LaneTensors:
         binding = self._session.binding(graph)
         info = self._session.manifest.graphs[graph]
         for spec in info.inputs:
-            self._bind(binding.bind_input, spec.name, rows)
+            if graph != ENCODER or spec.name in self._pools:  # `encode` binds what is new
+                self._bind(binding.bind_input, spec.name, rows)
         given = self._given(graph, extra)
         for spec in info.outputs:
             if spec.name in given or spec.name.removesuffix("_out") in self._pools:

@@ -1,5 +1,7 @@
 """Sentences alone against the same among others that join and leave: not one bit of a result may differ.
 
+Those alone have an engine and the processors to themselves, the others now and then.
+
 python -m tests.load.batch_independence --sentences FILE --artifact DIR
 """
 
@@ -24,6 +26,7 @@ BEAM_SIZES = (1, 4)
 SLOTS = (8, 32, 64)
 _DEFAULT_SENTENCES = 2000
 _BURST_PROBABILITY = 1 / 12  # of a step; a burst then fills the engine half on average
+_LONE_PROBABILITY = 1 / 2  # of a step
 Results = Mapping[int, tuple[Hypothesis, ...]]
 
 
@@ -60,7 +63,7 @@ class Comparison:
 
 def open_session(artifact: Path) -> ModelSession:
     """An artifact on CPU, its files checked."""
-    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
+    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu", lone_threads=2))
 
 
 def sources_of(
@@ -119,6 +122,7 @@ def _translated(
     results: dict[int, tuple[Hypothesis, ...]] = {}
     coming, num_joined = deque(requests), 0
     while coming or engine.num_waiting or engine.num_running:
+        engine.set_lone(arrivals is None or arrivals.random() < _LONE_PROBABILITY)
         for _ in range(_num_arriving(engine, len(coming), arrivals)):
             engine.submit(coming.popleft())
         has_others = engine.num_running > 0

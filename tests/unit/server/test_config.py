@@ -20,6 +20,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "runners": ("7", "8"),
     "slots": ("7", "8"),
     "threads": ("7", "8"),
+    "lone_threads": ("2", "4"),
     "pool_gib": ("7.5", "8.5"),
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),

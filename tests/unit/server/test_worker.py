@@ -65,11 +65,16 @@ class HeldEngine(Engine):
         self.rounds = threading.Semaphore(0)
         self.given: list[SequenceRequest] = []
         self.num_rounds = 0
+        self.is_lone: bool | None = None
         self._fails = fails
 
     def let_go(self) -> None:
         """For good."""
         self.rounds.release(100_000)
+
+    def set_lone(self, is_lone: bool) -> None:
+        self.is_lone = is_lone
+        super().set_lone(is_lone)
 
     def submit(self, request: SequenceRequest) -> None:
         self.given.append(request)
@@ -273,6 +278,30 @@ def test_a_runner_that_is_idle_takes_what_comes_while_the_other_is_busy(
     wait_until(lambda: sum(len(engine.given) for engine in engines) == 1)
     worker.submit([job()])
     wait_until(lambda: [len(engine.given) for engine in engines] == [1, 1])
+
+
+def test_a_runner_is_lone_while_no_other_of_any_model_has_work(
+    make_worker: MakeWorker, tiny_session: ModelSession, long_job: Job
+) -> None:
+    engine, other = HeldEngine(tiny_session, 2), HeldEngine(tiny_session, 2)
+    workers = [make_worker(tiny_session, held, max_queue=2) for held in (engine, other)]
+    for worker in workers:
+        worker.start()
+    workers[0].submit([long_job])
+    wait_until(lambda: engine.is_lone is True)
+    [(_, future)] = workers[1].submit([job()])
+    wait_until(lambda: other.is_lone is False)
+    engine.rounds.release()
+    wait_until(lambda: engine.is_lone is False)
+    other.let_go()
+    future.result(PATIENCE_SECONDS)
+
+    def is_lone_again() -> bool:
+        engine.rounds.release()
+        return engine.is_lone is True
+
+    wait_until(is_lone_again)
+    engine.let_go()
 
 
 def test_whoever_translates_a_text_it_is_the_same(

@@ -82,6 +82,7 @@ class Session:
     """
 
     device = "cpu"
+    is_lone = False
 
     def __init__(self, *, has_states: bool = True, has_attention_graph: bool = False) -> None:
         states = STATES if has_states else ()
@@ -89,7 +90,9 @@ class Session:
         written = [*CACHES, *states, *(MEMORY if has_attention_graph else ())]
         *scores, attention = SCORES[DECODER_STEP]
         results = [*scores, *(QUERIES if has_attention_graph else [attention])]
+        new = [spec(name, "rows") for name in ("source", "source_length", "slot")]
         graphs = {
+            ENCODER: ([*new, *MEMORY], [spec(f"{pool.name}_out", *pool.shape) for pool in MEMORY]),
             DECODER_STEP: (
                 [*controls, *CACHES, *states, *MEMORY],
                 [*results, *(spec(f"{pool.name}_out", *pool.shape) for pool in written)],
@@ -100,7 +103,7 @@ class Session:
         if has_attention_graph:
             graphs[ATTENTION] = ([spec("source_length", "rows"), *QUERIES, MEMORY[0]], ATTENTIONS)
         self.manifest = SimpleNamespace(
-            precision="fp32",
+            multiplies_integers=False,
             caches=CACHES,
             states=states,
             memory=MEMORY,
