@@ -106,6 +106,8 @@ class Runner:
     def _take(self) -> bool:
         """Wait for something to do, and take this runner's share of what waits; False at the end."""
         queue = self._queue
+        if self._live and not (queue.waiting or queue.is_stopped or self._cancelled):
+            return True  # read without the lock: what changes now is seen a step later
         with queue.changed:
             if not self._has_work():
                 _AT_WORK.add(-1)
@@ -140,6 +142,8 @@ class Runner:
         for sequence_id in [i for i, live in self._live.items() if live.job.is_late(now)]:
             self._engine.cancel(sequence_id)
             self._end(sequence_id, "deadline", DeadlineExceeded())
+        if not self._queue.waiting:
+            return
         with self._queue.changed:
             late = [i for i, live in self._queue.waiting.items() if live.job.is_late(now)]
             expired = [self._queue.waiting.pop(i) for i in late]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from server.engine.search import Array, Continuation
 
+_FEW = 4  # rows: for more, whole arrays are faster
+
 
 class Controls:
     """The control arrays of a lane of R rows, W hypotheses each.
@@ -44,6 +46,12 @@ class Controls:
 
     def advance(self, continuations: Mapping[int, Continuation]) -> None:
         """The next step of the sequences in some rows."""
+        if len(continuations) <= _FEW:
+            for row, continuation in continuations.items():
+                self.position[row] += 1
+                self.token[row] = continuation.tokens
+                self.parent[row] = continuation.parents
+            return
         rows = np.array(list(continuations), np.int64)
         self.position[rows] += 1
         self.token[rows] = self._array(c.tokens for c in continuations.values())

@@ -11,6 +11,7 @@ from pathlib import Path
 from export.artifact import Limits, build_artifact
 from export.proof.sentences import MIN_PAIRS
 from model.checkpoint import load_checkpoint, save_checkpoint
+from tests.load.base_shortlist import base_shortlist
 from tests.load.base_text import base_text, base_texts, base_tokenizer, target_length
 from tests.load.base_weights import base_model
 
@@ -49,6 +50,7 @@ def base_artifact(build: Path, precision: str = "int8") -> Path:
             folder,
             precision=precision,
             pairs=_pairs(),
+            shortlist=base_shortlist(tokenizer),
             limits=Limits(),
             max_bleu_loss=100.0,  # there is nothing to translate
         )

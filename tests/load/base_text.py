@@ -9,11 +9,11 @@ from typing import Any
 from sentencepiece import sentencepiece_model_pb2
 
 from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer, language_tag
-from tests.load.base_weights import FIRST_MARKER_ID, MAX_TARGET_LENGTH, VOCABULARY_SIZE
+from tests.load.base_weights import FIRST_WORD_ID, MAX_TARGET_LENGTH, VOCABULARY_SIZE
 
 LANGUAGES = ("en", "it")  # nobody's: artifacts have a pair, and every text may be either
 _SPECIAL = {PADDING_ID: "<pad>", UNKNOWN_ID: "<unk>", START_ID: "<s>", END_ID: "</s>"}
-_NUM_WORDS = VOCABULARY_SIZE - FIRST_MARKER_ID - MAX_TARGET_LENGTH
+_NUM_WORDS = VOCABULARY_SIZE - FIRST_WORD_ID
 _MEDIAN_LENGTH, _LENGTH_SPREAD = 17.5, 0.5  # log-normal, as real sentences are: mean 20
 _SHORTEST, _LONGEST = 5, 60
 

@@ -29,6 +29,8 @@ from model.transformer import DecoderLayer, EncoderLayer, FeedForward, Transform
 MAX_TARGET_LENGTH = 64
 VOCABULARY_SIZE = 32_000
 FIRST_MARKER_ID = 6  # after the special ids and two language tags
+FIRST_WORD_ID = FIRST_MARKER_ID + MAX_TARGET_LENGTH
+NUM_FREQUENT = 1000  # the first words: targets consist of them, as those of a text mostly do
 
 _SIZE = 512
 _NUM_CLOCK = 62  # 31 pairs, all frequencies from 1 to 0.3
@@ -42,6 +44,7 @@ _RESERVED = [*_CLOCK, *_SLOW_SINES, *_ONES]
 _FREE = [d for d in range(_SIZE) if d not in set(_RESERVED)]
 
 _EMBEDDING_STD = 2.0  # sinusoids have 0.7: the token must count for more than its place
+_RARE_SHARE = 0.5  # how long the embedding of a word is that no target has
 _MARKER_SHARE = 0.3  # how random a marker is: its key must survive int8 with one scale a row
 _ATTENTION_GAIN = 3.0  # of queries and keys: larger is sharper
 _ATTENTION_STD = 0.4  # what attention to one position adds to the residual stream
@@ -109,7 +112,8 @@ def _embed(embeddings: Tensor) -> None:
     """Fill (V, E)."""
     embeddings.normal_(std=_EMBEDDING_STD)
     embeddings[:, _RESERVED] = 0
-    markers = slice(FIRST_MARKER_ID, FIRST_MARKER_ID + MAX_TARGET_LENGTH)
+    embeddings[FIRST_WORD_ID + NUM_FREQUENT :] *= _RARE_SHARE
+    markers = slice(FIRST_MARKER_ID, FIRST_WORD_ID)
     embeddings[markers] *= _MARKER_SHARE
     embeddings[markers, _KEY] = _clocks()
     embeddings[markers, [_THRESHOLD, _MARKER]] = 1
