@@ -20,7 +20,7 @@ Array = NDArray[np.generic]
 HIDDEN = "hidden"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # as `Continuation` below
 class Best:
     """The best next tokens, descending, and what they are scored with: two arrays of one shape."""
 
@@ -28,7 +28,7 @@ class Best:
     score: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class StepOutputs:
     """What a decoder step gave for R rows of W hypotheses each.
 

@@ -85,6 +85,7 @@ class LaneTensors:
         # Of each row, how many leading columns of the caches two hypotheses have in common; lists are faster.
         self._num_shared = [self._nothing_shared()] * shape.rows
         self._outputs: dict[str, Array] = {}
+        self._rows = np.arange(shape.rows)
         self._bindings: dict[tuple[str, int, Outputs, bool], Any] = {}
 
     def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
@@ -114,6 +115,8 @@ class LaneTensors:
             Views that hold until the next step.
         """
         extra = self._run_step(rows, asked)
+        if not asked:
+            return StepOutputs(self._greedy(rows, None))
         if asked & {LOG_PROBS, CANDIDATES}:
             self._session.run(LOG_PROBS, self._binding(LOG_PROBS, rows))
         candidates = None
@@ -125,6 +128,9 @@ class LaneTensors:
 
     def _run_step(self, rows: int, asked: Outputs) -> dict[str, Array]:
         """Run the step, and attention if it is asked for; gives what a search asks for besides scores."""
+        if not asked:
+            self._session.run(self.step_graph, self._binding(self.step_graph, rows))
+            return {}
         extra = asked - {LOG_PROBS, CANDIDATES}
         of_step = extra
         if attention := extra & self._attention:
@@ -140,7 +146,7 @@ class LaneTensors:
         logits = self._read("logits", rows)[:, 0]  # (R, V)
         best = logits.argmax(axis=-1)  # 10 times as fast as ArgMax in the graph
         scores = logits if log_probs is None else log_probs[:, 0]
-        return Best(best, scores[np.arange(rows), best])
+        return Best(best, scores[self._rows[:rows], best])
 
     def _binding(self, graph: str, rows: int, extra: Outputs = frozenset()) -> Any:
         key = (graph, rows, extra, self._session.is_lone)  # a binding is of one session
