@@ -19,12 +19,13 @@ from server.engine.session import ModelSession, SessionConfig
 from server.errors import NotServed, shown
 from server.machine import available_bytes, num_processors
 from server.metrics import Metrics
-from server.warm_up import self_check, warm_up
+from server.warm_up import lone_speedup, self_check, warm_up
 from server.worker import Worker
 
 log = logging.getLogger("traghetto.models")
 
 _LONE_THREADS = 2
+_LEAST_LONE_SPEEDUP = 1.2
 GIB = 1 << 30
 
 
@@ -100,6 +101,8 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
         ),
     )
     _check_candidates(session, config)
+    if session.can_be_lone and not config.lone_threads and not _is_faster_lone(session):
+        session.forget_lone()
     engines = _engines(session, config)
     for engine in engines:
         for is_lone in (False, True) if session.can_be_lone else (False,):
@@ -140,6 +143,13 @@ def _uses_shortlist(manifest: Manifest, config: ServerConfig) -> bool:
     if config.shortlist and manifest.shortlist is None:
         log.info("model %s has no shortlist: it scores its whole vocabulary", manifest.name)
     return config.shortlist and manifest.shortlist is not None
+
+
+def _is_faster_lone(session: ModelSession) -> bool:
+    """Whether more threads for a text alone are worth the memory: measured, for it depends on the machine."""
+    speedup = lone_speedup(Engine(session, num_slots=1), session.manifest)
+    log.info("model %s: a text alone is %.2f times as fast in more threads", session.manifest.name, speedup)
+    return speedup >= _LEAST_LONE_SPEEDUP
 
 
 def _check_candidates(session: ModelSession, config: ServerConfig) -> None:

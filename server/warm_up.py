@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 
 from export.manifest import ArtifactError, Manifest
@@ -11,6 +13,7 @@ from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.source_lengths import capacity_for
 
 _NUM_STEPS = 2  # the second reads what the first wrote
+_NUM_TIMED = 9
 
 
 def self_check(engine: Engine, manifest: Manifest) -> None:
@@ -51,6 +54,26 @@ def warm_up(engine: Engine, manifest: Manifest, max_beam_size: int, *, by_rows: 
                 requests = [_request(i, source, beam_size, _NUM_STEPS) for i in range(number)]
                 for _ in _run(engine, manifest, requests):
                     pass
+
+
+def lone_speedup(engine: Engine, manifest: Manifest) -> float:
+    """How many times as fast a text alone is translated by an engine that is lone, by turns; the median.
+
+    Raises:
+        ArtifactError: a translation fails.
+    """
+    expected = manifest.self_check
+    request = _request(0, expected.source, 1, expected.max_target_tokens)
+
+    def timed(*, is_lone: bool) -> float:
+        engine.set_lone(is_lone)
+        started = time.perf_counter()
+        for _ in _run(engine, manifest, [request]):
+            pass
+        return time.perf_counter() - started
+
+    pairs = [(timed(is_lone=False), timed(is_lone=True)) for _ in range(1 + _NUM_TIMED)]
+    return statistics.median(usual / lone for usual, lone in pairs[1:])  # the first one warms up
 
 
 def _source_lengths(manifest: Manifest) -> list[int]:

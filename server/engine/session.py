@@ -139,6 +139,10 @@ class ModelSession:
         """Whether `is_lone` makes a difference."""
         return self._lone is not self._sessions
 
+    def forget_lone(self) -> None:
+        """Run alike whether lone or not, and give the memory of the second set back; before `for_engine`."""
+        self._lone = self._sessions
+
     @property
     def _running(self) -> dict[str, onnxruntime.InferenceSession]:
         return self._lone if self.is_lone else self._sessions

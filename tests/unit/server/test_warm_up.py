@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
 
 from export.manifest import ArtifactError
-from server.engine.engine import Engine
+from server.engine.engine import Engine, StepReport
 from server.engine.lane import LaneKey
 from server.engine.search import StepOutputs
 from server.engine.session import ModelSession
 from server.engine.tensors import LaneTensors
-from server.warm_up import self_check, warm_up
+from server.warm_up import lone_speedup, self_check, warm_up
 
 POISON = 333  # as `poisoned_session` has it
+
+
+class DelayedEngine(Engine):
+    """Waits before each step, while it is lone or while it is not."""
+
+    def __init__(self, session: ModelSession, *, delays_lone: bool) -> None:
+        super().__init__(session, 1)
+        self._delays_lone, self._is_lone = delays_lone, False
+
+    def set_lone(self, is_lone: bool) -> None:
+        self._is_lone = is_lone
+
+    def decode_step(self) -> StepReport | None:
+        if self._is_lone == self._delays_lone:
+            time.sleep(0.005)
+        return super().decode_step()
+
+
+@pytest.mark.parametrize("delays_lone", [True, False])
+def test_it_is_seen_whether_a_lone_engine_is_faster(tiny_session: ModelSession, *, delays_lone: bool) -> None:
+    speedup = lone_speedup(DelayedEngine(tiny_session, delays_lone=delays_lone), tiny_session.manifest)
+    assert speedup < 1 if delays_lone else speedup > 1
 
 
 @pytest.mark.parametrize("num_slots", [1, 4])
