@@ -15,6 +15,10 @@ from server.metrics import Metrics
 
 log = logging.getLogger("traghetto.worker")
 
+# Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
+# sources at once (docs/benchmarks.md, "What mattered").
+_JOIN_SHARE = 8
+
 
 def end_job(live: Live, queue: JobQueue, metrics: Metrics, reason: str, error: Exception | None) -> None:
     """Count a job that is over and fail its future, if there is an error."""
@@ -127,10 +131,15 @@ class Runner:
         return bool(self._queue.is_stopped or self._live or self._cancelled or self._share() > 0)
 
     def _share(self) -> int:
-        """Of all that wait and run, an equal part for each runner, as far as there are slots."""
-        queue = self._queue
+        """Of all that wait and run, an equal part for each runner, as far as there are slots.
+
+        A busy runner takes none until enough slots are free for newcomers to join together.
+        """
+        queue, num_slots = self._queue, self._engine.num_slots
+        if self._live and num_slots - len(self._live) < min(len(queue.waiting), num_slots // _JOIN_SHARE):
+            return 0
         fair = -(-(queue.num_taken + len(queue.waiting)) // queue.num_runners)
-        most = min(fair, self._engine.num_slots) - len(self._live)
+        most = min(fair, num_slots) - len(self._live)
         return max(0, min(most, len(queue.waiting)))
 
     def _cancel(self, sequence_id: int) -> None:

@@ -91,6 +91,13 @@ class HeldEngine(Engine):
         return super().decode_step()
 
 
+def go_on(engine: HeldEngine) -> None:
+    """For so many rounds that it has seen who was cancelled and taken others instead."""
+    until = engine.num_rounds + 3
+    engine.rounds.release(3)
+    wait_until(lambda: engine.num_rounds == until)
+
+
 @pytest.fixture(scope="session")
 def long_job(tiny_session: ModelSession) -> Job:
     """One that takes as many steps as it may: 64."""
@@ -266,6 +273,25 @@ def test_idle_runners_share_what_waits(
     for engine in engines:
         engine.let_go()
     assert all(future.result(PATIENCE_SECONDS) for _, future in submitted)
+
+
+def test_a_busy_runner_takes_newcomers_together(
+    make_worker: MakeWorker, tiny_session: ModelSession, long_job: Job
+) -> None:
+    """Of 16 slots two have to be free, unless a single job waits."""
+    engine = HeldEngine(tiny_session, 16)
+    worker = make_worker(tiny_session, engine, max_queue=40)
+    worker.start()
+    first = [sequence_id for sequence_id, _ in worker.submit([long_job] * 16)]
+    wait_until(lambda: len(engine.given) == 16)
+    worker.submit([long_job] * 3)
+    for num_given in (16, 18):
+        worker.cancel([first.pop()])
+        go_on(engine)
+        assert len(engine.given) == num_given
+    worker.cancel([first.pop()])
+    go_on(engine)
+    assert len(engine.given) == 19
 
 
 def test_a_runner_that_is_idle_takes_what_comes_while_the_other_is_busy(

@@ -110,16 +110,11 @@ class Drive:
         self._see(self.engine.admit())
         assert in_use.items() <= self.engine._lanes.items(), "a lane was dropped that somebody was in"
         assert sum(lane.num_bytes for lane in self.engine._lanes.values()) <= self.limit
-        assert self._is_for_company() or self._is_without_room()
+        assert self.engine.num_running == self.engine.num_slots or self._is_without_room()
         num_running = self.engine.num_running
         report = self.engine.decode_step()
         assert (report.num_sequences if report else 0) == num_running
         self._see(report)
-
-    def _is_for_company(self) -> bool:
-        """Whether all slots are taken, or too few are free for those that wait to join together."""
-        num_free = self.engine.num_slots - self.engine.num_running
-        return num_free < max(1, min(self.engine.num_waiting, self.engine.num_slots // 4))
 
     def _is_without_room(self) -> bool:
         """Whether the first in line, if there is one, must wait for others to leave."""
@@ -313,20 +308,6 @@ def test_an_admission_tells_how_much_of_what_was_encoded_is_padding(
     assert report is not None
     assert sorted(report.joined) == [0, 1, 2, 3]
     assert report.padding_ratio == pytest.approx(ratio)
-
-
-def test_newcomers_wait_for_each_other_while_others_run(tiny_session: ModelSession) -> None:
-    """Until a quarter of the slots is free, or as many as there are newcomers."""
-    drive = Drive(Engine(tiny_session, 12))
-    for sequence_id in range(17):
-        drive.submit(request_of(sequence_id, 8, Beam(beam_size=3), 60))
-    drive.step()
-    assert drive.joined == list(range(12))
-    for gone, num_joined in ((0, 12), (1, 12), (2, 15), (3, 15), (4, 17)):
-        drive.cancel(gone)
-        drive.step()
-        assert len(drive.joined) == num_joined
-    assert not drive.finished, "nobody left but those that were cancelled"
 
 
 def test_a_sequence_that_never_was_cannot_be_cancelled(tiny_session: ModelSession) -> None:
