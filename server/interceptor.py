@@ -41,22 +41,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._metrics, self._tracing = metrics, tracing
-        self._series: dict[str, _Series] = {}  # of methods that exist: a client cannot make it grow
+        # By path, of methods that exist: a client cannot make it grow.
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler of a call."""
+        """Wrap the handler of a method at its first call."""
+        path = handler_call_details.method
+        if path in self._handlers:
+            return self._handlers[path]
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or handler.response_streaming:
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(handler.unary_unary, handler_call_details.method),
+        self._handlers[path] = wrapped = grpc.unary_unary_rpc_method_handler(
+            self._wrap(handler.unary_unary, path),
             request_deserializer=_forgiving(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+        return wrapped
 
     def _wrap(self, behaviour: Behaviour, path: str) -> Behaviour:
         _, service, method = path.split("/")
@@ -96,15 +101,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _series_of(self, service: str, method: str) -> _Series:
-        path = f"{service}/{method}"
-        if path not in self._series:
-            metrics, labels = self._metrics, ("unary", service, method)
-            self._series[path] = _Series(
-                started=metrics.rpc_started.labels(*labels),
-                seconds=metrics.rpc_seconds.labels(*labels),
-                handled={},
-            )
-        return self._series[path]
+        metrics, labels = self._metrics, ("unary", service, method)
+        return _Series(
+            started=metrics.rpc_started.labels(*labels),
+            seconds=metrics.rpc_seconds.labels(*labels),
+            handled={},
+        )
 
     def _tell(self, call: Call, series: _Series, code: grpc.StatusCode) -> None:
         ended = time.monotonic()

@@ -29,6 +29,7 @@ from server.errors import (
     to_status,
 )
 from server.job import Job
+from server.loop_waker import LoopWaker
 from server.metrics import Metrics
 from server.models import LoadedModel
 from server.option_faults import attention_size_faults, option_faults
@@ -60,6 +61,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
         self._served, self._config, self._metrics = served, config, metrics
+        self._waker = LoopWaker()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every loaded model."""
@@ -127,12 +129,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         submitted = model.worker.submit(list(jobs.values()))
         call.jobs = [future.times for _, future in submitted]
         try:
-            results = await asyncio.gather(
-                *(asyncio.wrap_future(future) for _, future in submitted), return_exceptions=True
-            )
+            await self._waker.all_done([future for _, future in submitted])
         except asyncio.CancelledError:
             model.worker.cancel([sequence_id for sequence_id, _ in submitted])
             raise
+        results = [future.exception() or future.result() for _, future in submitted]
         for result in results:
             if isinstance(result, (DeadlineExceeded, Draining)):
                 raise result
