@@ -59,7 +59,7 @@ class ServerConfig:
     )
     device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
     runners: int = _option(0, "threads that run each model, on CPU; 0 is one for each processor")
-    slots: int = _option(64, "sequences that each runner runs at once")
+    slots: int = _option(96, "sequences that each runner runs at once")
     threads: int = _option(1, "threads inside one operator, on CPU")
     lone_threads: int = _option(
         0,
