@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +63,11 @@ class BeamSearch:
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """See `Search.advance`."""
         assert step.candidates is not None, "asked for"
-        tokens = step.candidates.token[row]  # (W, 2W)
+        tokens = step.candidates.token[row].ravel().tolist()  # (W · 2W)
+        totals = self._totals(step.candidates.score[row])
         alive: list[tuple[int, int, float]] = []
-        for rank, (parent, column, total) in enumerate(self._rank(step.candidates.score[row])):
-            token = int(tokens[parent, column])
+        for rank, place in enumerate(self._best(totals)):
+            parent, token, total = place // (2 * self._width), tokens[place], totals[place]
             if token == self._end_id:
                 if rank < self._width:
                     self._finish((*self._live[parent], token), total, StopReason.END, parent)
@@ -84,16 +84,20 @@ class BeamSearch:
         self._log_probs = [total for _, _, total in alive]
         return Continuation([parent for parent, _, _ in alive], [token for _, token, _ in alive])
 
-    def _rank(self, log_probs: NDArray[np.float32]) -> list[tuple[int, int, float]]:
-        """The 2W best of 2W² continuations; so few that Python's own sort is faster than NumPy's."""
+    def _totals(self, log_probs: NDArray[np.float32]) -> list[float]:
+        """The log-probabilities of all 2W² continuations; so few that lists are faster than arrays."""
         totals = [
-            (parent, column, before + log_prob)
-            for parent, (before, row) in enumerate(zip(self._log_probs, log_probs.tolist(), strict=True))
-            for column, log_prob in enumerate(row)
+            before + log_prob
+            for before, row in zip(self._log_probs, log_probs.tolist(), strict=True)
+            for log_prob in row
         ]
-        if any(math.isnan(total) for _, _, total in totals):
+        if math.isnan(sum(totals)):  # none is above 0, so no infinities of both signs are in it
             raise not_a_number()
-        return sorted(totals, key=itemgetter(2), reverse=True)[: 2 * self._width]
+        return totals
+
+    def _best(self, totals: list[float]) -> list[int]:
+        """The places of the 2W best, in their order."""
+        return sorted(range(len(totals)), key=totals.__getitem__, reverse=True)[: 2 * self._width]
 
     def _finish(self, token_ids: tuple[int, ...], log_prob: float, reason: StopReason, slot: int) -> None:
         self._finished.append(Ending(finish(self._request, token_ids, log_prob, reason), slot))
