@@ -94,8 +94,11 @@ def test_a_stopping_server_finishes_what_runs_and_takes_nothing_new(
 def test_a_stop_that_takes_too_long_cuts_calls_off(
     start_server: StartServer, artifact: Path, connect: Connect, long_request: pb.TranslateRequest
 ) -> None:
+    several = pb.TranslateRequest()
+    several.CopyFrom(long_request)
+    several.texts.extend([*long_request.texts] * 20)  # a fast machine is soon through with one
     with start_server(artifact, "--slots=1", "--drain-seconds=0") as running:
-        call = connect(running).Translate.future(long_request)
+        call = connect(running).Translate.future(several)
         running.wait_until_running(1)
         assert running.terminate() == 0
         with pytest.raises(grpc.RpcError) as caught:

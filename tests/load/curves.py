@@ -60,13 +60,11 @@ def _greedily(translator: Translator) -> Translate:
 
 
 class _Batches:
-    """CTranslate2 in batches of one size, one on each core; a single sentence gets all cores."""
+    """CTranslate2 in batches of one size, one on each core; two threads are slower for a single sentence."""
 
     def __init__(self, chosen: Subject, replicas: int, size: int) -> None:
         self._size = size
-        self._peer = CTranslate2Peer(
-            chosen.ctranslate2_folder, inter_threads=replicas, intra_threads=NUM_CORES // replicas
-        )
+        self._peer = CTranslate2Peer(chosen.ctranslate2_folder, inter_threads=replicas, intra_threads=1)
         self._pool = ThreadPoolExecutor(replicas)
 
     def __call__(self, sources: Sources) -> list[list[int]]:
