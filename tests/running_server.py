@@ -164,3 +164,11 @@ def make_request(*texts: str, pair: str = "en-it", model: str = "", **options: A
 def long_request() -> pb.TranslateRequest:
     """One text whose translation takes hundreds of steps."""
     return make_request(_LONG_TEXT, beam_size=16, max_target_tokens=256)
+
+
+def repeated(request: pb.TranslateRequest, count: int) -> pb.TranslateRequest:
+    """A call with the texts of another so many times."""
+    result = pb.TranslateRequest()
+    result.CopyFrom(request)
+    result.texts.extend([*request.texts] * (count - 1))
+    return result

@@ -13,7 +13,7 @@ from server.metrics import RATIOS, SEQUENCES, TOKENS
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.poisoned import POISON
-from tests.running_server import RunningServer
+from tests.running_server import RunningServer, repeated
 
 NUM_WAITING, MAX_QUEUE = 19, 20
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'
@@ -112,10 +112,7 @@ def crowded_traffic(
 ) -> dict[str, float]:
     """One sequence runs and the others wait; a call is refused, one is late, one gives up."""
     before = num_finished(running.scrape())
-    several = pb.TranslateRequest()
-    several.CopyFrom(long_request)
-    several.texts.extend([*long_request.texts] * NUM_WAITING)
-    call = stub.Translate.future(several)
+    call = stub.Translate.future(repeated(long_request, 1 + NUM_WAITING))
     meanwhile = running.wait_until(
         lambda page: (
             page['translator_running_sequences{model="en-it"}'] == 1

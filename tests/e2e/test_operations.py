@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.copied_artifact import copied_artifact
-from tests.running_server import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer, repeated
 
 PATIENCE_SECONDS = 120.0
 SERVICE = "translation.v1.TranslationService"
@@ -94,9 +94,7 @@ def test_a_stopping_server_finishes_what_runs_and_takes_nothing_new(
 def test_a_stop_that_takes_too_long_cuts_calls_off(
     start_server: StartServer, artifact: Path, connect: Connect, long_request: pb.TranslateRequest
 ) -> None:
-    several = pb.TranslateRequest()
-    several.CopyFrom(long_request)
-    several.texts.extend([*long_request.texts] * 20)  # a fast machine is soon through with one
+    several = repeated(long_request, 21)  # a fast machine is soon through with one
     with start_server(artifact, "--slots=1", "--drain-seconds=0") as running:
         call = connect(running).Translate.future(several)
         running.wait_until_running(1)

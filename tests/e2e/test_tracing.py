@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.otlp_collector import Collector, run_collector
-from tests.running_server import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer, repeated
 
 PATIENCE_SECONDS = 120.0
 SERVICE = "translation.v1.TranslationService"
@@ -116,10 +116,7 @@ def test_refused_and_cut_off_calls_are_spans_too_and_only_faults_are_errors(
         stub = connect(running)
         with pytest.raises(grpc.RpcError):
             stub.Translate(make_request("Yes.", pair="en-de"))
-        several = pb.TranslateRequest()
-        several.CopyFrom(long_request)
-        several.texts.extend(list(long_request.texts) * 20)
-        long = stub.Translate.future(several)
+        long = stub.Translate.future(repeated(long_request, 21))
         running.wait_until_running(1)
         with pytest.raises(grpc.RpcError):
             stub.Translate(make_request("Yes."), timeout=1)
