@@ -45,6 +45,7 @@ from export.onnx_graph import (
     export_encoder,
     export_log_probs,
 )
+from export.proof.alignment import anchor_accuracy
 from export.proof.checks import Check, require
 from export.proof.sentences import CAPACITY, LanguagePair, Pairs, Sentence, prepare
 from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
@@ -55,13 +56,12 @@ from export.quantize_pools import quantize_pools
 from export.self_check import find_self_check
 from export.shortlist_graphs import shortlist_graphs
 from export.weights import WeightFile
-from model.alignment import anchor_accuracy
-from model.architecture_config import TransformerConfig
-from model.architectures import build_model
-from model.encoder_decoder import EncoderDecoder
-from model.shortlist import FILE_NAME as SHORTLIST_NAME
-from model.shortlist import Shortlist
-from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
+from model.networks.build import build_model
+from model.networks.config import TransformerConfig
+from model.networks.encoder_decoder import EncoderDecoder
+from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
+from model.shortlist.shortlist import Shortlist
+from model.text.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
 
 HEAD_MULTIPLE = 8
 PRECISIONS = ("fp32", "fp16", "int8")

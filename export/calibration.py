@@ -12,7 +12,7 @@ from export.contract import Pools
 from export.graphs import ModelGraphs
 from export.proof.sentences import Sentence, spread_by_length
 from export.quantize import weight_key
-from model.tokenizer import START_ID, Tokenizer
+from model.text.tokenizer import START_ID, Tokenizer
 
 Largest = dict[str, float]  # absolute values
 

@@ -13,12 +13,12 @@ from export.manifest import PROOF_NAME
 from export.onnx_graph import ExportError
 from export.proof.checks import ProofError
 from export.proof.sentences import LanguagePair, Pairs
-from model.architecture_config import ConfigError
 from model.checkpoint import CheckpointError, load_checkpoint
-from model.parallel_text import DataError, read_pairs
-from model.shortlist import FILE_NAME as SHORTLIST_NAME
-from model.shortlist import Shortlist, ShortlistError
-from model.tokenizer import TokenizerError
+from model.networks.config import ConfigError
+from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
+from model.shortlist.shortlist import Shortlist, ShortlistError
+from model.text.parallel_text import DataError, read_pairs
+from model.text.tokenizer import TokenizerError
 
 
 def _parser() -> argparse.ArgumentParser:

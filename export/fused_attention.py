@@ -14,7 +14,7 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from export.opset import microsoft, opset
-from model.attention import MultiHeadAttention, scaled_dot_product_attention
+from model.networks.attention import MultiHeadAttention, scaled_dot_product_attention
 
 
 def query_scale(attention: MultiHeadAttention) -> float:

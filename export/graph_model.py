@@ -147,7 +147,7 @@ class Beams:
 
 
 class GraphScorer:
-    """Lets the slow searches of model/search.py score with the graphs in place of PyTorch.
+    """Lets the slow searches of model/searches/beam_search.py score with the graphs in place of PyTorch.
 
     Args:
         graphs: The graphs.

@@ -14,9 +14,9 @@ from export.transformer_graphs import (
     TransformerStepGraph,
     transformer_pools,
 )
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.tokenizer import FILE_NAME as TOKENIZER_NAME
+from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"

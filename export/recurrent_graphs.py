@@ -10,8 +10,8 @@ from torch import Tensor
 from export.contract import SOURCE_AXIS, Pools, TensorSpec
 from export.recurrent_layer import layer_weights, recurrent_layer
 from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
-from model.cells import num_states, stack_step
-from model.recurrent import Recurrent, reverse_each
+from model.networks.cells import num_states, stack_step
+from model.networks.recurrent import Recurrent, reverse_each
 
 _STATES = ("hidden", "cell")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from export.opset import opset
-from model.cells import CELLS
+from model.networks.cells import CELLS
 
 # The gates of a cell as ONNX orders them, by their place in PyTorch: input, output, forget, cell against
 # input, forget, cell, output; update, reset, new against reset, update, new.

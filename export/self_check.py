@@ -10,8 +10,8 @@ from export.onnx_graph import ExportError
 from export.proof.sentences import CAPACITY, Sentence
 from export.proof.step_checks import BEAM_SIZE
 from export.shortlist_model import ShortlistScorer
-from model.search import Scorer, beam_search, greedy_search
-from model.shortlist import Shortlist
+from model.searches.beam_search import Scorer, beam_search, greedy_search
+from model.shortlist.shortlist import Shortlist
 
 _MAX_TRIED = 50
 ScorerOfWidth = Callable[[int], Scorer]

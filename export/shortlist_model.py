@@ -14,7 +14,7 @@ from torch import Tensor
 from export.contract import Pools
 from export.graph_model import Array, Arrays, Beams, GraphModel, GraphScorer, new_session
 from export.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
-from model.shortlist import Shortlist
+from model.shortlist.shortlist import Shortlist
 
 # ONNX Runtime sums a product of floats in another order when it has few columns.
 COLUMN_MULTIPLE = 1024

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from export.contract import SOURCE_AXIS, Axis, Pools
-from model.encoder_decoder import EncoderDecoder
+from model.networks.encoder_decoder import EncoderDecoder
 
 CANDIDATES_PER_BEAM = 2  # at most W of the best 2W continuations end a hypothesis
 

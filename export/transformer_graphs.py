@@ -17,7 +17,7 @@ from export.fused_attention import (
     source_attention,
 )
 from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
-from model.transformer import DecoderLayer, EncoderLayer, Transformer
+from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
 
 
 def transformer_pools(model: Transformer) -> Pools:

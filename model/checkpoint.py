@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.architectures import build_model
-from model.config import model_config, to_json
-from model.encoder_decoder import EncoderDecoder
-from model.tokenizer import FILE_NAME, Tokenizer
+from model.networks.build import build_model
+from model.networks.encoder_decoder import EncoderDecoder
+from model.text.tokenizer import FILE_NAME, Tokenizer
+from model.training.config import model_config, to_json
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.evaluation import evaluate
-from model.parallel_text import DataError, read_pairs
+from model.text.evaluation import evaluate
+from model.text.parallel_text import DataError, read_pairs
 from server.client import Client, TextError
 from server.translate_command import in_order
 

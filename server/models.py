@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.manifest import ArtifactError, Manifest, load_manifest
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.manifest import ArtifactError, load_manifest
-from model.tokenizer import TokenizerError
+from model.text.tokenizer import TokenizerError
 from server.config import ConfigError, ServerConfig
 from server.engine.session import DeviceError
 from server.errors import Draining

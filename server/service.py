@@ -10,7 +10,7 @@ from typing import cast
 import grpc
 
 from export.manifest import AttentionInfo
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from server.call import Call, current_call
 from server.config import ServerConfig
 from server.engine.sequence import AttentionChoice, Hypothesis, StopReason

@@ -10,13 +10,13 @@ import torch
 
 from export.artifact import export_graphs
 from export.onnx_graph import Exported
-from model.architecture_config import ModelConfig, RecurrentConfig, TransformerConfig
-from model.architectures import build_model
-from model.encoder_decoder import EncoderDecoder
-from model.parallel_text import read_pairs
-from model.recurrent import Recurrent
-from model.tokenizer import END_ID, Tokenizer, train_tokenizer
-from model.transformer import Transformer
+from model.networks.build import build_model
+from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import END_ID, Tokenizer, train_tokenizer
 
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 

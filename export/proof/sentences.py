@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.proof.checks import ProofError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 
 MIN_PAIRS = 100
 CAPACITY = 256

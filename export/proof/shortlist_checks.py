@@ -20,10 +20,10 @@ from export.proof.step_checks import LIMIT, NUM_TRACED, beam_traced, greedy_trac
 from export.proof.text_checks import translate
 from export.proof.trace import Layout, trace
 from export.shortlist_model import ShortlistGraphs, ShortlistScorer
-from model.encoder_decoder import EncoderDecoder
-from model.evaluation import evaluate
-from model.shortlist import Shortlist
-from model.tokenizer import Tokenizer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.shortlist.shortlist import Shortlist
+from model.text.evaluation import evaluate
+from model.text.tokenizer import Tokenizer
 
 
 def shortlist_checks(

@@ -17,9 +17,9 @@ from export.graph_model import Floats, GraphModel
 from export.proof.checks import Check
 from export.proof.sentences import Sentence, spread_by_length
 from export.proof.trace import Layout, RowScores, Traced, capacity_of, trace
-from model.encoder_decoder import EncoderDecoder
-from model.search import greedy_search
-from model.tokenizer import START_ID
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import greedy_search
+from model.text.tokenizer import START_ID
 
 LIMIT = 1e-4  # absolute; of a log-probability in natural logarithm
 BEAM_SIZE = 4

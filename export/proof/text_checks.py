@@ -8,10 +8,10 @@ from export.graph_model import GraphModel, GraphScorer, padded_size
 from export.proof.checks import Check
 from export.proof.sentences import Sentence
 from export.proof.step_checks import BEAM_SIZE, log_prob_distance
-from model.encoder_decoder import EncoderDecoder
-from model.evaluation import evaluate
-from model.search import Hypothesis, Scorer, beam_search, greedy_search
-from model.tokenizer import Tokenizer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import Hypothesis, Scorer, beam_search, greedy_search
+from model.text.evaluation import evaluate
+from model.text.tokenizer import Tokenizer
 
 _TEXT_PAIRS = 120
 

@@ -43,7 +43,7 @@ class GreedySearch:
 
 
 class BeamSearch:
-    """Keeps the W best prefixes; model/search.py tells the same rules the slow way.
+    """Keeps the W best prefixes; model/searches/beam_search.py tells the same rules the slow way.
 
     Each step ranks the 2W best continuations. One that ends is finished if it is among the first W;
     the first W that do not end live on. W finished hypotheses, or the length limit, end the search.

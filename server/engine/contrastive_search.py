@@ -29,7 +29,7 @@ class ContrastiveSearch:
         (1 - penalty_alpha) · p(v | x_<t) - penalty_alpha · max_j cos(h_v, h_j)
 
     with the decoder's last hidden states h, j over the prefix, START among it. The best one is chosen;
-    of equal ones the more probable. model/contrastive_search.py tells the same rules the slow way.
+    of equal ones the more probable. model/searches/contrastive_search.py tells the same rules the slow way.
     The first step feeds START alone, so the T-th token's candidates are run at position T.
 
     Source: Su et al. 2022, arXiv:2202.06417, equation 5.

@@ -12,7 +12,7 @@ from server.engine.target import Target
 
 
 class SamplingSearch:
-    """Draws one hypothesis; model/sampling.py tells the same rules the slow way.
+    """Draws one hypothesis; model/searches/sampling.py tells the same rules the slow way.
 
     Each sequence owns its random numbers, one for each token: a seed gives the same text alone and
     in any batch. The hypothesis' log_prob sums what the model gave its tokens, before temperature,

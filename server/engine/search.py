@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.length_penalty import length_penalty
+from model.scoring.length_penalty import length_penalty
 from server.engine.sequence import Hypothesis, InferenceError, SequenceRequest, StopReason
 
 Array = NDArray[np.generic]

@@ -23,7 +23,7 @@ from export.manifest import (
     SHORTLIST_LOGITS,
     Manifest,
 )
-from model.shortlist import Shortlist
+from model.shortlist.shortlist import Shortlist
 from server.engine.sequence import InferenceError
 
 CPU = "CPUExecutionProvider"

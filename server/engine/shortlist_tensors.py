@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
-from model.shortlist import Shortlist
+from model.shortlist.shortlist import Shortlist
 from server.engine.candidate_union import Tokens
 from server.engine.output_columns import OutputColumns
 from server.engine.search import HIDDEN, Array, Best, StepOutputs

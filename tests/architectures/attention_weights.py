@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.alignment import anchor_accuracy
-from model.architectures import build_model
-from model.attention import MultiHeadAttention, scaled_dot_product_attention
+from export.proof.alignment import anchor_accuracy
 from model.checkpoint import load_checkpoint
-from model.encoder_decoder import EncoderDecoder
-from model.source_attention import SourceAttention
-from model.tokenizer import START_ID
+from model.networks.attention import MultiHeadAttention, scaled_dot_product_attention
+from model.networks.build import build_model
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.source_attention import SourceAttention
+from model.text.tokenizer import START_ID
 from tests.architectures.held_out import Text, texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import Places
@@ -37,7 +37,7 @@ class AttentionWeights:
         entropy: By kind of attention, the entropy of the weights over that of equal weights, 0 for one
             position alone and 1 for all alike; mean over layers, heads and queries.
         fresh_entropy: The same of a model with its first weights.
-        anchor_accuracy: See `model.alignment`; of the best decoder layer.
+        anchor_accuracy: See `export.proof.alignment`; of the best decoder layer.
     """
 
     entropy: dict[str, float]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.architectures import build_model
 from model.checkpoint import load_checkpoint
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.transformer import Transformer
+from model.networks.build import build_model
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import Places

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.parallel_text import read_pairs
-from model.tokenizer import Tokenizer
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import Tokenizer
 
 TEST_FILE = "tatoeba.test.tsv.gz"
 # Source tokens, tag and end included; both ends belong to it.

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import load_checkpoint
-from model.data import pad
-from model.encoder_decoder import EncoderDecoder
-from model.evaluation import evaluate
-from model.search import greedy_search_batch
-from model.tokenizer import PADDING_ID, START_ID, Tokenizer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import greedy_search_batch
+from model.text.evaluation import evaluate
+from model.text.tokenizer import PADDING_ID, START_ID, Tokenizer
+from model.training.batches import pad
 from tests.architectures.held_out import Direction, Text, texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import BY_LENGTH, Places

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 
-from model.config import load_run_config
+from model.training.config import load_run_config
 from tests.architectures import attention_weights, gradients, lengths, searches, served, source_use, speed
 from tests.architectures.attention_weights import AttentionWeights, RandomScores
 from tests.architectures.gradients import Gradients

@@ -9,7 +9,7 @@ from string import Template
 
 import torch
 
-from model.config import load_run_config
+from model.training.config import load_run_config
 from tests.architectures import gradients, served, speed
 from tests.architectures.figures import draw_all
 from tests.architectures.held_out import BUCKETS

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from model.architectures import build_model
 from model.checkpoint import load_weights, save_checkpoint
-from model.config import DataConfig, load_run_config
-from model.curves import append_row
-from model.data import Example
-from model.parallel_text import read_pairs
-from model.tokenizer import FILE_NAME, Tokenizer, train_tokenizer
-from model.training import BEST_FOLDER, SNAPSHOT_NAME, Trainer, average
+from model.networks.build import build_model
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import FILE_NAME, Tokenizer, train_tokenizer
+from model.training.batches import Example
+from model.training.config import DataConfig, load_run_config
+from model.training.curves import append_row
+from model.training.trainer import BEST_FOLDER, SNAPSHOT_NAME, Trainer, average
 from tests.architectures.variants import CONFIGS, VARIANTS, Places
 
 log = logging.getLogger("traghetto.study")

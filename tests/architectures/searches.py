@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.evaluation import evaluate
-from model.parallel_text import read_pairs
+from model.text.evaluation import evaluate
+from model.text.parallel_text import read_pairs
 from server.client import Client, ContrastiveSearch, Sampling, TextError
 from server.evaluate_command import running_server
 from tests.architectures.held_out import TEST_FILE

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from server.client import Client, TextError
 from server.evaluate_command import running_server
 from tests.architectures.held_out import texts_by_length

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from model.architectures import build_model
-from model.config import load_run_config
-from model.encoder_decoder import EncoderDecoder
+from model.networks.build import build_model
+from model.networks.encoder_decoder import EncoderDecoder
+from model.training.config import load_run_config
 from tests.architectures.variants import CONFIGS
 
 VARIANTS = ("rnn", "gru", "lstm", "lstm-general", "gru-bahdanau", "transformer")

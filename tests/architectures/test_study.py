@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.architectures import build_model
-from model.config import load_run_config
+from model.networks.build import build_model
+from model.training.config import load_run_config
 from tests.architectures.attention_weights import relative_entropy, softmax_slope
 from tests.architectures.runs import read_curve
 from tests.architectures.searches import distinct, repeated

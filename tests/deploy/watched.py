@@ -17,7 +17,7 @@ import grpc
 
 from deploy.grafana.foreign import FOREIGN_SERIES
 from deploy.grafana.variables import expand
-from model.parallel_text import read_pairs
+from model.text.parallel_text import read_pairs
 from server.client import CallError, Client
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from export.manifest import file_info
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from tests.e2e.copied_artifact import copied_artifact
 
 SCALES = "model.output.weight_scale"

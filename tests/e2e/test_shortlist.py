@@ -13,9 +13,9 @@ from export.contract import Pools, TensorSpec
 from export.graph_model import GraphModel
 from export.manifest import load_manifest
 from export.shortlist_model import ShortlistScorer
-from model.search import beam_search, greedy_search
-from model.shortlist import Shortlist
-from model.tokenizer import Tokenizer
+from model.searches.beam_search import beam_search, greedy_search
+from model.shortlist.shortlist import Shortlist
+from model.text.tokenizer import Tokenizer
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer, StartServer

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from export.artifact import Limits, build_artifact
 from export.manifest import PROOF_NAME, load_manifest
-from model.architecture_config import RecurrentConfig
 from model.checkpoint import load_checkpoint
-from model.config import load_run_config
-from model.contrastive_search import contrastive_search
-from model.encoder_decoder import EncoderDecoder
-from model.sampling import sample
-from model.search import Hypothesis, beam_search, greedy_search
-from model.tokenizer import START_ID, Tokenizer
-from model.training import BEST_FOLDER, Trainer
+from model.networks.config import RecurrentConfig
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import Hypothesis, beam_search, greedy_search
+from model.searches.contrastive_search import contrastive_search
+from model.searches.sampling import sample
+from model.text.tokenizer import START_ID, Tokenizer
+from model.training.config import load_run_config
+from model.training.trainer import BEST_FOLDER, Trainer
 from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
 from server.pb.translation.v1 import translation_pb2 as pb
 from tests.running_server import RunningServer, StartServer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.shortlist import Shortlist, ShortlistTable
-from model.tokenizer import END_ID, Tokenizer
+from model.shortlist.shortlist import Shortlist, ShortlistTable
+from model.text.tokenizer import END_ID, Tokenizer
 from tests.load.base_weights import FIRST_WORD_ID, NUM_FREQUENT, VOCABULARY_SIZE
 
 # As in the bundled model's, where 604 words are candidates of every sentence.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sentencepiece import sentencepiece_model_pb2
 
-from model.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer, language_tag
+from model.text.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer, language_tag
 from tests.load.base_weights import FIRST_WORD_ID, MAX_TARGET_LENGTH, VOCABULARY_SIZE
 
 LANGUAGES = ("en", "it")  # nobody's: artifacts have a pair, and every text may be either

@@ -21,11 +21,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model.architecture_config import TransformerConfig
-from model.attention import MultiHeadAttention
-from model.embeddings import SinusoidalPositions
-from model.tokenizer import END_ID
-from model.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
+from model.networks.attention import MultiHeadAttention
+from model.networks.config import TransformerConfig
+from model.networks.embeddings import SinusoidalPositions
+from model.networks.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
+from model.text.tokenizer import END_ID
 
 MAX_TARGET_LENGTH = 64
 VOCABULARY_SIZE = 32_000

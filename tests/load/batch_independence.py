@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.manifest import load_manifest
-from model.parallel_text import read_pairs
-from model.tokenizer import Tokenizer
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import Tokenizer
 from server.engine.engine import Engine
 from server.engine.sequence import Beam, Finished, Hypothesis, SequenceRequest
 from server.engine.session import ModelSession, SessionConfig

@@ -14,10 +14,10 @@ from ctranslate2.converters import utils as converter_utils
 from ctranslate2.specs import attention_spec, common_spec, transformer_spec
 from torch import nn
 
-from model.attention import MultiHeadAttention
-from model.embeddings import Embedding
-from model.tokenizer import END_ID, START_ID, UNKNOWN_ID, Tokenizer
-from model.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
+from model.networks.attention import MultiHeadAttention
+from model.networks.embeddings import Embedding
+from model.networks.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
+from model.text.tokenizer import END_ID, START_ID, UNKNOWN_ID, Tokenizer
 
 _MAX_POSITIONS = 1024
 _BATCH_TOKENS = 2048  # its best setting on this project's machines: more or less is slower

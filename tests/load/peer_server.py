@@ -15,7 +15,7 @@ from pathlib import Path
 import ctranslate2
 import grpc
 
-from model.tokenizer import END_ID, Tokenizer
+from model.text.tokenizer import END_ID, Tokenizer
 from server.pb.translation.v1 import translation_pb2 as pb
 from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.load.peer_batchers import BATCHERS, Batcher, PeerConfig

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from export.manifest import load_manifest
-from model.shortlist import Shortlist
+from model.shortlist.shortlist import Shortlist
 from tests.load.subjects import Subject
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from model.parallel_text import read_pairs
+from model.text.parallel_text import read_pairs
 from server.client import CallError, Client, TextError
 from server.evaluate_command import running_server
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from model.checkpoint import load_checkpoint
-from model.evaluation import Quality, evaluate
-from model.parallel_text import read_pairs
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
+from model.text.evaluation import Quality, evaluate
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import Tokenizer
 from tests.load.base_model import base_artifact, base_checkpoint, base_texts
 from tests.load.ctranslate2_peer import ctranslate2_model
 

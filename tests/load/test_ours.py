@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from tests.load.base_model import base_artifact
 from tests.load.base_text import base_texts, target_length
 from tests.load.ours import Ours

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import M2M100Config, M2M100ForConditionalGeneration
 
-from model.architecture_config import TransformerConfig
-from model.embeddings import SinusoidalPositions
-from model.tokenizer import END_ID, PADDING_ID, START_ID
-from model.transformer import Transformer
+from model.networks.config import TransformerConfig
+from model.networks.embeddings import SinusoidalPositions
+from model.networks.transformer import Transformer
+from model.text.tokenizer import END_ID, PADDING_ID, START_ID
 
 _MAX_POSITIONS = 1024
 _BATCH_SENTENCES = 32

@@ -13,8 +13,8 @@ from export.graphs import graphs_of
 from export.manifest import DECODER_STEP
 from export.onnx_graph import Exported
 from export.proof.sentences import Sentence, prepare
-from model.encoder_decoder import EncoderDecoder
-from model.tokenizer import Tokenizer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")

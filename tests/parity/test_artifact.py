@@ -32,10 +32,10 @@ from export.manifest import (
 from export.onnx_graph import ExportError, export_encoder
 from export.proof.checks import ProofError
 from model.checkpoint import unique_weights
-from model.recurrent import Recurrent
-from model.search import Scorer, beam_search, greedy_search
-from model.tokenizer import Tokenizer, train_tokenizer
-from model.transformer import EncoderLayer, Transformer
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import EncoderLayer, Transformer
+from model.searches.beam_search import Scorer, beam_search, greedy_search
+from model.text.tokenizer import Tokenizer, train_tokenizer
 
 Build = Callable[[str], Path]
 LIMITS = Limits(max_source_tokens=40, max_target_tokens=50)

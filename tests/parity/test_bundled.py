@@ -13,8 +13,8 @@ from export.artifact import _int8, checkpoint_sha256, export_graphs, structure_s
 from export.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS, Manifest, load_manifest
 from export.proof.sentences import prepare
 from model.checkpoint import load_checkpoint
-from model.encoder_decoder import EncoderDecoder
-from model.tokenizer import Tokenizer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.text.tokenizer import Tokenizer
 
 REPOSITORY = Path(__file__).parents[2]
 MAX_BYTES = {"en-it": 28_000_000, "en-it-lstm": 6_000_000}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from export.graph_model import Arrays, GraphModel
 from export.manifest import COPY_CACHES
 from export.onnx_graph import Exported
-from model.encoder_decoder import EncoderDecoder
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.transformer import Transformer
 from server.engine.search import keep_places
 from server.engine.tensors import bind_array
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from export.contract import SOURCE_AXIS, Pools, TensorSpec
 from export.graph_model import Beams, GraphModel, GraphScorer
 from export.manifest import Manifest, load_manifest
-from model.contrastive_search import contrastive_search
-from model.sampling import sample
-from model.search import Hypothesis as ExpectedHypothesis
-from model.search import beam_search, greedy_search
-from model.tokenizer import END_ID, START_ID, Tokenizer
+from model.searches.beam_search import Hypothesis as ExpectedHypothesis
+from model.searches.beam_search import beam_search, greedy_search
+from model.searches.contrastive_search import contrastive_search
+from model.searches.sampling import sample
+from model.text.tokenizer import END_ID, START_ID, Tokenizer
 from server.engine.engine import Engine
 from server.engine.lane import LaneKey, lane_shape
 from server.engine.sequence import (

@@ -27,9 +27,9 @@ from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph
 from export.step_graph import StepInputs, StepOutputs
 from export.transformer_graphs import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
 
 OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
 Pools = list[Tensor]

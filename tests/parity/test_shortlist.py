@@ -28,13 +28,13 @@ from export.manifest import (
 from export.onnx_graph import Exported
 from export.shortlist_graphs import shortlist_graphs
 from export.shortlist_model import ShortlistScorer
-from model.contrastive_search import contrastive_search
-from model.sampling import sample
-from model.search import Hypothesis as ExpectedHypothesis
-from model.search import beam_search, greedy_search
-from model.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.tokenizer import END_ID, START_ID, Tokenizer
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
+from model.searches.beam_search import Hypothesis as ExpectedHypothesis
+from model.searches.beam_search import beam_search, greedy_search
+from model.searches.contrastive_search import contrastive_search
+from model.searches.sampling import sample
+from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
+from model.text.tokenizer import END_ID, START_ID, Tokenizer
 from server.engine.engine import Engine
 from server.engine.sequence import (
     AttentionChoice,

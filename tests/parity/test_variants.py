@@ -12,10 +12,10 @@ from export.onnx_graph import Exported
 from export.proof.checks import require
 from export.proof.sentences import Sentence
 from export.proof.step_checks import log_prob_checks, neighbour_checks
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 
 OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
 

@@ -16,10 +16,10 @@ from export.manifest import DECODER_STEP, ENCODER
 from export.onnx_graph import Exported
 from export.proof.sentences import Sentence, prepare
 from export.quantize import quantize_graph, weight_key
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.tokenizer import START_ID, Tokenizer
-from model.transformer import DecoderLayer, EncoderLayer, Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
+from model.text.tokenizer import START_ID, Tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,8 @@ from export.fused_attention import (
 from export.manifest import DECODER_STEP, ENCODER
 from export.onnx_graph import Exported, _export
 from export.opset import MICROSOFT, OPSET
-from model.attention import MultiHeadAttention
-from model.transformer import Transformer
+from model.networks.attention import MultiHeadAttention
+from model.networks.transformer import Transformer
 from server.engine.tensors import bind_array
 
 N, H, S, D = 4, 2, 11, 8

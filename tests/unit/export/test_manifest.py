@@ -30,7 +30,7 @@ from export.manifest import (
     file_info,
     load_manifest,
 )
-from model.tokenizer import FILE_NAME as TOKENIZER_NAME
+from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 CONTENT = {
     f"{ENCODER}.onnx": b"encoder",

@@ -12,7 +12,7 @@ import pytest
 from export.artifact import export_graphs
 from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
 from export.onnx_graph import Exported, ExportError, _assert_contract
-from model.recurrent import Recurrent
+from model.networks.recurrent import Recurrent
 
 Axes = dict[str, list[str | int]]
 PARTS = [f"{part}_{i}" for i in (0, 1) for part in ("key", "value")]

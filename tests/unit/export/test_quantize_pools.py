@@ -16,8 +16,8 @@ from export.manifest import ATTENTION, COPY_CACHES, DECODER_STEP, LOG_PROBS
 from export.onnx_graph import Exported
 from export.proof.sentences import prepare
 from export.quantize_pools import quantize_pools
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 
 WIDTH, CAPACITY, NUM_STEPS = 2, 16, 6
 SOURCES = [(5, 9, 4, 7, 3), (8, 6, 3), (4, 4, 11, 5, 6, 7, 8, 9, 3)]

@@ -15,8 +15,8 @@ from export.graphs import graphs_of
 from export.onnx_graph import export_encoder
 from export.quantize import quantize_graph
 from export.recurrent_layer import layer_weights, recurrent_layer
-from model.cells import CELLS
-from model.recurrent import Recurrent
+from model.networks.cells import CELLS
+from model.networks.recurrent import Recurrent
 
 S, B, INPUT, H = 7, 4, 5, 6
 LENGTH = torch.tensor([7, 1, 4, 6], dtype=torch.int32)

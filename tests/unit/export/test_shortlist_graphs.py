@@ -19,11 +19,11 @@ from export.onnx_graph import Exported, ExportError
 from export.quantize import quantize_graph, weight_key
 from export.shortlist_graphs import shortlist_graphs
 from export.shortlist_model import ShortlistGraphs
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.shortlist import Shortlist, ShortlistTable
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
+from model.shortlist.shortlist import Shortlist, ShortlistTable
+from model.text.tokenizer import Tokenizer
 
 ROWS, WIDTH, CAPACITY = 3, 2, 16
 

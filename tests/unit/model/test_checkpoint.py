@@ -16,8 +16,8 @@ from model.checkpoint import (
     save_checkpoint,
     unique_weights,
 )
-from model.tokenizer import FILE_NAME, Tokenizer
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
+from model.text.tokenizer import FILE_NAME, Tokenizer
 
 
 @pytest.mark.parametrize("tie_embeddings", [True, False])

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.attention import MultiHeadAttention, causal_mask
-from model.transformer import DecoderLayer, EncoderLayer, Transformer, broadcast_over_queries
+from model.networks.attention import MultiHeadAttention, causal_mask
+from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer, broadcast_over_queries
 
 B, T, S, E, H, F = 2, 4, 5, 32, 4, 64
 IS_PADDING = torch.tensor([[False] * S, [False, False, False, True, True]])

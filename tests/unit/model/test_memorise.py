@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from model.architecture_config import ModelConfig, RecurrentConfig, TransformerConfig
-from model.architectures import build_model
-from model.data import Example, make_batch, pad
-from model.search import greedy_search_batch
-from model.tokenizer import END_ID, PADDING_ID
+from model.networks.build import build_model
+from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
+from model.searches.beam_search import greedy_search_batch
+from model.text.tokenizer import END_ID, PADDING_ID
+from model.training.batches import Example, make_batch, pad
 
 V, NUM_STEPS = 30, 120
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
 
 ORDER = torch.tensor([4, 0, 6, 2, 5, 1, 3])
 SOURCE = torch.tensor([[4, 17, 30, 99, 251, 6, 3]])

@@ -16,10 +16,10 @@ from export.graphs import graphs_of
 from export.manifest import ENCODER
 from export.onnx_graph import Exported
 from export.proof.sentences import prepare
-from model.encoder_decoder import EncoderDecoder
-from model.recurrent import Recurrent
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.networks.encoder_decoder import EncoderDecoder
+from model.networks.recurrent import Recurrent
+from model.networks.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 from server.engine.session import ModelSession, SessionConfig
 
 LIMITS = Limits(max_source_tokens=64, max_target_tokens=64)

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from export.manifest import ArtifactError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from server import models as models_module
 from server.config import ServerConfig
 from server.engine.engine import Engine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.tokenizer import END_ID
+from model.text.tokenizer import END_ID
 from server.engine.methods import new_search
 from server.engine.search import Best, Continuation, Search, StepOutputs
 from server.engine.sequence import Contrastive, InferenceError, SequenceRequest, StopReason

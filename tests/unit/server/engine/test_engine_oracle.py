@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from model.contrastive_search import contrastive_search
-from model.encoder_decoder import EncoderDecoder
-from model.sampling import sample
-from model.search import Hypothesis, beam_search
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import Hypothesis, beam_search
+from model.searches.contrastive_search import contrastive_search
+from model.searches.sampling import sample
 from server.engine.engine import Engine
 from server.engine.sequence import Beam, Contrastive, Finished, Method, Sampling, SequenceRequest
 from server.engine.session import ModelSession

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.sampling import invert, next_token_probabilities
+from model.searches.sampling import invert, next_token_probabilities
 from server.engine.sampling import draw
 from server.engine.sequence import Sampling
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.manifest import CANDIDATES, LOG_PROBS
-from model import search as oracle
-from model.contrastive_search import contrastive_search
-from model.sampling import sample
-from model.tokenizer import END_ID, START_ID
+from model.searches import beam_search as oracle
+from model.searches.contrastive_search import contrastive_search
+from model.searches.sampling import sample
+from model.text.tokenizer import END_ID, START_ID
 from server.engine.methods import new_search
 from server.engine.search import Best, StepOutputs, keep_places
 from server.engine.sequence import (

@@ -19,9 +19,9 @@ from export.onnx_graph import Exported
 from export.proof.sentences import prepare
 from export.quantize import quantize_graph
 from export.shortlist_graphs import shortlist_graphs
-from model.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.tokenizer import END_ID, Tokenizer
-from model.transformer import Transformer
+from model.networks.transformer import Transformer
+from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
+from model.text.tokenizer import END_ID, Tokenizer
 from server.engine import output_columns
 from server.engine.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError

@@ -1,0 +1,68 @@
+"""The command traghetto-train."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import CheckpointError, load_checkpoint, unique_weights
+from model.networks.config import ConfigError
+from model.shortlist.learning import add_shortlist
+from model.text.parallel_text import DataError
+from model.text.tokenizer import TokenizerError
+from model.training.config import load_run_config
+from model.training.trainer import BEST_FOLDER, Trainer
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="traghetto-train", description="Train a translation model.")
+    parser.add_argument("config", type=Path, help="YAML file, see model/configs/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the files that the configuration names"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the run; an unfinished run in it is resumed"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, help="stop after so many steps, if the configuration does not stop before"
+    )
+    parser.add_argument(
+        "--from",
+        dest="initial",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="start from these weights and this tokenizer",
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def main() -> int:
+    """Run the command; exit status 2 for a fault in its input."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        run = load_run_config(arguments.config)
+        tokenizer, weights = None, None
+        if arguments.initial:
+            model, tokenizer = load_checkpoint(arguments.initial)
+            weights = unique_weights(model)
+        trainer = Trainer(
+            run, arguments.data, arguments.output, torch.device(arguments.device), tokenizer, weights
+        )
+    except (ConfigError, DataError, CheckpointError, TokenizerError) as error:
+        print(f"traghetto-train: {error}", file=sys.stderr)
+        return 2
+    bleu = trainer.train(arguments.max_steps)
+    if run.data.shortlist_candidates:
+        add_shortlist(arguments.output / BEST_FOLDER, arguments.data, run.data)
+    print(f"best dev BLEU {bleu:.2f}, checkpoint {arguments.output / BEST_FOLDER}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Training examples from sentence pairs, and batches whose sources have one length."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.text.tokenizer import PADDING_ID, START_ID, Tokenizer
+
+
+@dataclass(frozen=True)
+class Example:
+    """One direction of a pair as ids: source with tag and END_ID, target with END_ID."""
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples with sources of one length, so that the source needs no padding.
+
+    source (B, S); target_input (B, T) opens with START_ID; target_output (B, T) is one ahead and
+    holds PADDING_ID after the end.
+    """
+
+    source: Tensor
+    target_input: Tensor
+    target_output: Tensor
+
+
+def concatenated(pairs: Sequence[tuple[str, str]], count: int, most: int, seed: int) -> list[tuple[str, str]]:
+    """Pairs of 2 to `most` sentences, joined at random from given pairs.
+
+    A model that saw only short sentences has never seen the later positions.
+
+    Source: Kondo et al. 2021, arXiv:2104.08478.
+    """
+    chance = random.Random(seed)
+    joined = []
+    for _ in range(count):
+        parts = chance.choices(pairs, k=chance.randint(2, most))
+        joined.append((" ".join(a for a, _ in parts), " ".join(b for _, b in parts)))
+    return joined
+
+
+def both_directions(
+    pairs: Sequence[tuple[str, str]], languages: tuple[str, str], tokenizer: Tokenizer
+) -> list[Example]:
+    """Each pair as two examples, one a direction."""
+    first, second = languages
+    examples = []
+    for a, b in pairs:
+        for source, target, language in ((a, b, second), (b, a, first)):
+            examples.append(
+                Example(
+                    tuple(tokenizer.encode_source(source, language)), tuple(tokenizer.encode_target(target))
+                )
+            )
+    return examples
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of ids (B, longest), PADDING_ID after each end."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[PADDING_ID] * (longest - len(row))] for row in rows])
+
+
+def make_batch(examples: Sequence[Example]) -> Batch:
+    """Stack examples whose sources have one length."""
+    return Batch(
+        source=torch.tensor([example.source for example in examples]),
+        target_input=pad([(START_ID, *example.target[:-1]) for example in examples]),
+        target_output=pad([example.target for example in examples]),
+    )
+
+
+def epoch_batches(examples: Sequence[Example], batch_tokens: int, seed: int) -> list[list[int]]:
+    """Indices of every example once, in batches of one source length and like target lengths.
+
+    A batch holds at most batch_tokens source or padded target tokens (one example may hold more).
+    The order depends on the seed alone, so that a resumed run can go on in the middle of an epoch.
+    """
+    shuffled = random.Random(seed)
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        by_length[len(example.source)].append(index)
+    batches: list[list[int]] = []
+    for source_length, indices in sorted(by_length.items()):
+        shuffled.shuffle(indices)
+        indices.sort(key=lambda i: len(examples[i].target))
+        batches += _cut(indices, examples, source_length, batch_tokens)
+    shuffled.shuffle(batches)
+    return batches
+
+
+def _cut(
+    indices: Sequence[int], examples: Sequence[Example], source_length: int, batch_tokens: int
+) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for index in indices:
+        longest = max(source_length, len(examples[index].target))  # targets come sorted
+        if batch and (len(batch) + 1) * longest > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,223 @@
+"""What a model is and how it is trained, as frozen dataclasses read from one YAML or JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_origin, get_type_hints
+
+import yaml
+
+from model.networks.config import ARCHITECTURES, ConfigError, ModelConfig, below_one, check
+
+T = TypeVar("T")
+_SECTIONS = ("data", "model", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which files of the data folder are read, and the languages of their columns.
+
+    Args:
+        languages: BCP-47 codes of the two columns; both directions are trained.
+        train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz.
+        vocabulary_size: Pieces of the joint SentencePiece vocabulary.
+        max_tokens: Longer sentences are left out of training (their number is printed).
+        dev_sentences: How many dev pairs of each direction are translated at each evaluation.
+        concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
+            the data's sentences.
+        max_concatenated: Most sentences in one of them.
+        shortlist_candidates: The checkpoint gets a vocabulary shortlist with at most so many likely
+            translations of each source token; 0 for none.
+    """
+
+    languages: tuple[str, str]
+    train: tuple[str, ...]
+    dev: str
+    vocabulary_size: int
+    max_tokens: int = 128
+    dev_sentences: int = 400
+    concatenated_pairs: int = 0
+    max_concatenated: int = 6
+    shortlist_candidates: int = 0
+
+    def __post_init__(self) -> None:
+        faults = []
+        languages = list(self.languages)  # a file may name any number
+        if len(languages) != 2 or len(set(languages)) != 2:
+            faults.append(f"languages is {languages}, must be two different codes")
+        if not self.train:
+            faults.append("train names no file")
+        if self.concatenated_pairs < 0 or self.max_concatenated < 2:
+            faults.append(
+                f"concatenated_pairs is {self.concatenated_pairs} and max_concatenated "
+                f"{self.max_concatenated}, must be at least 0 and 2"
+            )
+        if self.shortlist_candidates < 0:
+            faults.append(f"shortlist_candidates is {self.shortlist_candidates}, must be at least 0")
+        if self.vocabulary_size < 300:
+            faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
+        check(faults, "data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimisation.
+
+    Args:
+        batch_tokens: Source or target tokens in a batch, whichever is larger.
+        learning_rate: Peak, reached after warmup_steps; then it falls with 1/sqrt(step).
+        cooldown_steps: The rate falls linearly to zero over the last so many of max_steps.
+        label_smoothing: Mass spread evenly over the vocabulary (section 5.4).
+        average_checkpoints: The model evaluated and kept is the mean of so many snapshots.
+        snapshot_steps: Steps between snapshots; one also lets a killed run resume.
+        evaluate_steps: Steps between evaluations on dev.
+        patience: Stop after so many evaluations without a better dev BLEU.
+        precision: Of matrix products: "bf16" where the processor or GPU multiplies in it (2.5 times as fast
+            for a Transformer on CPU), or "fp32" (3.5 times as fast for recurrent cells on CPU).
+    """
+
+    max_steps: int
+    batch_tokens: int = 1000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 1000
+    cooldown_steps: int = 0
+    label_smoothing: float = 0.1
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    average_checkpoints: int = 5
+    snapshot_steps: int = 300
+    evaluate_steps: int = 1500
+    patience: int = 10
+    precision: Literal["bf16", "fp32"] = "bf16"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        sizes = (
+            "max_steps",
+            "batch_tokens",
+            "warmup_steps",
+            "average_checkpoints",
+            "snapshot_steps",
+            "evaluate_steps",
+            "patience",
+        )
+        faults = below_one(self, sizes)
+        if not self.learning_rate > 0:  # NaN is not
+            faults.append(f"learning_rate is {self.learning_rate}, must be above 0")
+        if not 0 <= self.cooldown_steps <= self.max_steps:
+            faults.append(f"cooldown_steps is {self.cooldown_steps}, must be in [0, {self.max_steps}]")
+        if self.precision not in {"bf16", "fp32"}:
+            faults.append(f"precision is {self.precision!r}, must be one of bf16, fp32")
+        if not 0 <= self.label_smoothing < 1:
+            faults.append(f"label_smoothing is {self.label_smoothing}, must be in [0, 1)")
+        check(faults, "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training run: the data, the model and the optimisation."""
+
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        most = self.model.most_positions
+        if most is not None and most < self.data.max_tokens:
+            raise ConfigError(
+                f"model: max_positions is {most}, must be at least data.max_tokens, {self.data.max_tokens}"
+            )
+
+
+def _build(kind: type[T], fields: object, where: str) -> T:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{where}: is {fields!r}, must be a mapping of fields to values")
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(fields) - known):
+        raise ConfigError(f"{where}: unknown field {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    check(_type_faults(kind, values), where)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _type_faults(kind: type, values: dict[str, Any]) -> list[str]:
+    """YAML reads 1e-3 as text and a lone name as a string: say so instead of failing later."""
+    wanted = {
+        int: ("a whole number", (int,)),
+        float: ("a number, such as 1.0e-3", (int, float)),
+        bool: ("true or false", (bool,)),
+    }
+    faults = []
+    for name, hint in get_type_hints(kind).items():
+        described, types = wanted.get(hint, ("a list", (tuple,)) if get_origin(hint) is tuple else ("", ()))
+        if name in values and types and type(values[name]) not in types:
+            faults.append(f"{name} is {values[name]!r}, must be {described}")
+    return faults
+
+
+def model_config(fields: dict[str, Any]) -> ModelConfig:
+    """Build a model's configuration from the fields of a configuration file.
+
+    Args:
+        fields: `architecture` says which of `ARCHITECTURES`; without it a Transformer is meant.
+
+    Raises:
+        ConfigError: a field is unknown or missing, or a value is impossible.
+    """
+    name = fields.get("architecture", "transformer")
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise ConfigError(f"model: architecture is {name!r}, must be one of {', '.join(ARCHITECTURES)}")
+    return _build(ARCHITECTURES[name], fields, "model")
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Read a run from YAML with the sections data, model and training.
+
+    A file may name another beside it as its `base`: of a section that both have, the fields that it
+    does not give itself are the base's.
+
+    Raises:
+        ConfigError: a file cannot be read, a section or field is unknown or missing, or a value is
+            impossible.
+    """
+    sections = _read_sections(path)
+    if set(sections) != set(_SECTIONS):
+        raise ConfigError(f"{path}: needs exactly the sections {', '.join(_SECTIONS)}")
+    data = _build(DataConfig, sections["data"], "data")
+    fields = sections["model"] or {}
+    if not isinstance(fields, dict):
+        raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
+    model = model_config({"vocabulary_size": data.vocabulary_size, **fields})
+    training = _build(TrainingConfig, sections["training"], "training")
+    return RunConfig(data=data, model=model, training=training)
+
+
+def _read_sections(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A file's sections, with its base's; `above` are the files that it is the base of."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path} is its own base")
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if not isinstance(sections, dict):
+        raise ConfigError(f"{path}: needs exactly the sections {', '.join(_SECTIONS)}")
+    base = sections.pop("base", None)
+    if base is None:
+        return sections
+    inherited = _read_sections(path.parent / str(base), (*above, path.resolve()))
+    for name, fields in sections.items():
+        both = isinstance(fields, dict) and isinstance(inherited.get(name), dict)
+        inherited[name] = {**inherited[name], **fields} if both else fields
+    return inherited
+
+
+def to_json(config: Any) -> str:
+    """Any of the dataclasses above as indented JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
