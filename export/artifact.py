@@ -14,11 +14,7 @@ from typing import Any
 
 import onnx
 
-from export.calibration import largest_values
-from export.contract import TensorSpec
-from export.graph_model import GraphModel
-from export.graphs import graphs_of
-from export.manifest import (
+from export.contract.manifest import (
     ATTENTION,
     CANDIDATES,
     COPY_CACHES,
@@ -35,7 +31,10 @@ from export.manifest import (
     TensorInfo,
     file_info,
 )
-from export.onnx_graph import (
+from export.contract.tensors import TensorSpec
+from export.graphs.of_model import graphs_of
+from export.graphs.shortlist import shortlist_graphs
+from export.graphs.to_onnx import (
     Exported,
     ExportError,
     export_attention,
@@ -47,14 +46,15 @@ from export.onnx_graph import (
 )
 from export.proof.alignment import anchor_accuracy
 from export.proof.checks import Check, require
+from export.proof.graph_model import GraphModel
+from export.proof.self_check import find_self_check
 from export.proof.sentences import CAPACITY, LanguagePair, Pairs, Sentence, prepare
 from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.proof.text_checks import quality_checks, text_checks
-from export.quantize import quantize_graph
-from export.quantize_pools import quantize_pools
-from export.self_check import find_self_check
-from export.shortlist_graphs import shortlist_graphs
+from export.quantize.calibration import largest_values
+from export.quantize.matrices import quantize_graph
+from export.quantize.pools import quantize_pools
 from export.weights import WeightFile
 from model.networks.build import build_model
 from model.networks.config import TransformerConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from export.manifest import WEIGHTS_NAME
+from export.contract.manifest import WEIGHTS_NAME
 
 _ALIGNMENT = 64
 _SMALLEST_BYTES = 256

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.manifest import ArtifactError, Manifest, load_manifest
+from export.contract.manifest import ArtifactError, Manifest, load_manifest
 from model.text.tokenizer import Tokenizer
 from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine

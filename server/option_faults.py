@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from export.manifest import AttentionInfo
+from export.contract.manifest import AttentionInfo
 from server.engine.sequence import Beam, Contrastive, Sampling
 from server.errors import Violation, shown
 from server.job import Job

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.manifest import ArtifactError, load_manifest
+from export.contract.manifest import ArtifactError, load_manifest
 from model.text.tokenizer import TokenizerError
 from server.config import ConfigError, ServerConfig
 from server.engine.session import DeviceError

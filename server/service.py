@@ -9,7 +9,7 @@ from typing import cast
 
 import grpc
 
-from export.manifest import AttentionInfo
+from export.contract.manifest import AttentionInfo
 from model.text.tokenizer import Tokenizer
 from server.call import Call, current_call
 from server.config import ServerConfig

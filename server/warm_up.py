@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 
-from export.manifest import ArtifactError, Manifest
+from export.contract.manifest import ArtifactError, Manifest
 from server.config import DEFAULT_BEAM_SIZE
 from server.engine.engine import Engine
 from server.engine.sequence import Beam, Failed, Finished, SequenceRequest

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from export.artifact import export_graphs
-from export.onnx_graph import Exported
+from export.graphs.to_onnx import Exported
 from model.networks.build import build_model
 from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
 from model.networks.encoder_decoder import EncoderDecoder

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract import Pools
-from export.graph_model import Array, Arrays, GraphModel, GraphScorer, StepScores, padded_size
-from export.manifest import DECODER_STEP
+from export.contract.manifest import DECODER_STEP
+from export.contract.tensors import Pools
 from export.proof.checks import Check
+from export.proof.graph_model import Array, Arrays, GraphModel, GraphScorer, StepScores, padded_size
 from export.proof.sentences import Sentence, spread_by_length
+from export.proof.shortlist_model import ShortlistGraphs, ShortlistScorer
 from export.proof.step_checks import LIMIT, NUM_TRACED, beam_traced, greedy_traced
 from export.proof.text_checks import translate
 from export.proof.trace import Layout, trace
-from export.shortlist_model import ShortlistGraphs, ShortlistScorer
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import Shortlist
 from model.text.evaluation import evaluate

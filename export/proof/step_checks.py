@@ -13,8 +13,8 @@ from itertools import chain
 import numpy as np
 import torch
 
-from export.graph_model import Floats, GraphModel
 from export.proof.checks import Check
+from export.proof.graph_model import Floats, GraphModel
 from export.proof.sentences import Sentence, spread_by_length
 from export.proof.trace import Layout, RowScores, Traced, capacity_of, trace
 from model.networks.encoder_decoder import EncoderDecoder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from export.graph_model import GraphModel, GraphScorer, padded_size
 from export.proof.checks import Check
+from export.proof.graph_model import GraphModel, GraphScorer, padded_size
 from export.proof.sentences import Sentence
 from export.proof.step_checks import BEAM_SIZE, log_prob_distance
 from model.networks.encoder_decoder import EncoderDecoder

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract import SOURCE_AXIS
-from export.graph_model import Arrays, Floats, GraphModel, StepScores, padded_size
+from export.contract.tensors import SOURCE_AXIS
+from export.proof.graph_model import Arrays, Floats, GraphModel, StepScores, padded_size
 
 _NOISE = 3.0
 

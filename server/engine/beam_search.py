@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from export.manifest import CANDIDATES, LOG_PROBS
+from export.contract.manifest import CANDIDATES, LOG_PROBS
 from server.engine.search import (
     Continuation,
     Ending,

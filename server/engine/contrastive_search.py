@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.manifest import CANDIDATES
+from export.contract.manifest import CANDIDATES
 from server.engine.search import (
     HIDDEN,
     Continuation,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
+from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
 from server.engine.search import Array, Best, StepOutputs
 from server.engine.session import ModelSession
 from server.engine.tensors import LaneShape, LaneTensors, Outputs

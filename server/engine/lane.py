@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from export.manifest import Manifest
+from export.contract.manifest import Manifest
 from server.engine.cuda_tensors import CudaLaneTensors
 from server.engine.methods import new_search
 from server.engine.search import Continuation, Search

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.manifest import OUTPUT_COLUMNS
+from export.contract.manifest import OUTPUT_COLUMNS
 from server.engine.candidate_union import CandidateUnion, Tokens
 from server.engine.search import Array
 from server.engine.sequence import InferenceError

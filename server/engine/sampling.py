@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.manifest import LOG_PROBS
+from export.contract.manifest import LOG_PROBS
 from server.engine.search import Continuation, Ending, StepOutputs, not_a_number
 from server.engine.sequence import Sampling, SequenceRequest
 from server.engine.target import Target

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnxruntime
 
-from export.manifest import (
+from export.contract.manifest import (
     ATTENTION,
     CANDIDATES,
     COPY_CACHES,

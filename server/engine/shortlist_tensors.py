@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from export.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
+from export.contract.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
 from model.shortlist.shortlist import Shortlist
 from server.engine.candidate_union import Tokens
 from server.engine.output_columns import OutputColumns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from export.manifest import Manifest
+from export.contract.manifest import Manifest
 from server.engine.sequence import SequenceRequest
 
 SMALLEST_CAPACITY = 16

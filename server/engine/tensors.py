@@ -12,7 +12,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, Manifest, TensorInfo
+from export.contract.manifest import (
+    ATTENTION,
+    CANDIDATES,
+    DECODER_STEP,
+    ENCODER,
+    LOG_PROBS,
+    Manifest,
+    TensorInfo,
+)
 from server.engine.controls import Controls
 from server.engine.search import Array, Best, Continuation, StepOutputs
 from server.engine.session import ModelSession

@@ -59,7 +59,7 @@ def _over_reference(rounds: dict[str, list[float]]) -> dict[str, float]:
 def _export(places: Places, variant: str, precision: str) -> Path:
     output = places.build / "artifacts" / (variant if precision == "fp32" else f"{variant}-{precision}")
     log.info("exporting %s", output.name)
-    command = [sys.executable, "-m", "export.export_command", str(final_checkpoint(places, variant))]
+    command = [sys.executable, "-m", "export.command", str(final_checkpoint(places, variant))]
     command += ["--output", str(output), "--precision", precision]
     subprocess.run([*command, "--max-bleu-loss", str(_LARGE_LOSS)], check=True, stdout=subprocess.DEVNULL)
     return output

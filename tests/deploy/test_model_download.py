@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from export.manifest import load_manifest
+from export.contract.manifest import load_manifest
 from tests.deploy.manifests import FOLDER, Manifests
 from tests.programs import PATIENCE_SECONDS, program, run
 

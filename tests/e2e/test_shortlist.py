@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from export.contract import Pools, TensorSpec
-from export.graph_model import GraphModel
-from export.manifest import load_manifest
-from export.shortlist_model import ShortlistScorer
+from export.contract.manifest import load_manifest
+from export.contract.tensors import Pools, TensorSpec
+from export.proof.graph_model import GraphModel
+from export.proof.shortlist_model import ShortlistScorer
 from model.searches.beam_search import beam_search, greedy_search
 from model.shortlist.shortlist import Shortlist
 from model.text.tokenizer import Tokenizer

@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor
 
 from export.artifact import Limits, build_artifact
-from export.manifest import PROOF_NAME, load_manifest
+from export.contract.manifest import PROOF_NAME, load_manifest
 from model.checkpoint import load_checkpoint
 from model.networks.config import RecurrentConfig
 from model.networks.encoder_decoder import EncoderDecoder

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.manifest import load_manifest
+from export.contract.manifest import load_manifest
 from model.text.parallel_text import read_pairs
 from model.text.tokenizer import Tokenizer
 from server.engine.engine import Engine

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.manifest import load_manifest
+from export.contract.manifest import load_manifest
 from model.shortlist.shortlist import Shortlist
 from tests.load.subjects import Subject
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from export.artifact import write_graphs
-from export.graph_model import GraphModel
-from export.graphs import graphs_of
-from export.manifest import DECODER_STEP
-from export.onnx_graph import Exported
+from export.contract.manifest import DECODER_STEP
+from export.graphs.of_model import graphs_of
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import GraphModel
 from export.proof.sentences import Sentence, prepare
 from model.networks.encoder_decoder import EncoderDecoder
 from model.text.tokenizer import Tokenizer

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from export.artifact import Limits, build_artifact, structure_sha256
-from export.graph_model import GraphModel, GraphScorer
-from export.graphs import graphs_of
-from export.manifest import (
+from export.contract.manifest import (
     ATTENTION,
     CANDIDATES,
     COPY_CACHES,
@@ -29,8 +27,10 @@ from export.manifest import (
     Manifest,
     load_manifest,
 )
-from export.onnx_graph import ExportError, export_encoder
+from export.graphs.of_model import graphs_of
+from export.graphs.to_onnx import ExportError, export_encoder
 from export.proof.checks import ProofError
+from export.proof.graph_model import GraphModel, GraphScorer
 from model.checkpoint import unique_weights
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import EncoderLayer, Transformer

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.artifact import _int8, checkpoint_sha256, export_graphs, structure_sha256
-from export.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS, Manifest, load_manifest
+from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS, Manifest, load_manifest
 from export.proof.sentences import prepare
 from model.checkpoint import load_checkpoint
 from model.networks.encoder_decoder import EncoderDecoder

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.graph_model import Arrays, GraphModel
-from export.manifest import COPY_CACHES
-from export.onnx_graph import Exported
+from export.contract.manifest import COPY_CACHES
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import Arrays, GraphModel
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.transformer import Transformer
 from server.engine.search import keep_places

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.contract import SOURCE_AXIS, Pools, TensorSpec
-from export.graph_model import Beams, GraphModel, GraphScorer
-from export.manifest import Manifest, load_manifest
+from export.contract.manifest import Manifest, load_manifest
+from export.contract.tensors import SOURCE_AXIS, Pools, TensorSpec
+from export.proof.graph_model import Beams, GraphModel, GraphScorer
 from model.searches.beam_search import Hypothesis as ExpectedHypothesis
 from model.searches.beam_search import beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.artifact import export_graphs, write_graphs
-from export.graph_model import Arrays, GraphModel
-from export.graphs import graphs_of
-from export.manifest import ATTENTION, DECODER_STEP, ENCODER
-from export.onnx_graph import Exported, export_attention, export_decoder_step, export_encoder
+from export.contract.manifest import ATTENTION, DECODER_STEP, ENCODER
+from export.graphs.of_model import graphs_of
+from export.graphs.recurrent import RecurrentEncoderGraph, RecurrentStepGraph
+from export.graphs.step import StepInputs, StepOutputs
+from export.graphs.to_onnx import Exported, export_attention, export_decoder_step, export_encoder
+from export.graphs.transformer import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
 from export.proof.checks import Check, ProofError, require
+from export.proof.graph_model import Arrays, GraphModel
 from export.proof.sentences import Sentence
 from export.proof.step_checks import log_prob_checks, neighbour_checks
-from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph
-from export.step_graph import StepInputs, StepOutputs
-from export.transformer_graphs import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import Transformer

@@ -14,9 +14,7 @@ import torch
 from onnx import numpy_helper
 
 from export.artifact import Limits, build_artifact, structure_sha256
-from export.contract import Pools, TensorSpec
-from export.graph_model import GraphModel
-from export.manifest import (
+from export.contract.manifest import (
     DECODER_STEP,
     MANIFEST_NAME,
     OUTPUT_COLUMNS,
@@ -25,9 +23,11 @@ from export.manifest import (
     Manifest,
     load_manifest,
 )
-from export.onnx_graph import Exported
-from export.shortlist_graphs import shortlist_graphs
-from export.shortlist_model import ShortlistScorer
+from export.contract.tensors import Pools, TensorSpec
+from export.graphs.shortlist import shortlist_graphs
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import GraphModel
+from export.proof.shortlist_model import ShortlistScorer
 from model.networks.transformer import Transformer
 from model.searches.beam_search import Hypothesis as ExpectedHypothesis
 from model.searches.beam_search import beam_search, greedy_search

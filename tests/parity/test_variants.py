@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from export.artifact import _int8, export_graphs
-from export.graph_model import GraphModel
-from export.onnx_graph import Exported
+from export.graphs.to_onnx import Exported
 from export.proof.checks import require
+from export.proof.graph_model import GraphModel
 from export.proof.sentences import Sentence
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from model.networks.encoder_decoder import EncoderDecoder

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.manifest import WEIGHTS_NAME
+from export.contract.manifest import WEIGHTS_NAME
 from export.weights import WeightFile
 
 LARGE, OTHER = np.arange(100, dtype=np.float32), np.ones(101, np.float32)

@@ -11,10 +11,10 @@ import pytest
 from onnx import numpy_helper
 
 from export.artifact import Limits, _manifest, export_graphs, write_graphs
-from export.graph_model import GraphModel
-from export.graphs import graphs_of
-from export.manifest import ENCODER
-from export.onnx_graph import Exported
+from export.contract.manifest import ENCODER
+from export.graphs.of_model import graphs_of
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent

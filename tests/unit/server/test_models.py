@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.rpc import error_details_pb2
 
-from export.manifest import ArtifactError
+from export.contract.manifest import ArtifactError
 from model.text.tokenizer import Tokenizer
 from server import models as models_module
 from server.config import ServerConfig

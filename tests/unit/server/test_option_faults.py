@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from export.manifest import AttentionInfo
+from export.contract.manifest import AttentionInfo
 from server.engine.sequence import AttentionChoice, Beam, Method, Sampling
 from server.errors import InvalidRequest, to_status
 from server.job import Job

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from export.manifest import AttentionInfo
+from export.contract.manifest import AttentionInfo
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Sampling
 from server.job import Job
 from server.models import LoadedModel

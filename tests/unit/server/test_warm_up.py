@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from export.manifest import ArtifactError
+from export.contract.manifest import ArtifactError
 from server.engine.engine import Engine, StepReport
 from server.engine.lane import LaneKey
 from server.engine.search import StepOutputs

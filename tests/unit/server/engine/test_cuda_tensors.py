@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
-from export.onnx_graph import Exported
+from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.graphs.to_onnx import Exported
 from server.engine import cuda_tensors
 from server.engine.cuda_tensors import CudaLaneTensors
 from server.engine.engine import Engine

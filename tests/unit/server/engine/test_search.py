@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.manifest import CANDIDATES, LOG_PROBS
+from export.contract.manifest import CANDIDATES, LOG_PROBS
 from model.searches import beam_search as oracle
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample

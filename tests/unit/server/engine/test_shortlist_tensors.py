@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from export.artifact import Limits, _manifest, write_graphs
-from export.graph_model import GraphModel
-from export.graphs import graphs_of
-from export.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
-from export.onnx_graph import Exported
+from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
+from export.graphs.of_model import graphs_of
+from export.graphs.shortlist import shortlist_graphs
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
-from export.quantize import quantize_graph
-from export.shortlist_graphs import shortlist_graphs
+from export.quantize.matrices import quantize_graph
 from model.networks.transformer import Transformer
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
 from model.text.tokenizer import END_ID, Tokenizer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.manifest import Manifest
+from export.contract.manifest import Manifest
 from server.engine.sequence import Beam, SequenceRequest
 from server.engine.source_lengths import RUN_COST_TOKENS, capacity_for, encoder_batches
 

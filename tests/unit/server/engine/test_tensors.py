@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS, SpecialIds, TensorInfo
+from export.contract.manifest import (
+    ATTENTION,
+    CANDIDATES,
+    DECODER_STEP,
+    ENCODER,
+    LOG_PROBS,
+    SpecialIds,
+    TensorInfo,
+)
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
 from server.engine.search import Continuation, keep_places
 from server.engine.session import ModelSession

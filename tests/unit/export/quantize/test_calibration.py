@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.calibration import Largest, largest_values
-from export.fused_attention import packed_projection, scaled_query
-from export.graphs import graphs_of
-from export.manifest import DECODER_STEP, ENCODER
-from export.onnx_graph import Exported
+from export.contract.manifest import DECODER_STEP, ENCODER
+from export.graphs.fused_attention import packed_projection, scaled_query
+from export.graphs.of_model import graphs_of
+from export.graphs.to_onnx import Exported
 from export.proof.sentences import Sentence, prepare
-from export.quantize import quantize_graph, weight_key
+from export.quantize.calibration import Largest, largest_values
+from export.quantize.matrices import quantize_graph, weight_key
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer

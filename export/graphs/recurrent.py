@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from export.contract import SOURCE_AXIS, Pools, TensorSpec
-from export.recurrent_layer import layer_weights, recurrent_layer
-from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
+from export.contract.tensors import SOURCE_AXIS, Pools, TensorSpec
+from export.graphs.recurrent_layer import layer_weights, recurrent_layer
+from export.graphs.step import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
 from model.networks.cells import num_states, stack_step
 from model.networks.recurrent import Recurrent, reverse_each
 

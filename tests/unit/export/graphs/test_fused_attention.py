@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.contract import TensorSpec
-from export.fused_attention import (
+from export.contract.manifest import DECODER_STEP, ENCODER
+from export.contract.tensors import TensorSpec
+from export.graphs.fused_attention import (
     cached_attention,
     packed_projection,
     padded_attention,
@@ -24,9 +25,8 @@ from export.fused_attention import (
     scaled_query,
     source_attention,
 )
-from export.manifest import DECODER_STEP, ENCODER
-from export.onnx_graph import Exported, _export
-from export.opset import MICROSOFT, OPSET
+from export.graphs.opset import MICROSOFT, OPSET
+from export.graphs.to_onnx import Exported, _export
 from model.networks.attention import MultiHeadAttention
 from model.networks.transformer import Transformer
 from server.engine.tensors import bind_array

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from export.artifact import export_graphs
-from export.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
-from export.onnx_graph import Exported, ExportError, _assert_contract
+from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.graphs.to_onnx import Exported, ExportError, _assert_contract
 from model.networks.recurrent import Recurrent
 
 Axes = dict[str, list[str | int]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from export.contract import Pools
-from export.recurrent_graphs import RecurrentEncoderGraph, RecurrentStepGraph, recurrent_pools
-from export.step_graph import DecoderStepGraph, EncoderGraph
-from export.transformer_graphs import (
+from export.contract.tensors import Pools
+from export.graphs.recurrent import RecurrentEncoderGraph, RecurrentStepGraph, recurrent_pools
+from export.graphs.step import DecoderStepGraph, EncoderGraph
+from export.graphs.transformer import (
     AttentionGraph,
     TransformerEncoderGraph,
     TransformerStepGraph,

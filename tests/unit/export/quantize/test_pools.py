@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from export.artifact import write_graphs
-from export.calibration import Largest, largest_values
-from export.graph_model import Arrays, Floats, GraphModel, StepScores
-from export.graphs import graphs_of
-from export.manifest import ATTENTION, COPY_CACHES, DECODER_STEP, LOG_PROBS
-from export.onnx_graph import Exported
+from export.contract.manifest import ATTENTION, COPY_CACHES, DECODER_STEP, LOG_PROBS
+from export.graphs.of_model import graphs_of
+from export.graphs.to_onnx import Exported
+from export.proof.graph_model import Arrays, Floats, GraphModel, StepScores
 from export.proof.sentences import prepare
-from export.quantize_pools import quantize_pools
+from export.quantize.calibration import Largest, largest_values
+from export.quantize.pools import quantize_pools
 from model.networks.transformer import Transformer
 from model.text.tokenizer import Tokenizer
 

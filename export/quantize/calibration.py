@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from export.contract import Pools
-from export.graphs import ModelGraphs
+from export.contract.tensors import Pools
+from export.graphs.of_model import ModelGraphs
 from export.proof.sentences import Sentence, spread_by_length
-from export.quantize import weight_key
+from export.quantize.matrices import weight_key
 from model.text.tokenizer import START_ID, Tokenizer
 
 Largest = dict[str, float]  # absolute values

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export import fused_attention, recurrent_layer
-from export.contract import TensorSpec
-from export.graphs import ModelGraphs
-from export.opset import OPSET
-from export.step_graph import CANDIDATES_PER_BEAM, CandidatesGraph, CopyCachesGraph, LogProbsGraph
+from export.contract.tensors import TensorSpec
+from export.graphs.of_model import ModelGraphs
+from export.graphs.opset import OPSET
+from export.graphs.step import CANDIDATES_PER_BEAM, CandidatesGraph, CopyCachesGraph, LogProbsGraph
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
 _TRACE_SIZES = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from export.opset import opset
+from export.graphs.opset import opset
 from model.networks.cells import CELLS
 
 # The gates of a cell as ONNX orders them, by their place in PyTorch: input, output, forget, cell against

@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from export.opset import microsoft, opset
+from export.graphs.opset import microsoft, opset
 from model.networks.attention import MultiHeadAttention, scaled_dot_product_attention
 
 

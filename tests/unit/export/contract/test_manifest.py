@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from export.manifest import (
+from export.contract.manifest import (
     CANDIDATES,
     COPY_CACHES,
     DECODER_STEP,

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract import Pools
-from export.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.tensors import Pools
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from export.graph_model import GraphModel, GraphScorer
-from export.manifest import SelfCheck
-from export.onnx_graph import ExportError
+from export.contract.manifest import SelfCheck
+from export.graphs.to_onnx import ExportError
+from export.proof.graph_model import GraphModel, GraphScorer
 from export.proof.sentences import CAPACITY, Sentence
+from export.proof.shortlist_model import ShortlistScorer
 from export.proof.step_checks import BEAM_SIZE
-from export.shortlist_model import ShortlistScorer
 from model.searches.beam_search import Scorer, beam_search, greedy_search
 from model.shortlist.shortlist import Shortlist
 

@@ -1,6 +1,6 @@
 """int8 keys and values: attention reads a quarter of the bytes, and pools take a quarter of the memory.
 
-Each pool has one scale, a constant that `export/calibration.py` measured; what is beyond is cut. ONNX Runtime
+Each pool has one scale, a constant that `export/quantize/calibration.py` measured; what is beyond is cut. ONNX Runtime
 multiplies queries with the integers, and quantizes what a step appends to a cache.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from export.contract import TensorSpec
-from export.onnx_graph import Exported
+from export.contract.tensors import TensorSpec
+from export.graphs.to_onnx import Exported
 
 _TYPE = "int8"
 _SCALES_AT = 12  # the inputs k_scale and v_scale of GroupQueryAttention

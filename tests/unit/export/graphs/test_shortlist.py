@@ -12,13 +12,13 @@ import pytest
 from onnx import helper
 
 from export.artifact import Limits, build_artifact, export_graphs, write_graphs
-from export.graph_model import Arrays
-from export.graphs import graphs_of
-from export.manifest import DECODER_STEP
-from export.onnx_graph import Exported, ExportError
-from export.quantize import quantize_graph, weight_key
-from export.shortlist_graphs import shortlist_graphs
-from export.shortlist_model import ShortlistGraphs
+from export.contract.manifest import DECODER_STEP
+from export.graphs.of_model import graphs_of
+from export.graphs.shortlist import shortlist_graphs
+from export.graphs.to_onnx import Exported, ExportError
+from export.proof.graph_model import Arrays
+from export.proof.shortlist_model import ShortlistGraphs
+from export.quantize.matrices import quantize_graph, weight_key
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import Transformer

@@ -8,15 +8,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from export.contract import SOURCE_AXIS, Pools, TensorSpec
-from export.fused_attention import (
+from export.contract.tensors import SOURCE_AXIS, Pools, TensorSpec
+from export.graphs.fused_attention import (
     cached_attention,
     packed_projection,
     padded_attention,
     scaled_query,
     source_attention,
 )
-from export.step_graph import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
+from export.graphs.step import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
 from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
 
 

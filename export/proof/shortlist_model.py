@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract import Pools
-from export.graph_model import Array, Arrays, Beams, GraphModel, GraphScorer, new_session
-from export.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
+from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
+from export.contract.tensors import Pools
+from export.proof.graph_model import Array, Arrays, Beams, GraphModel, GraphScorer, new_session
 from model.shortlist.shortlist import Shortlist
 
 # ONNX Runtime sums a product of floats in another order when it has few columns.

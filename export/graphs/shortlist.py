@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
-from export.contract import TensorSpec
-from export.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
-from export.onnx_graph import Exported, ExportError
+from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
+from export.contract.tensors import TensorSpec
+from export.graphs.to_onnx import Exported, ExportError
 
 LOGITS, HIDDEN = "logits", "hidden"
 _PRODUCTS = frozenset({"MatMul", "MatMulIntegerToFloat"})

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.quantize import quantize_graph, quantize_weight, weight_key
+from export.quantize.matrices import quantize_graph, quantize_weight, weight_key
 
 Floats = NDArray[np.float32]
 IN, OUT = 48, 20

@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from export.opset import MICROSOFT
+from export.graphs.opset import MICROSOFT
 
 _STEP = 1.0 / 127.0
 _ZERO_POINT = 128  # u8 activations: s8 ones are 15 to 25 times slower in ONNX Runtime on x86
