@@ -1,4 +1,4 @@
-# Lints the gRPC contract and generates the Python code under server/pb/ from it.
+# Lints the gRPC contract and generates the Python code under traghetto/pb/ from it.
 # Run from the repository root: included by its Makefile, or `make -f proto/proto.mk`.
 
 BIN ?= .venv/bin
@@ -11,7 +11,7 @@ PROTO_FILES := $(sort $(shell find proto -name '*.proto'))
 GOOGLE_PROTOS = $(shell $(PYTHON) -c \
 	"import pathlib, google.rpc.status_pb2 as pb; print(pathlib.Path(pb.__file__).parents[2])")
 
-# $(call generate_pb,ROOT) writes ROOT/server/pb/. Mapping proto/ to server/pb/ is what
+# $(call generate_pb,ROOT) writes ROOT/server/pb/. Mapping proto/ to traghetto/pb/ is what
 # makes the generated imports absolute: `from server.pb.translation.v1 import ...`.
 generate_pb = $(PYTHON) -m grpc_tools.protoc \
 	-Iserver/pb=proto -I$(GOOGLE_PROTOS) \
@@ -24,12 +24,12 @@ generate_pb = $(PYTHON) -m grpc_tools.protoc \
 proto:
 	$(call generate_pb,.)
 
-# The __init__.py files are written by hand; all else in server/pb/ must be as generated.
+# The __init__.py files are written by hand; all else in traghetto/pb/ must be as generated.
 proto-check:
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(call generate_pb,"$$tmp"); \
-	diff -ru --exclude=__init__.py --exclude=__pycache__ server/pb "$$tmp/server/pb" || \
-	{ echo 'server/pb/ is stale: run `make proto`' >&2; exit 1; }
+	diff -ru --exclude=__init__.py --exclude=__pycache__ traghetto/pb "$$tmp/server/pb" || \
+	{ echo 'traghetto/pb/ is stale: run `make proto`' >&2; exit 1; }
 
 # buf resolves imports only from its registry or from a module of ours, so it is handed an
 # image in which protoc has already resolved google/rpc.

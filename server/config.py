@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from server.tls_files import PemFile, TlsError, TlsFiles, check, read_bytes
+from server.tls.files import PemFile, TlsError, TlsFiles, check, read_bytes
 
 DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
 # gRPC counts a connection's age in milliseconds and 32 bits.

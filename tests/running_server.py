@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 ARTIFACT = Path(__file__).parents[1] / "export/artifacts/en-it"
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
@@ -142,7 +142,7 @@ def _command(*arguments: str | Path) -> list[str]:
     names = ("listen", "metrics-listen", "health-listen", "admin-listen")
     places = [f"--{name}=127.0.0.1:0" for name in names]
     # One runner, so that slots can be counted; a test of several says so.
-    return [sys.executable, "-m", "server.serve_command", *places, "--runners=1", *map(str, arguments)]
+    return [sys.executable, "-m", "server.commands.serve", *places, "--runners=1", *map(str, arguments)]
 
 
 def _environment() -> dict[str, str]:

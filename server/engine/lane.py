@@ -13,14 +13,14 @@ from itertools import islice
 import numpy as np
 
 from export.contract.manifest import Manifest
-from server.engine.cuda_tensors import CudaLaneTensors
-from server.engine.methods import new_search
-from server.engine.search import Continuation, Search
+from server.engine.searches.methods import new_search
+from server.engine.searches.search import Continuation, Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.session import ModelSession
-from server.engine.shortlist_tensors import ShortlistTensors
 from server.engine.source_lengths import capacity_for
-from server.engine.tensors import LaneShape, LaneTensors
+from server.engine.tensors.cuda import CudaLaneTensors
+from server.engine.tensors.lane_tensors import LaneShape, LaneTensors
+from server.engine.tensors.shortlist import ShortlistTensors
 
 # Of beams of more than 4 fewer sequences run at once: what they take is bounded.
 HYPOTHESES_PER_SLOT = 4

@@ -11,10 +11,10 @@ from typing import Any
 
 from model.text.evaluation import evaluate
 from model.text.parallel_text import read_pairs
-from server.client import Client, ContrastiveSearch, Sampling, TextError
-from server.evaluate_command import running_server
+from server.commands.evaluate import running_server
 from tests.architectures.held_out import TEST_FILE
 from tests.architectures.variants import Places
+from traghetto.client import Client, ContrastiveSearch, Sampling, TextError
 
 ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
 NUM_SENTENCES = 400

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.text.tokenizer import Tokenizer
-from server.client import Client, TextError
-from server.evaluate_command import running_server
+from server.commands.evaluate import running_server
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import SERVED, SERVED_INT8, Places
+from traghetto.client import Client, TextError
 
 log = logging.getLogger("traghetto.study")
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 
 def target_of(running: RunningServer) -> str:

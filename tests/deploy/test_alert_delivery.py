@@ -8,8 +8,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.deploy.fast_time import alertmanager_config, fast_rules, prometheus_config, shortened
 from tests.deploy.live_servers import stub_of, target_of
 from tests.deploy.monitoring import (
@@ -23,6 +21,8 @@ from tests.deploy.monitoring import (
 )
 from tests.deploy.rule_files import RULE_FILES
 from tests.running_server import ARTIFACT, long_request, make_request, run_server
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 LIMIT = 20
 

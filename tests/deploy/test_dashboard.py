@@ -13,7 +13,7 @@ import pytest
 from deploy.grafana.build import DASHBOARD, ROWS, dashboard_json
 from deploy.grafana.foreign import FOREIGN_SERIES, note
 from deploy.grafana.variables import expand
-from server.metrics import Metrics
+from server.telemetry.metrics import Metrics
 from tests.deploy.panel_queries import panels, queries
 from tests.deploy.rule_files import PROMETHEUS, alerts, records, rules
 

@@ -15,11 +15,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server.client import Client
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.deploy.dockerfile import REPOSITORY, Builder, read_stages
 from tests.deploy.manifests import FOLDER, load
 from tests.programs import PATIENCE_SECONDS
+from traghetto.client import Client
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) admin=\S+ models=(\S+)\n")
 # Of the lock, for other systems or for the build alone.

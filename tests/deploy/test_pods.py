@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from server.config import ServerConfig, is_loopback, parse_config, split_address
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.certificates import Authority
 from tests.deploy.manifests import Document, Manifests
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 KNOWN = {f"TRAGHETTO_{field.name.upper()}" for field in fields(ServerConfig)}
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

@@ -6,7 +6,7 @@ import re
 
 from prometheus_client.metrics_core import Metric
 
-from server.metrics import Metrics
+from server.telemetry.metrics import Metrics
 from tests.deploy.manifests import Document, Manifests
 
 

@@ -18,9 +18,6 @@ import grpc
 from deploy.grafana.foreign import FOREIGN_SERIES
 from deploy.grafana.variables import expand
 from model.text.parallel_text import read_pairs
-from server.client import CallError, Client
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.certificates import Authority
 from tests.deploy.fast_time import prometheus_config
 from tests.deploy.foreign_exporter import run_exporter
@@ -28,6 +25,9 @@ from tests.deploy.live_servers import stub_of, target_of
 from tests.deploy.monitoring import Prometheus, Samples, run_prometheus
 from tests.deploy.rule_files import ROOT, RULE_FILES
 from tests.running_server import ARTIFACT, long_request, make_request, run_server
+from traghetto.client import CallError, Client
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 SLOTS, LIMIT = 4, 16
 RATE_INTERVAL = "5s"

@@ -9,8 +9,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import (
     ARTIFACT,
     RunningServer,
@@ -20,6 +18,8 @@ from tests.running_server import (
     run_server,
     serve_in_vain,
 )
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 SLOTS = 4
 

@@ -9,11 +9,11 @@ import grpc
 import pytest
 from google.rpc import code_pb2
 
-from server.metrics import RATIOS, SEQUENCES, TOKENS
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.telemetry.metrics import RATIOS, SEQUENCES, TOKENS
 from tests.e2e.poisoned import POISON
 from tests.running_server import RunningServer, repeated
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 NUM_WAITING, MAX_QUEUE = 19, 20
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 TEXT = "The cat is on the table."

@@ -12,9 +12,9 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024

@@ -17,11 +17,11 @@ from typing import Any
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.e2e.otlp_collector import Collector, run_collector
 from tests.e2e.poisoned import POISON, poison
 from tests.running_server import RunningServer, StartServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 CANARY = "Gorblatz"

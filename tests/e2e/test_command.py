@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.running_server import RunningServer
+from traghetto.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 PATIENCE_SECONDS = 120.0
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +29,7 @@ def translate(server: RunningServer) -> Translate:
     def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         options = ("--server", server.address, "--source", "en", "--target", "it")
         return subprocess.run(
-            [sys.executable, "-m", "server.translate_command", *options, *arguments],
+            [sys.executable, "-m", "server.commands.translate", *options, *arguments],
             input=stdin,
             capture_output=True,
             timeout=PATIENCE_SECONDS,

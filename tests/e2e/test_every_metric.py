@@ -10,9 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.metrics import Metrics
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from server.telemetry.metrics import Metrics
 from tests.e2e.known_traffic import (
     CANCELLED,
     CROWDED,
@@ -24,6 +22,8 @@ from tests.e2e.known_traffic import (
 from tests.e2e.poisoned import poison
 from tests.programs import program, run
 from tests.running_server import StartServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 LONG_TOKENS = 203  # of the long request's text

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from server.client import CallError, Client
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.programs import program
 from tests.running_server import RunningServer, StartServer
+from traghetto.client import CallError, Client
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 PATIENCE_SECONDS = 120.0
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer, StartServer, sequences_a_step
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 TEXT = "The old man who lives next door gave us some apples from his garden."

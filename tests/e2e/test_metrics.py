@@ -8,9 +8,9 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'
 TRANSLATE, LIST_MODELS = RPC.format("Translate"), RPC.format("ListModels")

@@ -11,16 +11,16 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.call import Call
+from server.api.interceptor import CallInterceptor
+from server.api.service import TranslationService
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded
-from server.interceptor import CallInterceptor
-from server.metrics import REJECT_REASONS, Metrics
-from server.models import LoadedModel
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-from server.served_models import ServedModels
-from server.service import TranslationService
+from server.models.loading import LoadedModel
+from server.models.serving import ServedModels
+from server.telemetry.call import Call
+from server.telemetry.metrics import REJECT_REASONS, Metrics
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 MakeRequest = Callable[..., pb.TranslateRequest]
 

@@ -16,13 +16,13 @@ import grpc
 import pytest
 
 from server.config import ServerConfig
-from server.metrics import Metrics
-from server.pb.admin.v1 import admin_pb2, admin_pb2_grpc
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
-from server.served_models import ServedModels
+from server.models.serving import ServedModels
+from server.telemetry.metrics import Metrics
 from tests.e2e.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
+from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 ARTIFACTS = Path(__file__).parents[2] / "export/artifacts"
 PATIENCE_SECONDS = 120.0
@@ -179,7 +179,7 @@ def test_a_stop_ends_the_reloads_that_wait_for_it(artifact: Path) -> None:
 
 
 def test_the_command_says_what_became_of_each_artifact(server: RunningServer) -> None:
-    command = [sys.executable, "-m", "server.reload_command", "--server", server.admin]
+    command = [sys.executable, "-m", "server.commands.reload", "--server", server.admin]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     assert "export/artifacts/en-it: unchanged, model en-it, sha256 " in done.stdout
     nowhere = [*command[:-1], "127.0.0.1:1"]

@@ -16,9 +16,9 @@ from export.proof.shortlist_model import ShortlistScorer
 from model.searches.beam_search import beam_search, greedy_search
 from model.shortlist.shortlist import Shortlist
 from model.text.tokenizer import Tokenizer
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer, StartServer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 NUM_TEXTS = 16

@@ -17,11 +17,11 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server.client import CallError, Client
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.tls_client import Tls, channel_credentials
 from tests.certificates import Authority, Issued
 from tests.running_server import RunningServer, StartServer
+from traghetto.client import CallError, Client
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.tls import Tls, channel_credentials
 
 PATIENCE_SECONDS = 120.0
 EXPIRY = "translator_tls_certificate_expiry_timestamp_seconds"
@@ -213,7 +213,7 @@ def test_health_speaks_tls_on_the_grpc_port_and_plain_text_on_its_own(
 def translate(server: TlsServer, *flags: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     places = ("--server", server.running.address, "--source=en", "--target=it", "--beam-size=1")
     return subprocess.run(
-        [sys.executable, "-m", "server.translate_command", *places, *map(str, flags), TEXT],
+        [sys.executable, "-m", "server.commands.translate", *places, *map(str, flags), TEXT],
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

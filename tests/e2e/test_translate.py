@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.running_server import RunningServer, StartServer, sequences_a_step
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 PATIENCE_SECONDS = 120.0
 PAIRS = ("en-it", "it-en")

@@ -25,9 +25,9 @@ from model.searches.sampling import sample
 from model.text.tokenizer import START_ID, Tokenizer
 from model.training.config import load_run_config
 from model.training.trainer import BEST_FOLDER, Trainer
-from server.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.running_server import RunningServer, StartServer
+from traghetto.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits until every variant is trained and proven
 

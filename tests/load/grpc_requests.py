@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.pb.translation.v1 import translation_pb2 as pb
 from tests.load.subjects import Subject
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 MAX_TARGET_TOKENS = 128
 

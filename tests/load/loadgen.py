@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import mlperf_loadgen
 
-from server.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 METHOD = f"/{pb.DESCRIPTOR.services_by_name['TranslationService'].full_name}/Translate"
 LATENCY_BOUND_MILLISECONDS = 500.0

@@ -8,10 +8,10 @@ from typing import Any
 
 from server.config import ServerConfig
 from server.engine.sequence import Beam
-from server.job import Job
-from server.metrics import Metrics
-from server.models import load_model
-from server.worker import Worker
+from server.models.loading import load_model
+from server.telemetry.metrics import Metrics
+from server.work.job import Job
+from server.work.worker import Worker
 
 _LENGTH_PENALTY = 1.0
 _MAX_QUEUE = 1_000_000  # a test set is queued at once

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from server.client import Client
-from server.evaluate_command import serving
+from server.commands.evaluate import serving
 from tests.load.grpc_requests import requests_of
 from tests.load.subjects import Subject
 from tests.running_server import scrape
+from traghetto.client import Client
 
 _NUM_SENTENCES = 40
 _NUM_TURNS = 5  # after a warm-up

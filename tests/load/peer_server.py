@@ -16,9 +16,9 @@ import ctranslate2
 import grpc
 
 from model.text.tokenizer import END_ID, Tokenizer
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.load.peer_batchers import BATCHERS, Batcher, PeerConfig
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 _VOCABULARY_MAP = "vmap.txt"  # CTranslate2's own name for it
 Context = grpc.aio.ServicerContext[pb.TranslateRequest, pb.TranslateResponse]

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.text.parallel_text import read_pairs
-from server.client import CallError, Client, TextError
-from server.evaluate_command import running_server
+from server.commands.evaluate import running_server
+from traghetto.client import CallError, Client, TextError
 
 _ROOT = Path(__file__).parents[2]
 _SENTENCES = _ROOT / "tests/data/en-it.tsv"

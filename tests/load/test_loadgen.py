@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from server.pb.translation.v1 import translation_pb2 as pb
-from server.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from tests.load.loadgen import Load, offer
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 REQUEST = pb.TranslateRequest(texts=["Hello!"]).SerializeToString()
 LOAD = Load(rate=100.0, seconds=1.0, min_queries=50)

@@ -1,0 +1,42 @@
+"""AdminService: what an operator may ask of a running server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from server.models.serving import Outcome, Reload, ServedModels
+from traghetto.pb.admin.v1 import admin_pb2 as pb
+from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
+
+_OUTCOMES = {
+    Outcome.UNCHANGED: pb.RELOAD_OUTCOME_UNCHANGED,
+    Outcome.LOADED: pb.RELOAD_OUTCOME_LOADED,
+    Outcome.REFUSED: pb.RELOAD_OUTCOME_REFUSED,
+}
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AdminService(pb_grpc.AdminServiceServicer):
+    """Reloads models."""
+
+    def __init__(self, served: ServedModels) -> None:
+        self._served = served
+
+    async def ReloadModels(  # noqa: N802
+        self, request: pb.ReloadModelsRequest, context: Context
+    ) -> pb.ReloadModelsResponse:
+        """See the contract."""
+        del request, context
+        return pb.ReloadModelsResponse(models=[_message(found) for found in await self._served.reload()])
+
+
+def _message(found: Reload) -> pb.ModelReload:
+    return pb.ModelReload(
+        artifact=str(found.artifact),
+        model=found.model,
+        sha256=found.sha256,
+        outcome=_OUTCOMES[found.outcome],
+        message=found.message,
+    )

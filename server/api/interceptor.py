@@ -1,0 +1,148 @@
+"""Counts, times and tells of every unary call, and answers one whose bytes do not parse."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+from prometheus_client import Counter, Histogram
+
+from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest, abort
+from server.telemetry.call import REQUEST_ID, Call, begin_call, current_call
+from server.telemetry.logs import log_call, log_fault
+from server.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing  # an extra that may not be there
+
+Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+_MALFORMED = object()
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The metrics of one method; finding one by its labels costs as much as counting."""
+
+    started: Counter
+    seconds: Histogram
+    handled: dict[grpc.StatusCode, Counter]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """The RPC metrics, under the names of go-grpc-prometheus, and each call's log line and span.
+
+    Streams (reflection, health watch) are not counted.
+    """
+
+    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        self._metrics, self._tracing = metrics, tracing
+        # By path, of methods that exist: a client cannot make it grow.
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of a method at its first call."""
+        path = handler_call_details.method
+        if path in self._handlers:
+            return self._handlers[path]
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming or handler.response_streaming:
+            return handler
+        self._handlers[path] = wrapped = grpc.unary_unary_rpc_method_handler(
+            self._wrap(handler.unary_unary, path),
+            request_deserializer=_forgiving(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
+
+    def _wrap(self, behaviour: Behaviour, path: str) -> Behaviour:
+        _, service, method = path.split("/")
+        series = self._series_of(service, method)
+
+        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            series.started.inc()
+            call = begin_call(service, method, context.invocation_metadata())
+            context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+            current_call.set(call)
+            code = grpc.StatusCode.UNKNOWN
+            try:
+                if request is _MALFORMED:
+                    self._metrics.rejected["invalid"].inc()
+                    await abort(context, MalformedRequest("the message does not parse"))
+                response = await behaviour(request, context)
+                code = grpc.StatusCode.OK
+                return response  # noqa: TRY300 - an else block would stand far from its try
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if _is_late(context) else grpc.StatusCode.CANCELLED
+                raise
+            except grpc.aio.AbortError:
+                code = _code(context)
+                raise
+            except grpc.aio.BaseError as error:  # gRPC has ended the call before our answer
+                if not _is_late(context):
+                    raise
+                code = grpc.StatusCode.DEADLINE_EXCEEDED
+                raise asyncio.CancelledError from error
+            except Exception as error:  # noqa: BLE001 - gRPC would log it and answer with its message
+                code = grpc.StatusCode.INTERNAL
+                log_fault(call, error)
+                await abort(context, InternalError("a fault of the server; its log tells more"))
+            finally:
+                self._tell(call, series, code)
+
+        return wrapped
+
+    def _series_of(self, service: str, method: str) -> _Series:
+        metrics, labels = self._metrics, ("unary", service, method)
+        return _Series(
+            started=metrics.rpc_started.labels(*labels),
+            seconds=metrics.rpc_seconds.labels(*labels),
+            handled={},
+        )
+
+    def _tell(self, call: Call, series: _Series, code: grpc.StatusCode) -> None:
+        ended = time.monotonic()
+        trace_id = self._trace(call, code, ended)
+        if code not in series.handled:
+            series.handled[code] = self._metrics.rpc_handled.labels(
+                "unary", call.service, call.method, code.name
+            )
+        series.handled[code].inc()
+        series.seconds.observe(ended - call.started, {"trace_id": trace_id} if trace_id else None)
+        log_call(call, code.name, ended, trace_id)
+
+    def _trace(self, call: Call, code: grpc.StatusCode, ended: float) -> str | None:
+        """The id of a trace that somebody keeps: ours, or the caller's alone."""
+        if self._tracing is not None and not call.is_probe:
+            return self._tracing.record(call, code.name, ended)
+        return call.parent.trace_id if call.parent and call.parent.is_sampled else None
+
+
+def _is_late(context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+    remaining = cast("float | None", context.time_remaining())  # None without a deadline
+    return remaining is not None and remaining <= DEADLINE_MARGIN_SECONDS
+
+
+def _code(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    code: Any = context.code()
+    return next((c for c in grpc.StatusCode if code in (c, c.value[0])), grpc.StatusCode.UNKNOWN)
+
+
+def _forgiving(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Bytes that do not parse become _MALFORMED: gRPC itself would answer UNKNOWN."""
+
+    def parse(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except Exception:  # noqa: BLE001 - protobuf raises DecodeError, and others by implementation
+            return _MALFORMED
+
+    return parse

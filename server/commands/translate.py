@@ -1,0 +1,128 @@
+"""The command traghetto-translate: arguments or lines of standard input, one translation a line, in order."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
+from server.commands.translate_arguments import make_request, make_tls, parse_arguments
+from server.tls.files import TlsError
+from traghetto.client import CallError, Client, Result, TextError, result_of
+
+T = TypeVar("T")
+_IN_FLIGHT = 64
+
+
+class _Refused(Exception):
+    """Input that cannot be read or that does not fit the flags."""
+
+
+def in_order(translate: Callable[[str], T], texts: Iterable[str]) -> Iterator[T]:
+    """Translate texts as they come, several at once, and give the results in order as each is done."""
+    futures: queue.Queue[Future[T] | None] = queue.Queue(_IN_FLIGHT)
+    is_over = threading.Event()
+
+    def read() -> None:
+        try:
+            for text in texts:
+                if is_over.is_set():
+                    return
+                futures.put(pool.submit(translate, text))
+        except Exception as error:  # noqa: BLE001 - whatever reading raises is raised where results are read
+            failed: Future[T] = Future()
+            failed.set_exception(error)
+            futures.put(failed)
+        futures.put(None)
+
+    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        threading.Thread(target=read, daemon=True).start()
+        try:
+            while (future := futures.get()) is not None:
+                yield future.result()
+        finally:
+            is_over.set()
+
+
+def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
+    """Print translations to standard output and errors to standard error; False if there was an error."""
+    is_whole = True
+    bar = tqdm(unit="line", disable=not has_bar)
+    for number, result in enumerate(results, 1):
+        if isinstance(result, TextError):
+            is_whole = False
+            tqdm.write(f"traghetto-translate: text {number}: {result.message}", file=sys.stderr)
+        line = "" if isinstance(result, TextError) else result.text
+        print(line, flush=True)
+        bar.update()
+    bar.close()
+    return is_whole
+
+
+def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+    """Print the translation of each text; False if there was an error."""
+
+    def translate(text: str) -> Result:
+        return result_of(client.call(make_request(arguments, text)).items[0])
+
+    has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
+    return _print_all(in_order(translate, texts), has_bar=has_bar)
+
+
+def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+    """Print the translation of the one text and draw its attention; False if there was an error."""
+    require_matplotlib()
+    first = list(itertools.islice(texts, 2))
+    if len(first) != 1:
+        count = "more" if first else "none"
+        raise _Refused(f"--attention draws one text, standard input has {count}")
+    response = client.call(make_request(arguments, first[0]))
+    result = result_of(response.items[0])
+    if not _print_all([result], has_bar=False) or isinstance(result, TextError):
+        return False
+    attention = result.hypotheses[0].attention
+    if not attention.weights:
+        reason = "the text is empty, or the server is older than this command"
+        print(f"traghetto-translate: there is no attention to draw: {reason}", file=sys.stderr)
+        return False
+    try:
+        draw(attention, response.model.name, arguments.attention)
+    except OSError as error:
+        print(f"traghetto-translate: cannot write {arguments.attention}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def main() -> int:
+    """Run the command; exit status 1 if a text, the call or a drawing failed, 2 for input it cannot take."""
+    arguments = parse_arguments()
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
+    texts: Iterable[str] = arguments.texts or (line.rstrip("\n") for line in sys.stdin)
+    translate = _translate_and_draw if arguments.attention else _translate_all
+    status = 1
+    try:
+        with Client(arguments.server, arguments.timeout, make_tls(arguments)) as client:
+            return 0 if translate(client, arguments, texts) else 1
+    except CallError as error:
+        message = str(error)
+    except UnicodeDecodeError as error:
+        status, message = 2, f"standard input is no UTF-8: {error}"
+    except (DrawingUnavailable, TlsError, _Refused) as error:
+        status, message = 2, str(error)
+    print(f"traghetto-translate: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

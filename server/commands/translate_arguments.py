@@ -1,0 +1,191 @@
+"""The arguments of traghetto-translate: its flags, which of them go together, and the request they make."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.tls import Tls
+
+PICTURE_SUFFIXES = (".png", ".svg")
+# A flag that says more about another one, and has no meaning without it.
+_NEEDS = {
+    "temperature": "sample",
+    "top_k": "sample",
+    "top_p": "sample",
+    "seed": "sample",
+    "penalty_alpha": "contrastive",
+    "layer": "attention",
+    "heads": "attention",
+    "tls_certificate": "tls_key",
+    "tls_key": "tls_certificate",
+}
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, by default the process' own; what makes no sense ends it with status 2."""
+    parser = argparse.ArgumentParser(
+        prog="traghetto-translate",
+        description="Translate texts, or the lines of standard input, with a running server.",
+    )
+    _add_call_arguments(parser)
+    _add_tls_arguments(parser)
+    _add_search_arguments(parser)
+    _add_attention_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    for name, other in _NEEDS.items():
+        if getattr(parsed, name) is not None and getattr(parsed, other) is None:
+            parser.error(f"{_flag(name)} needs {_flag(other)}")
+    if parsed.attention and len(parsed.texts) > 1:
+        parser.error(f"--attention draws one text, not {len(parsed.texts)}")
+    return parsed
+
+
+def make_tls(parsed: argparse.Namespace) -> Tls | None:
+    """How to reach the server; each of the flags of TLS asks for it."""
+    if not (parsed.tls or parsed.tls_ca or parsed.tls_certificate):
+        return None
+    return Tls(ca=parsed.tls_ca, certificate=parsed.tls_certificate, key=parsed.tls_key)
+
+
+def make_request(parsed: argparse.Namespace, text: str) -> pb.TranslateRequest:
+    """The call for one text."""
+    options = pb.TranslateOptions(beam_size=parsed.beam_size, max_target_tokens=parsed.max_tokens)
+    if parsed.sample:
+        options.sampling.CopyFrom(
+            pb.Sampling(
+                temperature=parsed.temperature, top_k=parsed.top_k, top_p=parsed.top_p, seed=parsed.seed
+            )
+        )
+    if parsed.contrastive is not None:
+        contrastive = pb.ContrastiveSearch(top_k=parsed.contrastive, penalty_alpha=parsed.penalty_alpha)
+        options.contrastive_search.CopyFrom(contrastive)
+    if parsed.attention:
+        options.attention.CopyFrom(pb.AttentionOptions(layer=parsed.layer, heads=parsed.heads))
+    return pb.TranslateRequest(
+        source_language=parsed.source,
+        target_language=parsed.target,
+        texts=[text],
+        model=parsed.model,
+        options=options,
+    )
+
+
+def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)"
+    )
+    parser.add_argument("--source", required=True, help="language of the texts, for example en")
+    parser.add_argument("--target", required=True, help="language to translate into, for example it")
+    parser.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT")
+    parser.add_argument(
+        "--model", default="", help="a model's name (default: the server's choice for the pair)"
+    )
+    parser.add_argument("--max-tokens", type=_int32, metavar="N", help="longest translation, in tokens")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text"
+    )
+
+
+def _add_tls_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tls", action="store_true", help="reach the server with TLS, trusting the system's authorities"
+    )
+    parser.add_argument(
+        "--tls-ca", metavar="FILE", help="with TLS, trusting the authorities of this PEM file instead"
+    )
+    parser.add_argument(
+        "--tls-certificate",
+        metavar="FILE",
+        help="with TLS, this command's own certificate in PEM, for a server that asks for one",
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="private key of --tls-certificate, in PEM")
+
+
+def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    methods = parser.add_mutually_exclusive_group()
+    methods.add_argument(
+        "--beam-size", type=_int32, metavar="N", help="hypotheses kept at each step; 1 is greedy search"
+    )
+    methods.add_argument("--sample", action="store_true", default=None, help="draw each token at random")
+    methods.add_argument(
+        "--contrastive", type=_int32, metavar="K", help="contrastive search among K candidates for each token"
+    )
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of --sample: below 1 less random, above 1 more"
+    )
+    parser.add_argument(
+        "--top-k", type=_int32, metavar="K", help="of --sample: only the K most probable tokens"
+    )
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="of --sample: only the most probable tokens that reach P"
+    )
+    parser.add_argument(
+        "--seed",
+        type=_uint64,
+        metavar="N",
+        help="of --sample: the same number, the same translation",
+    )
+    parser.add_argument(
+        "--penalty-alpha",
+        type=float,
+        metavar="ALPHA",
+        help="of --contrastive: weight of the penalty on repetition, from 0 to 1",
+    )
+
+
+def _add_attention_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attention",
+        type=_picture,
+        metavar="FILE",
+        help=f"draw one text's attention over its source to FILE, {' or '.join(PICTURE_SUFFIXES)}",
+    )
+    parser.add_argument(
+        "--layer",
+        type=_int32,
+        metavar="N",
+        help="of --attention: decoder layer, from 0 (default: the model's)",
+    )
+    parser.add_argument(
+        "--heads",
+        type=_int32_list,
+        metavar="N,N",
+        help="of --attention: heads whose mean is drawn, from 0 (default: all)",
+    )
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    """A number that fits in a message's field; whether it makes sense there is for the server to say."""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
+    return number
+
+
+def _int32(text: str) -> int:
+    return _whole_number(text, -(2**31), 2**31 - 1)
+
+
+def _uint64(text: str) -> int:
+    return _whole_number(text, 0, 2**64 - 1)
+
+
+def _int32_list(text: str) -> list[int]:
+    return [_int32(part) for part in text.split(",")]
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text} does not end in {' or '.join(PICTURE_SUFFIXES)}")
+    return path
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,68 @@
+"""What a decoder step is told of each row: tokens, position, and which hypothesis goes on from which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.searches.search import Array, Continuation
+
+_FEW = 4  # rows: for more, whole arrays are faster
+
+
+class Controls:
+    """The control arrays of a lane of R rows, W hypotheses each.
+
+    token (R, W), position (R), source_length (R), and parent (R, W), the hypothesis of the last step that
+    each one goes on from.
+
+    Args:
+        start_id: The token of step 0.
+    """
+
+    def __init__(self, rows: int, width: int, start_id: int) -> None:
+        self._start_id = start_id
+        self._own = np.arange(width)
+        self.token = np.full((rows, width), start_id, np.int64)
+        self.position = np.zeros(rows, np.int64)
+        self.source_length = np.ones(rows, np.int64)
+        self.parent = np.tile(self._own, (rows, 1))
+        self.arrays: dict[str, Array] = {
+            "token": self.token,
+            "position": self.position,
+            "source_length": self.source_length,
+            "parent": self.parent,
+        }
+
+    def reset(self, row: int, source_length: int = 1) -> None:
+        """Step 0 of a sequence; also what a free row holds, so that it computes harmless numbers."""
+        self.token[row] = self._start_id
+        self.position[row] = 0
+        self.source_length[row] = source_length
+        self.parent[row] = self._own
+
+    def advance(self, continuations: Mapping[int, Continuation]) -> None:
+        """The next step of the sequences in some rows."""
+        if len(continuations) <= _FEW:
+            for row, continuation in continuations.items():
+                self.position[row] += 1
+                self.token[row] = continuation.tokens
+                self.parent[row] = continuation.parents
+            return
+        rows = np.array(list(continuations), np.int64)
+        self.position[rows] += 1
+        self.token[rows] = self._array(c.tokens for c in continuations.values())
+        if len(self._own) > 1:
+            self.parent[rows] = self._array(c.parents for c in continuations.values())
+
+    def _array(self, values: Iterable[list[int]]) -> NDArray[np.int64]:
+        """Values of W each as (n, W), faster than NumPy reads nested lists."""
+        return np.fromiter(chain.from_iterable(values), np.int64).reshape(-1, len(self._own))
+
+    def copy_row(self, row: int, other_row: int) -> None:
+        """Copy a row over another."""
+        for array in self.arrays.values():
+            array[other_row] = array[row]

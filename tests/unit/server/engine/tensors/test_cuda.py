@@ -1,0 +1,243 @@
+"""The tensors of a GPU's lane, with main memory in its place: the same numbers as on CPU, to the last bit.
+
+What a GPU itself computes is not tested here. What ONNX Runtime does with CUDA graphs is played: a first run
+computes several times, and a later one repeats what its first one bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.graphs.to_onnx import Exported
+from server.engine.engine import Engine
+from server.engine.searches.search import Array, Best, Continuation, StepOutputs, keep_places
+from server.engine.sequence import Beam, Contrastive, Failed, Finished, Method, Sampling, SequenceRequest
+from server.engine.session import CPU, ModelSession
+from server.engine.tensors import cuda as cuda_tensors
+from server.engine.tensors.cuda import CudaLaneTensors
+from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs
+
+POISON = 333  # as `poisoned_session` has it
+CAPACITY = 64  # of sources as long as the artifact allows: the one that a GPU's lanes have
+MODELS = ["tiny_session", "recurrent_session"]
+EVERYTHING = frozenset((LOG_PROBS, CANDIDATES, "hidden", "attention_0"))
+METHODS: list[Method] = [
+    Beam(beam_size=1),
+    Beam(beam_size=3),
+    Sampling(temperature=1.0, top_k=0, top_p=0.95, seed=1),
+    Contrastive(top_k=3, penalty_alpha=0.6),
+]
+
+
+class Device(ModelSession):
+    """A session that says it is on a GPU, and captures and replays as ONNX Runtime does there."""
+
+    def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
+        self.__dict__.update(session.__dict__)
+        self._sessions = {**session._sessions, COPY_CACHES: copy_caches}
+        self.device = "cuda"
+        self._captured: dict[int, tuple[str, Any]] = {}
+        self.num_copies = 0
+
+    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
+        assert (replay is None) == (graph in {ENCODER, COPY_CACHES}), "one that changes in size is no replay"
+        self.num_copies += graph == COPY_CACHES
+        num_runs = 1
+        if replay is not None:
+            num_runs = 1 if replay in self._captured else 3
+            assert self._captured.setdefault(replay, (graph, binding)) == (graph, binding)
+        for _ in range(num_runs):
+            super().run(graph, binding, replay)
+
+
+@pytest.fixture
+def device(
+    monkeypatch: pytest.MonkeyPatch, exported: dict[str, Exported]
+) -> Callable[[ModelSession], Device]:
+    """Put a session on the stand-in; nothing there is shared with NumPy's arrays."""
+
+    def on_device(array: Array) -> Any:
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), "cpu", 0)
+
+    monkeypatch.setattr(cuda_tensors, "_DEVICE", ("cpu", 0))
+    monkeypatch.setattr(cuda_tensors, "_on_device", on_device)
+    copy_caches = onnxruntime.InferenceSession(
+        exported[COPY_CACHES].model.SerializeToString(), providers=[CPU]
+    )
+    return lambda session: Device(session, copy_caches)
+
+
+def assert_same(found: StepOutputs, expected: StepOutputs, rows: list[int]) -> None:
+    """What `expected` has, bit by bit, in the rows that are in use."""
+    for name in ("greedy", "candidates"):
+        one, other = getattr(found, name), getattr(expected, name)
+        if other is not None:
+            assert isinstance(one, Best)
+            np.testing.assert_array_equal(one.token[rows], other.token[rows])
+            np.testing.assert_array_equal(one.score[rows], other.score[rows])
+    assert expected.log_probs is not None
+    assert found.log_probs is not None
+    np.testing.assert_array_equal(found.log_probs[rows], expected.log_probs[rows])
+    assert found.extra.keys() == expected.extra.keys()
+    for name, array in expected.extra.items():
+        np.testing.assert_array_equal(found.extra[name][rows], array[rows], err_msg=name)
+
+
+class Lanes:
+    """The same sequences in a lane of each kind."""
+
+    def __init__(self, session: ModelSession, on_gpu: Device, width: int) -> None:
+        shape = LaneShape(rows=6, width=width, source_capacity=16, columns=24)
+        self.lanes = (LaneTensors(session, shape), CudaLaneTensors(on_gpu, shape))
+        self.width = width
+        self.rows: list[int] = []
+        self.random = np.random.default_rng(width)
+
+    def join(self, row: int, num_tokens: int) -> None:
+        source = np.zeros((1, 16), np.int64)
+        source[0, :num_tokens] = self.random.integers(300, 600, num_tokens)
+        for lane in self.lanes:
+            lane.encode(source, np.array([num_tokens]), np.array([row]))
+            lane.reset(row, num_tokens)
+        self.rows = sorted({*self.rows, row})
+
+    def leave(self, row: int) -> None:
+        for lane in self.lanes:
+            lane.reset(row)
+        self.rows.remove(row)
+
+    def step(self, asked: Outputs) -> None:
+        expected, found = (lane.step(max(2, self.rows[-1] + 1), asked) for lane in self.lanes)
+        assert_same(found, expected, self.rows)
+        continuations = {}
+        for row in self.rows:
+            drawn = self.random.integers(0, self.width, self.width).tolist()
+            parents = [drawn[i] for i in keep_places(drawn)]
+            tokens = self.random.integers(300, 600, self.width).tolist()
+            continuations[row] = Continuation(parents, tokens)
+        for lane in self.lanes:
+            lane.advance(continuations)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_step_gives_what_it_gives_on_cpu(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str, width: int
+) -> None:
+    """Rows join when others are well on their way, so that a number of rows is new in the midst of them."""
+    session: ModelSession = request.getfixturevalue(kind)
+    on_gpu = device(session)
+    lanes = Lanes(session, on_gpu, width)
+    lanes.join(0, 9)
+    for _ in range(3):
+        lanes.step(EVERYTHING)
+    lanes.join(2, 16)
+    for _ in range(3):
+        lanes.step(EVERYTHING)
+    lanes.join(5, 3)
+    lanes.join(1, 12)
+    for _ in range(3):
+        lanes.step(EVERYTHING)
+    lanes.leave(0)
+    lanes.leave(5)
+    lanes.step(EVERYTHING)
+    lanes.join(0, 5)
+    for _ in range(3):
+        lanes.step(EVERYTHING)
+    graphs = {graph for graph, _ in on_gpu._captured.values()}
+    assert graphs == {DECODER_STEP, LOG_PROBS, CANDIDATES} | ({ATTENTION} & session.manifest.graphs.keys())
+    assert len(on_gpu._captured) == 3 * len(graphs), "2, 4 and 6 rows"
+    assert (on_gpu.num_copies > 0) == (kind == "tiny_session" and width > 1)
+
+
+def request_of(sequence_id: int, method: Method, first: int = 300, limit: int = 20) -> SequenceRequest:
+    return SequenceRequest(
+        sequence_id=sequence_id,
+        source=tuple(first + i for i in range(CAPACITY // 2 + 1 + sequence_id % 20)),
+        method=method,
+        length_penalty=1.0,
+        max_target_tokens=limit,
+    )
+
+
+def run(engine: Engine, requests: list[SequenceRequest]) -> dict[int, Finished | Failed]:
+    results: dict[int, Finished | Failed] = {}
+    for request in requests:
+        engine.submit(request)
+    while engine.num_waiting or engine.num_running:
+        for report in (engine.admit(), engine.decode_step()):
+            results |= {result.sequence_id: result for result in report.results} if report else {}
+        engine.check()
+    return results
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_engine_finds_what_it_finds_on_cpu(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
+) -> None:
+    session: ModelSession = request.getfixturevalue(kind)
+    requests = [request_of(i, METHODS[i % len(METHODS)], 300 + 7 * i, 5 + 3 * (i % 6)) for i in range(24)]
+    expected = run(Engine(session, 5), requests)
+    on_gpu = Engine(device(session), 5)
+    assert run(on_gpu, requests) == expected
+    assert all(isinstance(result, Finished) for result in expected.values())
+    lengths = {len(r.hypotheses[0].token_ids) for r in expected.values() if isinstance(r, Finished)}
+    assert len(lengths) > 3, "they leave at different times"
+
+
+@pytest.mark.timeout(60)
+def test_rows_without_a_number_are_cleared_and_serve_others(
+    poisoned_session: ModelSession, device: Callable[[ModelSession], Device]
+) -> None:
+    """More of them than there are rows."""
+    bad = {1, 2, 5, 6}
+    requests = [request_of(i, Beam(beam_size=3), POISON if i in bad else 400 + 12 * i) for i in range(10)]
+    expected = run(Engine(poisoned_session, 3), requests)
+    found = run(Engine(device(poisoned_session), 3), requests)
+    for results in (expected, found):
+        assert {i for i, result in results.items() if isinstance(result, Failed)} == bad
+    assert [found[i] for i in found.keys() - bad] == [expected[i] for i in found.keys() - bad]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_cleared_row_is_zero_and_no_other_is(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
+) -> None:
+    session = device(request.getfixturevalue(kind))
+    tensors = CudaLaneTensors(session, LaneShape(rows=3, width=2, source_capacity=16, columns=4))
+    for value in tensors._pools.values():
+        value.update_inplace(np.full(value.shape(), np.nan, np.float32))
+    places = {name: value.data_ptr() for name, value in tensors._pools.items()}
+    tensors.clear_row(1)
+    for name, value in tensors._pools.items():
+        by_row = value.numpy().reshape(3, -1)
+        assert value.data_ptr() == places[name]
+        assert not by_row[1].any(), name
+        assert np.isnan(by_row[[0, 2]]).all(), name
+
+
+def test_a_row_cannot_move(tiny_session: ModelSession, device: Callable[[ModelSession], Device]) -> None:
+    shape = LaneShape(rows=2, width=1, source_capacity=16, columns=4)
+    assert not device(tiny_session).can_move_rows
+    with pytest.raises(NotImplementedError):
+        CudaLaneTensors(device(tiny_session), shape).move_row(1, 0)
+
+
+def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
+    tiny_session: ModelSession, device: Callable[[ModelSession], Device]
+) -> None:
+    shape = LaneShape(rows=2, width=2, source_capacity=16, columns=4)
+    on_gpu = device(tiny_session)
+    outputs = CudaLaneTensors(on_gpu, shape).step(2)
+    assert [graph for graph, _ in on_gpu._captured.values()] == [DECODER_STEP, LOG_PROBS, CANDIDATES]
+    assert (outputs.log_probs, outputs.greedy, outputs.extra) == (None, None, {})
+    best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None
+    assert best is not None
+    assert best.shape == (2, 2, 4)
