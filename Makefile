@@ -93,7 +93,7 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find model export server tests -name __pycache__ -prune -exec rm -rf {} +
+	find model export server traghetto tests -name __pycache__ -prune -exec rm -rf {} +
 
 require-data:
 	@test -n "$(DATA)" || { echo 'usage: make $(MAKECMDGOALS) DATA=DIR' >&2; exit 2; }

@@ -11,10 +11,10 @@ PROTO_FILES := $(sort $(shell find proto -name '*.proto'))
 GOOGLE_PROTOS = $(shell $(PYTHON) -c \
 	"import pathlib, google.rpc.status_pb2 as pb; print(pathlib.Path(pb.__file__).parents[2])")
 
-# $(call generate_pb,ROOT) writes ROOT/server/pb/. Mapping proto/ to traghetto/pb/ is what
-# makes the generated imports absolute: `from server.pb.translation.v1 import ...`.
+# $(call generate_pb,ROOT) writes ROOT/traghetto/pb/. Mapping proto/ to traghetto/pb/ is what
+# makes the generated imports absolute: `from traghetto.pb.translation.v1 import ...`.
 generate_pb = $(PYTHON) -m grpc_tools.protoc \
-	-Iserver/pb=proto -I$(GOOGLE_PROTOS) \
+	-Itraghetto/pb=proto -I$(GOOGLE_PROTOS) \
 	--plugin=$(BIN)/protoc-gen-mypy --plugin=$(BIN)/protoc-gen-mypy_grpc \
 	--python_out=$(1) --mypy_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) \
 	$(PROTO_FILES)
@@ -28,7 +28,7 @@ proto:
 proto-check:
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(call generate_pb,"$$tmp"); \
-	diff -ru --exclude=__init__.py --exclude=__pycache__ traghetto/pb "$$tmp/server/pb" || \
+	diff -ru --exclude=__init__.py --exclude=__pycache__ traghetto/pb "$$tmp/traghetto/pb" || \
 	{ echo 'traghetto/pb/ is stale: run `make proto`' >&2; exit 1; }
 
 # buf resolves imports only from its registry or from a module of ours, so it is handed an

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export import fused_attention, recurrent_layer
 from export.contract.tensors import TensorSpec
+from export.graphs import fused_attention, recurrent_layer
 from export.graphs.of_model import ModelGraphs
 from export.graphs.opset import OPSET
 from export.graphs.step import CANDIDATES_PER_BEAM, CandidatesGraph, CopyCachesGraph, LogProbsGraph

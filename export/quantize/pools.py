@@ -1,7 +1,7 @@
 """int8 keys and values: attention reads a quarter of the bytes, and pools take a quarter of the memory.
 
-Each pool has one scale, a constant that `export/quantize/calibration.py` measured; what is beyond is cut. ONNX Runtime
-multiplies queries with the integers, and quantizes what a step appends to a cache.
+Each pool has one scale, a constant that `export/quantize/calibration.py` measured; what is beyond is cut.
+ONNX Runtime multiplies queries with the integers, and quantizes what a step appends to a cache.
 """
 
 from __future__ import annotations

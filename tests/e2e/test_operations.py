@@ -149,5 +149,8 @@ def test_limits_of_the_command_line_replace_those_of_the_model(
 
 
 def test_the_server_never_imports_torch() -> None:
-    check = "import server.serve_command, sys; assert not {'torch', 'onnx', 'model.searches.beam_search'} & set(sys.modules)"
+    check = (
+        "import server.commands.serve, sys; "
+        "assert not {'torch', 'onnx', 'model.searches.beam_search'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=PATIENCE_SECONDS)

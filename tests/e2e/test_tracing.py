@@ -188,7 +188,7 @@ def test_a_collector_that_is_away_harms_no_call_and_no_stop(
 
 
 def test_without_an_endpoint_nothing_of_opentelemetry_is_imported() -> None:
-    check = "import server.serve_command, sys; assert not [m for m in sys.modules if 'opentelemetry' in m]"
+    check = "import server.commands.serve, sys; assert not [m for m in sys.modules if 'opentelemetry' in m]"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=PATIENCE_SECONDS)
 
 
@@ -196,7 +196,7 @@ def test_tracing_without_its_packages_is_refused_with_what_to_install(artifact: 
     arguments = ["traghetto-serve", str(artifact), "--otlp-endpoint=http://127.0.0.1:1"]
     start = (
         f"import sys; sys.modules['opentelemetry'] = None; sys.argv = {arguments}; "
-        "from server.serve_command import main; sys.exit(main())"
+        "from server.commands.serve import main; sys.exit(main())"
     )
     ended = subprocess.run(
         [sys.executable, "-c", start], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False

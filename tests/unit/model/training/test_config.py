@@ -11,7 +11,7 @@ import yaml
 from model.networks.config import ConfigError, RecurrentConfig, TransformerConfig
 from model.training.config import DataConfig, TrainingConfig, load_run_config, model_config, to_json
 
-CONFIGS = Path(__file__).parents[3] / "model" / "configs"
+CONFIGS = Path(__file__).parents[4] / "model" / "configs"
 DATA = {"languages": ["en", "it"], "train": ["train.tsv"], "dev": "dev.tsv", "vocabulary_size": 600}
 
 

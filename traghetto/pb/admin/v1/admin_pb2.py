@@ -4,38 +4,41 @@
 # source: traghetto/pb/admin/v1/admin.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "traghetto/pb/admin/v1/admin.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'traghetto/pb/admin/v1/admin.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x1eserver/pb/admin/v1/admin.proto\x12\x08\x61\x64min.v1"\x15\n\x13ReloadModelsRequest"=\n\x14ReloadModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.admin.v1.ModelReload"y\n\x0bModelReload\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12(\n\x07outcome\x18\x04 \x01(\x0e\x32\x17.admin.v1.ReloadOutcome\x12\x0f\n\x07message\x18\x05 \x01(\t*\x84\x01\n\rReloadOutcome\x12\x1e\n\x1aRELOAD_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RELOAD_OUTCOME_UNCHANGED\x10\x01\x12\x19\n\x15RELOAD_OUTCOME_LOADED\x10\x02\x12\x1a\n\x16RELOAD_OUTCOME_REFUSED\x10\x03\x32]\n\x0c\x41\x64minService\x12M\n\x0cReloadModels\x12\x1d.admin.v1.ReloadModelsRequest\x1a\x1e.admin.v1.ReloadModelsResponseb\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!traghetto/pb/admin/v1/admin.proto\x12\x08\x61\x64min.v1\"\x15\n\x13ReloadModelsRequest\"=\n\x14ReloadModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.admin.v1.ModelReload\"y\n\x0bModelReload\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12(\n\x07outcome\x18\x04 \x01(\x0e\x32\x17.admin.v1.ReloadOutcome\x12\x0f\n\x07message\x18\x05 \x01(\t*\x84\x01\n\rReloadOutcome\x12\x1e\n\x1aRELOAD_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RELOAD_OUTCOME_UNCHANGED\x10\x01\x12\x19\n\x15RELOAD_OUTCOME_LOADED\x10\x02\x12\x1a\n\x16RELOAD_OUTCOME_REFUSED\x10\x03\x32]\n\x0c\x41\x64minService\x12M\n\x0cReloadModels\x12\x1d.admin.v1.ReloadModelsRequest\x1a\x1e.admin.v1.ReloadModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "server.pb.admin.v1.admin_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'traghetto.pb.admin.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_RELOADOUTCOME"]._serialized_start = 254
-    _globals["_RELOADOUTCOME"]._serialized_end = 386
-    _globals["_RELOADMODELSREQUEST"]._serialized_start = 44
-    _globals["_RELOADMODELSREQUEST"]._serialized_end = 65
-    _globals["_RELOADMODELSRESPONSE"]._serialized_start = 67
-    _globals["_RELOADMODELSRESPONSE"]._serialized_end = 128
-    _globals["_MODELRELOAD"]._serialized_start = 130
-    _globals["_MODELRELOAD"]._serialized_end = 251
-    _globals["_ADMINSERVICE"]._serialized_start = 388
-    _globals["_ADMINSERVICE"]._serialized_end = 481
+  DESCRIPTOR._loaded_options = None
+  _globals['_RELOADOUTCOME']._serialized_start=257
+  _globals['_RELOADOUTCOME']._serialized_end=389
+  _globals['_RELOADMODELSREQUEST']._serialized_start=47
+  _globals['_RELOADMODELSREQUEST']._serialized_end=68
+  _globals['_RELOADMODELSRESPONSE']._serialized_start=70
+  _globals['_RELOADMODELSRESPONSE']._serialized_end=131
+  _globals['_MODELRELOAD']._serialized_start=133
+  _globals['_MODELRELOAD']._serialized_end=254
+  _globals['_ADMINSERVICE']._serialized_start=391
+  _globals['_ADMINSERVICE']._serialized_end=484
 # @@protoc_insertion_point(module_scope)

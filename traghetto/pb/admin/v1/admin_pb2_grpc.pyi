@@ -5,15 +5,13 @@ What an operator may ask of a running server, on an address of its own that
 clients do not reach. It grows as translation.v1 does.
 """
 
+from collections import abc as _abc
+from grpc import aio as _aio
+from traghetto.pb.admin.v1 import admin_pb2 as _admin_pb2
 import abc as _abc_1
+import grpc as _grpc
 import sys
 import typing as _typing
-from collections import abc as _abc
-
-import grpc as _grpc
-from grpc import aio as _aio
-
-from traghetto.pb.admin.v1 import admin_pb2 as _admin_pb2
 
 if sys.version_info >= (3, 11):
     from typing import Self as _Self
@@ -23,6 +21,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -36,9 +35,7 @@ class AdminServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
-    ReloadModels: _grpc.UnaryUnaryMultiCallable[
-        _admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse
-    ]
+    ReloadModels: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse]
     """Reads every artifact folder again and serves what has changed in it.
 
     A new artifact is loaded, checked and warmed up beside the old one, which
@@ -53,9 +50,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Operates a server."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ReloadModels: _aio.UnaryUnaryMultiCallable[
-        _admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse
-    ]  # type: ignore[assignment]
+    ReloadModels: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse]  # type: ignore[assignment]
     """Reads every artifact folder again and serves what has changed in it.
 
     A new artifact is loaded, checked and warmed up beside the old one, which
@@ -83,6 +78,4 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         refused models too, so read each one's outcome. SIGHUP does the same.
         """
 
-def add_AdminServiceServicer_to_server(
-    servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,23 +11,20 @@ by default, and its absence means today's behaviour. Clients ignore fields
 they do not know and treat an unknown enum value as the unspecified one.
 """
 
-import builtins as _builtins
-import sys
-import typing as _typing
 from collections import abc as _abc
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
 if sys.version_info >= (3, 11):
-    from typing import Never as _Never
-    from typing import TypeAlias as _TypeAlias
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import Never as _Never
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -135,18 +132,7 @@ class TranslateRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "model",
-        b"model",
-        "options",
-        b"options",
-        "source_language",
-        b"source_language",
-        "target_language",
-        b"target_language",
-        "texts",
-        b"texts",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "options", b"options", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,90 +230,28 @@ class TranslateOptions(_message.Message):
         sampling: Global___Sampling | None = ...,
         contrastive_search: Global___ContrastiveSearch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal[
-        "_beam_size",
-        b"_beam_size",
-        "_length_penalty",
-        b"_length_penalty",
-        "_max_target_tokens",
-        b"_max_target_tokens",
-        "_num_hypotheses",
-        b"_num_hypotheses",
-        "attention",
-        b"attention",
-        "beam_size",
-        b"beam_size",
-        "contrastive_search",
-        b"contrastive_search",
-        "length_penalty",
-        b"length_penalty",
-        "max_target_tokens",
-        b"max_target_tokens",
-        "method",
-        b"method",
-        "num_hypotheses",
-        b"num_hypotheses",
-        "sampling",
-        b"sampling",
-    ]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "_beam_size",
-        b"_beam_size",
-        "_length_penalty",
-        b"_length_penalty",
-        "_max_target_tokens",
-        b"_max_target_tokens",
-        "_num_hypotheses",
-        b"_num_hypotheses",
-        "attention",
-        b"attention",
-        "beam_size",
-        b"beam_size",
-        "contrastive_search",
-        b"contrastive_search",
-        "length_penalty",
-        b"length_penalty",
-        "max_target_tokens",
-        b"max_target_tokens",
-        "method",
-        b"method",
-        "num_hypotheses",
-        b"num_hypotheses",
-        "sampling",
-        b"sampling",
-        "skip_scores",
-        b"skip_scores",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling", "skip_scores", b"skip_scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_size: _TypeAlias = _typing.Literal["beam_size"]  # noqa: Y015
     _WhichOneofArgType__beam_size: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size"]  # noqa: Y015
     _WhichOneofReturnType__length_penalty: _TypeAlias = _typing.Literal["length_penalty"]  # noqa: Y015
     _WhichOneofArgType__length_penalty: _TypeAlias = _typing.Literal["_length_penalty", b"_length_penalty"]  # noqa: Y015
     _WhichOneofReturnType__max_target_tokens: _TypeAlias = _typing.Literal["max_target_tokens"]  # noqa: Y015
-    _WhichOneofArgType__max_target_tokens: _TypeAlias = _typing.Literal[
-        "_max_target_tokens", b"_max_target_tokens"
-    ]  # noqa: Y015
+    _WhichOneofArgType__max_target_tokens: _TypeAlias = _typing.Literal["_max_target_tokens", b"_max_target_tokens"]  # noqa: Y015
     _WhichOneofReturnType__num_hypotheses: _TypeAlias = _typing.Literal["num_hypotheses"]  # noqa: Y015
     _WhichOneofArgType__num_hypotheses: _TypeAlias = _typing.Literal["_num_hypotheses", b"_num_hypotheses"]  # noqa: Y015
     _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["sampling", "contrastive_search"]  # noqa: Y015
     _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__beam_size
-    ) -> _WhichOneofReturnType__beam_size | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beam_size) -> _WhichOneofReturnType__beam_size | None: ...
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__length_penalty
-    ) -> _WhichOneofReturnType__length_penalty | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__length_penalty) -> _WhichOneofReturnType__length_penalty | None: ...
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__max_target_tokens
-    ) -> _WhichOneofReturnType__max_target_tokens | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_target_tokens) -> _WhichOneofReturnType__max_target_tokens | None: ...
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__num_hypotheses
-    ) -> _WhichOneofReturnType__num_hypotheses | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__num_hypotheses) -> _WhichOneofReturnType__num_hypotheses | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
@@ -377,43 +301,9 @@ class Sampling(_message.Message):
         top_p: _builtins.float | None = ...,
         seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal[
-        "_seed",
-        b"_seed",
-        "_temperature",
-        b"_temperature",
-        "_top_k",
-        b"_top_k",
-        "_top_p",
-        b"_top_p",
-        "seed",
-        b"seed",
-        "temperature",
-        b"temperature",
-        "top_k",
-        b"top_k",
-        "top_p",
-        b"top_p",
-    ]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "_seed",
-        b"_seed",
-        "_temperature",
-        b"_temperature",
-        "_top_k",
-        b"_top_k",
-        "_top_p",
-        b"_top_p",
-        "seed",
-        b"seed",
-        "temperature",
-        b"temperature",
-        "top_k",
-        b"top_k",
-        "top_p",
-        b"top_p",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -426,9 +316,7 @@ class Sampling(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__temperature
-    ) -> _WhichOneofReturnType__temperature | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
     @_typing.overload
@@ -471,36 +359,16 @@ class ContrastiveSearch(_message.Message):
         top_k: _builtins.int | None = ...,
         penalty_alpha: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal[
-        "_penalty_alpha",
-        b"_penalty_alpha",
-        "_top_k",
-        b"_top_k",
-        "penalty_alpha",
-        b"penalty_alpha",
-        "top_k",
-        b"top_k",
-    ]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha", "_top_k", b"_top_k", "penalty_alpha", b"penalty_alpha", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "_penalty_alpha",
-        b"_penalty_alpha",
-        "_top_k",
-        b"_top_k",
-        "penalty_alpha",
-        b"penalty_alpha",
-        "top_k",
-        b"top_k",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha", "_top_k", b"_top_k", "penalty_alpha", b"penalty_alpha", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__penalty_alpha: _TypeAlias = _typing.Literal["penalty_alpha"]  # noqa: Y015
     _WhichOneofArgType__penalty_alpha: _TypeAlias = _typing.Literal["_penalty_alpha", b"_penalty_alpha"]  # noqa: Y015
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__penalty_alpha
-    ) -> _WhichOneofReturnType__penalty_alpha | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__penalty_alpha) -> _WhichOneofReturnType__penalty_alpha | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
 
@@ -534,9 +402,7 @@ class AttentionOptions(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "layer", b"layer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "_layer", b"_layer", "heads", b"heads", "layer", b"layer"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "heads", b"heads", "layer", b"layer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
     _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
@@ -627,13 +493,9 @@ class TranslationItem(_message.Message):
         translation: Global___Translation | None = ...,
         error: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal[
-        "error", b"error", "result", b"result", "translation", b"translation"
-    ]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "translation", b"translation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "error", b"error", "result", b"result", "translation", b"translation"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "translation", b"translation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["translation", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
@@ -683,18 +545,7 @@ class Translation(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "hypotheses",
-        b"hypotheses",
-        "source_tokens",
-        b"source_tokens",
-        "stop_reason",
-        b"stop_reason",
-        "target_tokens",
-        b"target_tokens",
-        "text",
-        b"text",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hypotheses", b"hypotheses", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -753,46 +604,16 @@ class Hypothesis(_message.Message):
         target_tokens: _builtins.int = ...,
         attention: Global___Attention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal[
-        "_log_prob",
-        b"_log_prob",
-        "_score",
-        b"_score",
-        "attention",
-        b"attention",
-        "log_prob",
-        b"log_prob",
-        "score",
-        b"score",
-    ]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "attention", b"attention", "log_prob", b"log_prob", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "_log_prob",
-        b"_log_prob",
-        "_score",
-        b"_score",
-        "attention",
-        b"attention",
-        "log_prob",
-        b"log_prob",
-        "score",
-        b"score",
-        "stop_reason",
-        b"stop_reason",
-        "target_tokens",
-        b"target_tokens",
-        "text",
-        b"text",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "attention", b"attention", "log_prob", b"log_prob", "score", b"score", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__log_prob: _TypeAlias = _typing.Literal["log_prob"]  # noqa: Y015
     _WhichOneofArgType__log_prob: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(
-        self, oneof_group: _WhichOneofArgType__log_prob
-    ) -> _WhichOneofReturnType__log_prob | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_prob) -> _WhichOneofReturnType__log_prob | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
@@ -849,18 +670,7 @@ class Attention(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "heads",
-        b"heads",
-        "layer",
-        b"layer",
-        "source_tokens",
-        b"source_tokens",
-        "target_tokens",
-        b"target_tokens",
-        "weights",
-        b"weights",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "layer", b"layer", "source_tokens", b"source_tokens", "target_tokens", b"target_tokens", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -971,24 +781,7 @@ class Model(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "architecture",
-        b"architecture",
-        "attention",
-        b"attention",
-        "language_pairs",
-        b"language_pairs",
-        "max_source_tokens",
-        b"max_source_tokens",
-        "max_target_tokens",
-        b"max_target_tokens",
-        "name",
-        b"name",
-        "precision",
-        b"precision",
-        "sha256",
-        b"sha256",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,9 +813,7 @@ class AttentionLayers(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "default_layer", b"default_layer", "num_heads", b"num_heads", "num_layers", b"num_layers"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_layer", b"default_layer", "num_heads", b"num_heads", "num_layers", b"num_layers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1048,9 +839,7 @@ class LanguagePair(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "source_language", b"source_language", "target_language", b"target_language"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

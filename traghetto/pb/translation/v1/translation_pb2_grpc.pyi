@@ -11,15 +11,13 @@ by default, and its absence means today's behaviour. Clients ignore fields
 they do not know and treat an unknown enum value as the unspecified one.
 """
 
+from collections import abc as _abc
+from grpc import aio as _aio
+from traghetto.pb.translation.v1 import translation_pb2 as _translation_pb2
 import abc as _abc_1
+import grpc as _grpc
 import sys
 import typing as _typing
-from collections import abc as _abc
-
-import grpc as _grpc
-from grpc import aio as _aio
-
-from traghetto.pb.translation.v1 import translation_pb2 as _translation_pb2
 
 if sys.version_info >= (3, 11):
     from typing import Self as _Self
@@ -29,6 +27,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -58,18 +57,14 @@ class TranslationServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TranslationServiceAsyncStub: ...
-    Translate: _grpc.UnaryUnaryMultiCallable[
-        _translation_pb2.TranslateRequest, _translation_pb2.TranslateResponse
-    ]
+    Translate: _grpc.UnaryUnaryMultiCallable[_translation_pb2.TranslateRequest, _translation_pb2.TranslateResponse]
     """Translates one or more texts of one language pair with one model.
 
     A fault of the request as a whole fails the call (see the service). A fault
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
     """
-    ListModels: _grpc.UnaryUnaryMultiCallable[
-        _translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse
-    ]
+    ListModels: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]
     """Lists the models this server has loaded and the language pairs each serves."""
 
 @_typing.type_check_only
@@ -93,18 +88,14 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Translate: _aio.UnaryUnaryMultiCallable[
-        _translation_pb2.TranslateRequest, _translation_pb2.TranslateResponse
-    ]  # type: ignore[assignment]
+    Translate: _aio.UnaryUnaryMultiCallable[_translation_pb2.TranslateRequest, _translation_pb2.TranslateResponse]  # type: ignore[assignment]
     """Translates one or more texts of one language pair with one model.
 
     A fault of the request as a whole fails the call (see the service). A fault
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
     """
-    ListModels: _aio.UnaryUnaryMultiCallable[
-        _translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse
-    ]  # type: ignore[assignment]
+    ListModels: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models this server has loaded and the language pairs each serves."""
 
 class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -131,9 +122,7 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _translation_pb2.TranslateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[
-        _translation_pb2.TranslateResponse, _abc.Awaitable[_translation_pb2.TranslateResponse]
-    ]:
+    ) -> _typing.Union[_translation_pb2.TranslateResponse, _abc.Awaitable[_translation_pb2.TranslateResponse]]:
         """Translates one or more texts of one language pair with one model.
 
         A fault of the request as a whole fails the call (see the service). A fault
@@ -146,11 +135,7 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _translation_pb2.ListModelsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[
-        _translation_pb2.ListModelsResponse, _abc.Awaitable[_translation_pb2.ListModelsResponse]
-    ]:
+    ) -> _typing.Union[_translation_pb2.ListModelsResponse, _abc.Awaitable[_translation_pb2.ListModelsResponse]]:
         """Lists the models this server has loaded and the language pairs each serves."""
 
-def add_TranslationServiceServicer_to_server(
-    servicer: TranslationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_TranslationServiceServicer_to_server(servicer: TranslationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
