@@ -1,14 +1,14 @@
 """Further forms of a pair, so that a model also knows what its corpora hardly have.
 
 Capitals, typographic quotation marks, missing full stops, other numbers and names, addresses and
-placeholders that must come out as they went in, several sentences in one text. Each form is made on
+placeholders that must come out as they went in. Each form is made on
 both sides alike, so that the pair stays a translation.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from random import Random
 
 from model.preparation.inventions import Inventions
@@ -165,17 +165,3 @@ def in_title_case(text: str) -> str:
         "The Cat Isn't Here"
     """
     return " ".join(word[:1].upper() + word[1:] for word in text.split(" "))
-
-
-def joined(pairs: Sequence[Texts], count: int, max_sentences: int, chance: Random) -> Iterator[Texts]:
-    """Texts of 2 to max_sentences pairs that stand behind each other: in documents, in their order.
-
-    A model that saw only short sentences has never seen the later positions.
-
-    Source: Kondo et al. 2021, arXiv:2104.08478.
-    """
-    for _ in range(count if len(pairs) > max_sentences else 0):
-        number = chance.randint(2, max_sentences)
-        start = chance.randrange(len(pairs) - number)
-        part = pairs[start : start + number]
-        yield " ".join(a for a, _ in part), " ".join(b for _, b in part)

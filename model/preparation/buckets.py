@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -26,6 +27,7 @@ class Buckets:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.duplicates: Counter[str] = Counter()
         self._paths = [folder / f"{i:03}.jsonl" for i in range(NUM_BUCKETS)]
         self._files = [path.open("w", encoding="utf-8") for path in self._paths]
 
@@ -50,15 +52,22 @@ class Buckets:
         bucket.write(json.dumps((origin, first, second), ensure_ascii=False) + "\n")
 
     def unique(self, seed: int) -> Iterator[tuple[str, str, str]]:
-        """Each pair that was added, once: of equal ones the first; in an order that follows from the seed."""
+        """Each pair that was added, once: of equal ones the first; in an order that follows from the seed.
+
+        `duplicates` counts the others by their origin.
+        """
         chance = Random(seed)
+        self.duplicates.clear()
         for file, path in zip(self._files, self._paths, strict=True):
             file.flush()
             pairs: dict[Texts, str] = {}
             with path.open(encoding="utf-8", newline="\n") as lines:
                 for line in lines:
                     origin, first, second = json.loads(line)
-                    pairs.setdefault((first, second), origin)
+                    if (first, second) in pairs:
+                        self.duplicates[origin] += 1
+                    else:
+                        pairs[first, second] = origin
             rows = [(origin, *texts) for texts, origin in pairs.items()]
             chance.shuffle(rows)
             yield from rows

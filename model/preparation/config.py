@@ -64,9 +64,11 @@ class PreparationConfig:
 
     def __post_init__(self) -> None:
         faults = [] if self.corpora else ["corpora names none"]
-        for name in ("title_case", "template_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                faults.append(f"{name} is {getattr(self, name)}, must be from 0 to 1")
+        faults += [
+            f"{name} is {getattr(self, name)}, must be from 0 to 1"
+            for name in ("title_case", "template_share")
+            if not 0 <= getattr(self, name) <= 1
+        ]
         if self.vocabulary_sentences < 1:
             faults.append(f"vocabulary_sentences is {self.vocabulary_sentences}, must be at least 1")
         check(faults, "preparation")

@@ -7,9 +7,8 @@ of OpusFilter (Aulamo et al. 2020) and of the hard rules of Bicleaner (Ramírez-
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]{2,8}|#\d{1,6});")
 _FEW_CHARACTERS = 20  # of shorter texts a ratio says nothing
@@ -99,18 +98,3 @@ def broken_rule(first: str, second: str, config: FilterConfig) -> str | None:
         'other digits'
     """
     return next((name for name, breaks in RULES.items() if breaks(first, second, config)), None)
-
-
-@dataclass
-class FileCounts:
-    """What became of a file's pairs.
-
-    Args:
-        read: Pairs in it.
-        kept: Of these, how many are left.
-        dropped: By the rule that a pair broke, or "duplicate" or "too many tokens".
-    """
-
-    read: int = 0
-    kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)

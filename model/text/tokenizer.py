@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import sentencepiece
+
+from model.text.normalisation import normalisation_rules, rules_as_tsv
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
 START_ID = 2
 END_ID = 3
 FILE_NAME = "tokenizer.model"
+# Private-use characters, a piece each: what stands for something that must come out as it went in.
+PLACEHOLDER_CHARACTERS = "".join(map(chr, range(0xE000, 0xE008)))
+# What text cannot do without, however rare it is in the corpora; the rest of Unicode is written in bytes.
+_REQUIRED_CHARACTERS = "%&@€£$#/_{}[]()<>=+*\\|~^°«»“”–—…§©®™•½²³"  # noqa: RUF001 - its dash is meant
 
 
 class TokenizerError(ValueError):
@@ -104,11 +111,27 @@ class Tokenizer:
 def train_tokenizer(sentences: Iterable[str], vocabulary_size: int, languages: Sequence[str]) -> Tokenizer:
     """Learn a unigram vocabulary (Kudo 2018, arXiv:1804.10959) from text of all languages together.
 
+    Digits are pieces of their own, and what is in no piece is written in bytes, so that nothing is lost.
+    Text is normalised by `model.text.normalisation`, in training and ever after.
+
     Args:
         sentences: Lines of every language, mixed.
         vocabulary_size: V, special pieces, language tags and 256 byte pieces included.
         languages: Codes that get a tag.
+
+    Raises:
+        TokenizerError: the text is too little for so many pieces, or has more characters than pieces.
     """
+    with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".tsv") as rule:
+        rule.write(rules_as_tsv(normalisation_rules()))
+        rule.flush()
+        try:
+            return Tokenizer(_train(sentences, vocabulary_size, languages, rule.name))
+        except RuntimeError as error:
+            raise TokenizerError(f"vocabulary_size is {vocabulary_size}: {error}") from error
+
+
+def _train(sentences: Iterable[str], vocabulary_size: int, languages: Sequence[str], rule: str) -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(sentences),
@@ -119,6 +142,9 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int, languages: S
         byte_fallback=True,
         split_digits=True,
         control_symbols=[language_tag(language) for language in languages],
+        user_defined_symbols=list(PLACEHOLDER_CHARACTERS),
+        required_chars=_REQUIRED_CHARACTERS,
+        normalization_rule_tsv=rule,
         pad_id=PADDING_ID,
         unk_id=UNKNOWN_ID,
         bos_id=START_ID,
@@ -128,4 +154,4 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int, languages: S
         num_threads=2,
         minloglevel=2,
     )
-    return Tokenizer(model.getvalue())
+    return model.getvalue()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.preparation.augment import EMOJI, Augmenter, joined
+from model.preparation.augment import EMOJI, Augmenter
 from model.preparation.inventions import Inventions
 
 PAIR = ('Tom bought "12" apples - all red.', 'Tom ha comprato "12" mele - tutte rosse.')
@@ -60,17 +60,3 @@ def test_inventions_are_many_and_without_line_ends(make: str) -> None:
     assert len(things) > 100
     assert not any("\n" in thing or "\t" in thing or not thing for thing in things)
 
-
-def test_joined_texts_keep_the_order_of_their_corpus() -> None:
-    pairs = [(f"a{i}.", f"b{i}.") for i in range(50)]
-    texts = list(joined(pairs, 30, 4, Random(6)))
-    assert len(texts) == 30
-    for first, second in texts:
-        numbers = [int(part[1:-1]) for part in first.split()]
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        assert 2 <= len(numbers) <= 4
-        assert second == " ".join(f"b{i}." for i in numbers)
-
-
-def test_too_few_pairs_are_not_joined() -> None:
-    assert not list(joined([("a", "b")], 5, 3, Random(0)))
