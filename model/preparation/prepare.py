@@ -118,7 +118,7 @@ class Preparation:
 
     def _report(self, corpora: Mapping[str, CleanCorpus], sizes: Mapping[str, tuple[int, int]]) -> None:
         files = {
-            file: dataclasses.asdict(count)
+            file: {"read": count.read, "kept": count.kept, "dropped": dict(count.dropped)}
             for corpus in corpora.values()
             for file, count in corpus.counts.items()
         }

@@ -59,4 +59,3 @@ def test_inventions_are_many_and_without_line_ends(make: str) -> None:
     things = {getattr(inventions, make)() for _ in range(300)}
     assert len(things) > 100
     assert not any("\n" in thing or "\t" in thing or not thing for thing in things)
-

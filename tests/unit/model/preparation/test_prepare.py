@@ -1,0 +1,150 @@
+"""A data folder becomes shards: filtered, counted, without duplicates, the same again from the same seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from model.preparation.config import CorpusConfig, PreparationConfig
+from model.preparation.corpus import clean_corpus
+from model.preparation.examples import directions, filled_templates, names_in
+from model.preparation.filters import FilterConfig
+from model.preparation.inventions import Inventions
+from model.preparation.prepare import TEMPLATES, Preparation, prepared_corpora
+from model.preparation.shards import Shard
+from model.text.parallel_text import DataError
+from model.text.tokenizer import PLACEHOLDER_CHARACTERS, Tokenizer
+
+LANGUAGES = ("en", "it")
+SIZE = 600
+
+
+def _preparation(data: Path, output: Path, **fields: object) -> Preparation:
+    corpora = {"short": CorpusConfig(files=("pairs.tsv",), joined=0.2, common_name="Tom")}
+    config = PreparationConfig(**({"corpora": corpora} | fields))  # type: ignore[arg-type]
+    return Preparation(
+        config=config,
+        languages=LANGUAGES,
+        vocabulary_size=SIZE,
+        max_tokens=40,
+        data=data,
+        output=output,
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path, pairs: list[tuple[str, str]]) -> Path:
+    lines = [f"{a}\t{b}\n" for a, b in pairs]
+    lines += [lines[0], "\tNiente.\n", "In 1999.\tNel 1998.\n", "Long.\tLungo" + " lungo" * 60 + "\n"]
+    (tmp_path / "pairs.tsv").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "templates.tsv").write_text("Call {name} at {number}.\tChiama {name} alle {number}.\n")
+    return tmp_path
+
+
+def _examples(folder: Path) -> list[tuple[list[int], list[int]]]:
+    shard = Shard(folder)
+    return [(shard.source(i).tolist(), shard.target(i).tolist()) for i in range(len(shard))]
+
+
+def test_every_pair_is_counted(data: Path, pairs: list[tuple[str, str]]) -> None:
+    _preparation(data, data / "out").run()
+    report = json.loads((data / "out/prepared.json").read_text(encoding="utf-8"))
+    counts = report["files"]["pairs.tsv"]
+    assert counts["read"] == len(pairs) + 4
+    dropped = {rule: number for rule, number in counts["dropped"].items() if number}
+    assert dropped["empty side"] == 1
+    assert dropped["other digits"] >= 1
+    assert dropped["ratio of lengths"] >= 1
+    assert dropped["duplicate"] >= 1
+    assert counts["kept"] == counts["read"] - sum(dropped.values())
+    sizes = report["corpora"]["short"]
+    assert sizes["examples"] + sizes["too_many_tokens"] >= 2 * counts["kept"]
+    assert sizes["examples"] == len(Shard(data / "out/short"))
+
+
+def test_examples_are_of_both_directions_and_end(data: Path) -> None:
+    _preparation(data, data / "out").run()
+    tokenizer = Tokenizer.load(data / "out")
+    examples = _examples(data / "out/short")
+    tags = {tokenizer.encode_source("", language)[0] for language in LANGUAGES}
+    assert {source[0] for source, _ in examples} == tags
+    end = tokenizer.encode_target("")[-1]
+    assert all(source[-1] == target[-1] == end for source, target in examples)
+    assert max(len(ids) for example in examples for ids in example) <= 40
+
+
+def test_the_same_seed_prepares_the_same(data: Path) -> None:
+    for name in ("one", "two"):
+        _preparation(data, data / name, templates="templates.tsv").run()
+    for corpus in ("short", TEMPLATES):
+        assert _examples(data / "one" / corpus) == _examples(data / "two" / corpus)
+    assert list(prepared_corpora(data / "one")) == ["short", TEMPLATES]
+
+
+def test_a_tokenizer_that_is_there_is_used(data: Path, tokenizer: Tokenizer) -> None:
+    (data / "out").mkdir()
+    tokenizer.save(data / "out")
+    _preparation(data, data / "out").run()
+    assert Tokenizer.load(data / "out").serialized == tokenizer.serialized
+
+
+def test_without_augmentation_texts_are_as_they_were(data: Path, pairs: list[tuple[str, str]]) -> None:
+    _preparation(data, data / "out", augment=False).run()
+    tokenizer = Tokenizer.load(data / "out")
+    targets = {tokenizer.detokenize(target) for _, target in _examples(data / "out/short")}
+    tokenized = [[tokenizer.encode_target(text) for text in pair] for pair in pairs]
+    short = [pair for pair in tokenized if max(map(len, pair)) < 40]
+    normalised = {tokenizer.detokenize(ids) for pair in short for ids in pair}
+    assert len(normalised - targets) < len(normalised) // 20  # those that a rule took
+    assert not any(c in text for text in targets for c in PLACEHOLDER_CHARACTERS)
+
+
+def test_nothing_left_is_an_error_and_leaves_no_report(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("One 1.\tUno 2.\n\tDue.\n")
+    with pytest.raises(DataError, match="no pair is left to train on"):
+        _preparation(tmp_path, tmp_path / "out").run()
+    with pytest.raises(DataError, match="is not prepared"):
+        list(prepared_corpora(tmp_path / "out"))
+
+
+def test_joined_texts_keep_the_order_of_their_file(tmp_path: Path) -> None:
+    lines = [f"Sentence {i}.\tFrase {i}.\n" for i in range(100)]
+    (tmp_path / "pairs.tsv").write_text("".join(lines))
+    corpus = CorpusConfig(files=("pairs.tsv",), joined=0.5, max_joined=4)
+    clean = clean_corpus(corpus, FilterConfig(), LANGUAGES, tmp_path, tmp_path / "clean.jsonl", 1)
+    texts = list(clean.pairs())
+    assert clean.num_pairs == 100 < len(texts)
+    for first, second in texts:
+        numbers = [int(word) for word in first.replace(".", "").split()[1::2]]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert second == first.replace("Sentence", "Frase")
+    assert texts != sorted(texts)
+
+
+def test_headlines_have_capitals_in_the_source_alone() -> None:
+    pairs = [("the cat is here", "il gatto è qui")] * 50
+    rows = list(directions(pairs, LANGUAGES, None, 0.5, Random(1)))
+    assert ("The Cat Is Here", "il gatto è qui", "it") in rows
+    assert ("Il Gatto È Qui", "the cat is here", "en") in rows
+    assert ("the cat is here", "il gatto è qui", "it") in rows
+
+
+def test_a_slot_has_one_filling_on_both_sides() -> None:
+    templates = [("{name} met {name_2} at {number}.", "{name_2}: {name}, {number}.")]
+    inventions = Inventions(Random(2))
+    for first, second in filled_templates(templates, 50, inventions, Random(3)):
+        name, rest = first.split(" met ")
+        assert name in second
+        assert rest.split(" at ")[0] in second
+        assert "{name" not in first + second
+
+
+def test_names_are_words_with_a_capital_on_both_sides() -> None:
+    pairs = [
+        ("We saw Prodi and Monday.", "Abbiamo visto Prodi e lunedì."),
+        ("Rossi is here.", "Rossi è qui."),
+    ]
+    assert names_in(pairs) == ["Prodi"]
