@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from prometheus_client import Counter, Histogram
 
-from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest, abort
+from server.api.status import abort
+from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest
 from server.telemetry.call import REQUEST_ID, Call, begin_call, current_call
 from server.telemetry.logs import log_call, log_fault
 from server.telemetry.metrics import Metrics

@@ -11,7 +11,7 @@ import numpy as np
 from export.contract.manifest import AttentionInfo
 from server.api.options import length_penalty_of, method_of, most_target_tokens, num_hypotheses_of
 from server.engine.sequence import Beam, Contrastive, Sampling
-from server.errors import Violation, shown
+from server.errors import Violation, quoted
 from server.models.loading import LoadedModel
 from server.work.job import Job
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -97,7 +97,7 @@ def _contrastive_faults(method: Contrastive, max_beam_size: int) -> list[Violati
 def _length_faults(options: pb.TranslateOptions, model: LoadedModel | None) -> list[Violation]:
     most = most_target_tokens(options, model) if model else None
     if model and most == 0:
-        room = f"needs room for 2 target tokens, {shown(model.name)} has {model.max_target_tokens}"
+        room = f"needs room for 2 target tokens, {quoted(model.name)} has {model.max_target_tokens}"
         return [Violation("options.contrastive_search", room)]
     if options.HasField("max_target_tokens"):
         return _range_faults("max_target_tokens", [options.max_target_tokens], 1, most)
@@ -107,7 +107,7 @@ def _length_faults(options: pb.TranslateOptions, model: LoadedModel | None) -> l
 def _attention_faults(options: pb.AttentionOptions, model: LoadedModel | None) -> list[Violation]:
     info: AttentionInfo | None = model.manifest.attention if model else None
     if model and info is None:
-        return [Violation("options.attention", f"model {shown(model.name)} returns no attention")]
+        return [Violation("options.attention", f"model {quoted(model.name)} returns no attention")]
     faults = []
     if options.HasField("layer"):
         faults += _range_faults("attention.layer", [options.layer], 0, info.num_layers - 1 if info else None)

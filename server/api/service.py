@@ -13,6 +13,7 @@ from export.contract.manifest import AttentionInfo
 from model.text.tokenizer import Tokenizer
 from server.api.option_faults import attention_size_faults, option_faults
 from server.api.options import Options, read_options
+from server.api.status import abort, to_status
 from server.config import ServerConfig
 from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
 from server.errors import (
@@ -25,9 +26,7 @@ from server.errors import (
     SourceTooLong,
     TextTooLong,
     Violation,
-    abort,
-    shown,
-    to_status,
+    quoted,
 )
 from server.models.loading import LoadedModel
 from server.models.serving import ServedModels
@@ -142,7 +141,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def _validate(self, request: pb.TranslateRequest) -> tuple[LoadedModel, tuple[str, str]]:
         """Find the model, or report every fault of the request at once."""
         faults = [
-            Violation(name, f"is {shown(getattr(request, name))}, must be a BCP-47 language code")
+            Violation(name, f"is {quoted(getattr(request, name))}, must be a BCP-47 language code")
             for name in ("source_language", "target_language")
             if not _LANGUAGE.fullmatch(getattr(request, name))
         ]

@@ -16,7 +16,7 @@ from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig
-from server.errors import NotServed, shown
+from server.errors import NotServed, quoted
 from server.models.machine import available_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
@@ -220,14 +220,14 @@ class Models:
         """
         if name and name not in self._by_name:
             served = ", ".join(sorted(self._by_name))
-            raise NotServed("model", shown(name), f"no model {shown(name)}; served: {served}")
+            raise NotServed("model", quoted(name), f"no model {quoted(name)}; served: {served}")
         pair = (source_language.lower(), target_language.lower())
         model = self._by_name[name] if name else self._by_pair.get(pair)
         if model is not None:
             for a, b in model.manifest.language_pairs:
                 if (a.lower(), b.lower()) == pair:
                     return model, (a, b)
-        asked = shown(f"{source_language}-{target_language}")
+        asked = quoted(f"{source_language}-{target_language}")
         by = f" by model {name!r}" if name else ""
         raise NotServed(
             "language_pair", asked, f"the pair {asked} is not served{by}; served: {self._pairs(name)}"

@@ -9,8 +9,9 @@ import pytest
 
 from export.contract.manifest import AttentionInfo
 from server.api.option_faults import MAX_ATTENTION_WEIGHTS, attention_size_faults, option_faults
+from server.api.status import to_status
 from server.engine.sequence import AttentionChoice, Beam, Method, Sampling
-from server.errors import InvalidRequest, to_status
+from server.errors import InvalidRequest
 from server.models.loading import LoadedModel
 from server.work.job import Job
 from traghetto.pb.translation.v1 import translation_pb2 as pb

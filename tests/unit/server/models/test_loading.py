@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 
 from export.contract.manifest import ArtifactError
 from model.text.tokenizer import Tokenizer
+from server.api.status import details_of
 from server.config import ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
@@ -75,7 +76,7 @@ def test_two_models_of_one_name_are_refused(loaded: MakeModel) -> None:
 
 
 def info_of(error: NotServed) -> error_details_pb2.ResourceInfo:
-    (detail,) = error.details()
+    (detail,) = details_of(error)
     assert isinstance(detail, error_details_pb2.ResourceInfo)
     return detail
 
