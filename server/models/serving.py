@@ -15,7 +15,8 @@ from model.text.tokenizer import TokenizerError
 from server.config import ConfigError, ServerConfig
 from server.engine.session import DeviceError
 from server.errors import Draining
-from server.models.loading import LoadedModel, Models, PoolsTooLarge, load_model
+from server.models.catalogue import Models
+from server.models.loading import LoadedModel, PoolsTooLarge, load_model
 from server.telemetry.metrics import Metrics
 
 log = logging.getLogger("traghetto.models")

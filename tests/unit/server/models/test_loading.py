@@ -19,7 +19,8 @@ from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession
 from server.errors import NotServed
 from server.models import loading as models_module
-from server.models.loading import GIB, LoadedModel, Models, PoolsTooLarge, _engines
+from server.models.catalogue import Models
+from server.models.loading import GIB, LoadedModel, PoolsTooLarge, _engines
 from server.models.warm_up import self_check
 from server.telemetry.metrics import Metrics
 from server.work.worker import Worker
