@@ -53,7 +53,7 @@ class LoadedModel:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name that its manifest gives it."""
         return self.manifest.name
 
     @contextmanager
@@ -89,6 +89,29 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     """
     started = time.monotonic()
     manifest = load_manifest(folder)
+    session = _open_session(folder, manifest, config)
+    engines = _engines(session, config)
+    for engine in engines:
+        _prepare(engine, session, config)
+    tokenizer = Tokenizer.load(folder)
+    worker = Worker(manifest.name, engines, metrics, config.max_queue)
+    worker.start()
+    model = LoadedModel(
+        manifest=manifest,
+        sha256=manifest.digest(),
+        tokenizer=tokenizer,
+        worker=worker,
+        provider=session.provider,
+        load_seconds=time.monotonic() - started,
+        max_source_tokens=_limit(config.max_source_tokens, manifest.max_source_tokens),
+        max_target_tokens=_limit(config.max_target_tokens, manifest.max_target_tokens),
+    )
+    _log_loaded(model)
+    return model
+
+
+def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> ModelSession:
+    """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
     session = ModelSession(
         folder,
         manifest,
@@ -102,39 +125,35 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     _check_candidates(session, config)
     if session.can_be_lone and not config.lone_threads and not _is_faster_lone(session):
         session.forget_lone()
-    engines = _engines(session, config)
-    for engine in engines:
-        for is_lone in (False, True) if session.can_be_lone else (False,):
-            engine.set_lone(is_lone)
-            self_check(engine, manifest)
-            warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
-    tokenizer = Tokenizer.load(folder)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue)
-    worker.start()
-    seconds = time.monotonic() - started
-    digest = manifest.digest()
+    return session
+
+
+def _prepare(engine: Engine, session: ModelSession, config: ServerConfig) -> None:
+    """Let an engine repeat the artifact's translations and run each kind of step.
+
+    Raises:
+        ArtifactError: one fails, or differs.
+    """
+    for is_lone in (False, True) if session.can_be_lone else (False,):
+        engine.set_lone(is_lone)
+        self_check(engine, session.manifest)
+        warm_up(engine, session.manifest, config.max_beam_size, by_rows=session.device == "cuda")
+
+
+def _limit(limit: int | None, model_limit: int) -> int:
+    """The server's limit, if it has one, within the model's own."""
+    return model_limit if limit is None else min(limit, model_limit)
+
+
+def _log_loaded(model: LoadedModel) -> None:
     log.info(
         "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
-        manifest.name,
-        manifest.architecture,
-        manifest.precision,
-        session.provider,
-        seconds,
-        digest,
-    )
-    return LoadedModel(
-        manifest=manifest,
-        sha256=digest,
-        tokenizer=tokenizer,
-        worker=worker,
-        provider=session.provider,
-        load_seconds=seconds,
-        max_source_tokens=min(
-            config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens
-        ),
-        max_target_tokens=min(
-            config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens
-        ),
+        model.name,
+        model.manifest.architecture,
+        model.manifest.precision,
+        model.provider,
+        model.load_seconds,
+        model.sha256,
     )
 
 
@@ -170,8 +189,8 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
     """An engine for each runner, with an equal part of the memory for pools."""
     manifest = session.manifest
     num_runners = (config.runners or num_processors()) if session.device == "cpu" else 1
-    most = int(config.pool_gib * GIB) or available_bytes() * 3 // 4
-    share = most // (len(config.artifacts) * num_runners)
+    pool_bytes = available_bytes() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
+    share = pool_bytes // (len(config.artifacts) * num_runners)
     widest = max(config.max_beam_size, manifest.self_check.beam_size)
     needed = largest_lane_bytes(manifest, config.slots, widest)
     if needed > share:
@@ -179,7 +198,7 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
             f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "
             f"({config.slots} slots, beams of {widest}, {manifest.max_source_tokens} source "
             f"and {manifest.max_target_tokens} target tokens), and has {share / GIB:.3g} of the "
-            f"{most / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
+            f"{pool_bytes / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
             "--pool-gib"
         )
     return [Engine(session, config.slots, share) for _ in range(num_runners)]

@@ -131,7 +131,7 @@ def make_worker(metrics: Metrics) -> Iterator[MakeWorker]:
     def make(session: ModelSession, *engines: Engine, max_queue: int = 4) -> Worker:
         engines = engines or (Engine(session, 1),)
         workers.append((Worker("tiny", engines, metrics, max_queue), engines))
-        workers[-1][0].show()
+        workers[-1][0].publish(metrics.of_model("tiny"))
         return workers[-1][0]
 
     yield make
