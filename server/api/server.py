@@ -11,10 +11,11 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from server.addresses import split_address
 from server.api.admin import AdminService
 from server.api.interceptor import CallInterceptor
 from server.api.service import TranslationService
-from server.config import ServerConfig, split_address
+from server.config import ServerConfig
 from server.models.serving import ServedModels
 from server.telemetry.metrics import Metrics
 from server.tls.certificates import Certificates
@@ -43,12 +44,16 @@ class Server:
     """The listeners around loaded models."""
 
     def __init__(
-        self, config: ServerConfig, served: ServedModels, metrics: Metrics, tracing: Tracing | None
+        self,
+        config: ServerConfig,
+        served: ServedModels,
+        metrics: Metrics,
+        tracing: Tracing | None,
+        certificates: Certificates | None,
     ) -> None:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
-        files = config.tls_files
-        self._certificates = Certificates(files, metrics.tls_expiry.set) if files else None
+        self._certificates = certificates
         options = (*_OPTIONS, *_connection_age(config))
         self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=options)
         service = TranslationService(served, config, metrics)
@@ -56,8 +61,8 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen else None
-        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen else None
+        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen is not None else None
+        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen is not None else None
 
     async def start(self) -> str:
         """Listen; returns the line that says where."""
@@ -70,10 +75,10 @@ class Server:
             f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
             f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
         ]
-        if self._health_only is not None:
+        if self._health_only is not None and self._config.health_listen is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
             places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
-        if self._admin is not None:
+        if self._admin is not None and self._config.admin_listen is not None:
             admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self._served), self._admin)
             reflection.enable_server_reflection((ADMIN_SERVICE, reflection.SERVICE_NAME), self._admin)
             places.append(f"admin={_bind(self._admin, self._config.admin_listen)}")
@@ -120,7 +125,7 @@ def _connection_age(config: ServerConfig) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", config.max_connection_age_seconds),
         ("grpc.max_connection_age_grace_ms", config.max_connection_age_grace_seconds),
     )
-    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds]
+    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds is not None]
 
 
 def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:

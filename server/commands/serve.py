@@ -10,11 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from server.api.server import ServeError, Server
-from server.config import ConfigError, ServerConfig, parse_config
+from server.command_line import parse_config
+from server.config import ServerConfig, ServerConfigError
 from server.models.serving import UNSERVABLE, ServedModels
 from server.telemetry.logs import configure_logs
 from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics
+from server.tls.certificates import Certificates
 from server.tls.files import TlsError
 
 if TYPE_CHECKING:
@@ -27,25 +29,27 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
     """None where nobody asks for it: then nothing of OpenTelemetry is even imported.
 
     Raises:
-        ConfigError: its packages are missing.
+        ServerConfigError: its packages are missing.
     """
-    if not config.otlp_endpoint:
+    if config.otlp_endpoint is None:
         return None
     try:
         from server.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
     except ImportError as error:
-        raise ConfigError(
+        raise ServerConfigError(
             f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
         ) from error
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 
 
 async def _serve(config: ServerConfig) -> None:
-    tracing = _start_tracing(config)
     metrics = Metrics()
     metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
+    files = config.tls_files
+    certificates = Certificates(files, metrics.tls_expiry.set) if files else None
+    tracing = _start_tracing(config)
     served = ServedModels(config, metrics)
-    server = Server(config, served, metrics, tracing)
+    server = Server(config, served, metrics, tracing, certificates)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

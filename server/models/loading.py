@@ -12,7 +12,7 @@ from pathlib import Path
 
 from export.contract.manifest import Manifest, load_manifest
 from model.text.tokenizer import Tokenizer
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig, ServerConfigError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig
@@ -83,7 +83,7 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
 
     Raises:
         ArtifactError: it is damaged, or this machine does not compute what it must.
-        ConfigError: its shortlist is too small for the beams that a call may ask for.
+        ServerConfigError: its shortlist is too small for the beams that a call may ask for.
         DeviceError: it cannot run where it should.
         PoolsTooLarge: its widest lane does not fit into its share of the memory for pools.
     """
@@ -174,11 +174,11 @@ def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
     """A beam of W reads the 2W best candidates of a sentence.
 
     Raises:
-        ConfigError: there may be fewer.
+        ServerConfigError: there may be fewer.
     """
     if session.shortlist is None or session.shortlist.fewest_candidates >= 2 * config.max_beam_size:
         return
-    raise ConfigError(
+    raise ServerConfigError(
         f"--max-beam-size {config.max_beam_size} with --shortlist needs {2 * config.max_beam_size} "
         f"candidates for every sentence, the shortlist of model {session.manifest.name} promises "
         f"{session.shortlist.fewest_candidates}: lower the one or leave out the other"

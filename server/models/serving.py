@@ -12,7 +12,7 @@ from typing import Any
 
 from export.contract.manifest import ArtifactError, load_manifest
 from model.text.tokenizer import TokenizerError
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig, ServerConfigError
 from server.engine.session import DeviceError
 from server.errors import Draining
 from server.models.catalogue import Models
@@ -22,7 +22,7 @@ from server.telemetry.model_metrics import ModelMetrics
 
 log = logging.getLogger("traghetto.models")
 
-UNSERVABLE = (ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError)
+UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError)
 
 
 class Outcome(enum.StrEnum):
@@ -53,7 +53,8 @@ class ServedModels:
     """Loads all artifacts, and again when it is told to; of the event loop's thread, but for its beginning.
 
     Raises:
-        ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and `Models`.
+        ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and
+            `Models` raise them.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:

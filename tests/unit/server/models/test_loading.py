@@ -138,7 +138,7 @@ def test_where_nothing_is_told_the_machine_says_how_many_runners_and_how_much_me
 ) -> None:
     monkeypatch.setattr(models_module, "num_processors", lambda: 5)
     monkeypatch.setattr(models_module, "available_bytes", lambda: 4 * GIB)
-    assert limits_of(_engines(tiny_session, config_of(runners=0))) == [3 * GIB // 5] * 5
+    assert limits_of(_engines(tiny_session, config_of(runners=None))) == [3 * GIB // 5] * 5
     assert limits_of(_engines(tiny_session, config_of(runners=1, pool_gib=1.5))) == [3 * GIB // 2]
 
 
