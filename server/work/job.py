@@ -7,7 +7,8 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from server.engine.sequence import AttentionChoice, Hypothesis, Method, SequenceRequest
+from server.engine.sequence import Hypothesis, SequenceRequest
+from server.work.options import SearchOptions
 
 
 @dataclass(slots=True)
@@ -29,31 +30,20 @@ class JobTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One source to translate and how, see `SequenceRequest`.
+    """One source to translate and how.
 
     Args:
+        source: Token ids, special ones included.
         deadline: On the monotonic clock, in seconds; None for none.
     """
 
     source: tuple[int, ...]
-    method: Method
-    length_penalty: float
-    max_target_tokens: int
-    attention: AttentionChoice | None = None
-    with_scores: bool = True
+    options: SearchOptions
     deadline: float | None = None
 
     def request(self, sequence_id: int) -> SequenceRequest:
         """For the engine."""
-        return SequenceRequest(
-            sequence_id=sequence_id,
-            source=self.source,
-            method=self.method,
-            length_penalty=self.length_penalty,
-            max_target_tokens=self.max_target_tokens,
-            attention=self.attention,
-            with_scores=self.with_scores,
-        )
+        return self.options.request(sequence_id, self.source)
 
     def is_late(self, now: float) -> bool:
         """Whether its deadline has passed."""

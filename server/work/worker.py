@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from server.engine.engine import Engine
 from server.errors import Draining, QueueFull
 from server.telemetry.metrics import Metrics
+from server.telemetry.model_metrics import ModelMetrics
 from server.work.job import Job, JobFuture, JobQueue, Live
 from server.work.runner import Runner, end_cancelled, end_job
 
@@ -20,7 +21,7 @@ class Worker:
     """Translates jobs with the engines of one model, each in a thread of its own.
 
     Args:
-        name: The model's name, for logs and metrics.
+        name: The model's name, for logs.
         engines: Of one session; touched by their threads alone once `start` was called.
         max_queue: Jobs that may wait for a slot.
     """
@@ -30,28 +31,17 @@ class Worker:
         self._ids = itertools.count()
         self._queue = queue = JobQueue(len(engines))
         self._runners = [Runner(name, engine, queue, metrics) for engine in engines]
-        self._name = name
         self._num_slots = sum(engine.num_slots for engine in engines)
 
-    def show(self) -> None:
-        """Show its queue and slots in the metrics, in place of another worker's of that name."""
-        metrics, queue, name = self._metrics, self._queue, self._name
-        metrics.slots.labels(name).set(self._num_slots)
-        metrics.queue_limit.labels(name).set(self.max_queue)
-        metrics.queue_requests.labels(name).set_function(lambda: queue.num_waiting)
-        metrics.queue_tokens.labels(name).set_function(lambda: queue.num_waiting_tokens)
-        metrics.running_sequences.labels(name).set_function(
-            lambda: sum(runner.num_running for runner in self._runners)
+    def publish(self, series: ModelMetrics) -> None:
+        """Tell its slots and its queue in the model's metrics."""
+        queue, runners = self._queue, self._runners
+        series.set_capacity(num_slots=self._num_slots, max_queue=self.max_queue)
+        series.follow(
+            num_waiting=lambda: queue.num_waiting,
+            num_waiting_tokens=lambda: queue.num_waiting_tokens,
+            num_running=lambda: sum(runner.num_running for runner in runners),
         )
-
-    def hide(self) -> None:
-        """Take them out of the metrics."""
-        metrics = self._metrics
-        metrics.slots.remove(self._name)
-        metrics.queue_limit.remove(self._name)
-        metrics.queue_requests.remove(self._name)
-        metrics.queue_tokens.remove(self._name)
-        metrics.running_sequences.remove(self._name)
 
     @property
     def has_failed(self) -> bool:

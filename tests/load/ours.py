@@ -11,6 +11,7 @@ from server.engine.sequence import Beam
 from server.models.loading import load_model
 from server.telemetry.metrics import Metrics
 from server.work.job import Job
+from server.work.options import SearchOptions
 from server.work.worker import Worker
 
 _LENGTH_PENALTY = 1.0
@@ -42,10 +43,12 @@ class Ours:
         jobs = [
             Job(
                 source=tuple(source),
-                method=Beam(beam_size=beam_size),
-                length_penalty=_LENGTH_PENALTY,
-                max_target_tokens=max_target_tokens,
-                with_scores=False,  # the peers return none
+                options=SearchOptions(
+                    method=Beam(beam_size=beam_size),
+                    length_penalty=_LENGTH_PENALTY,
+                    max_target_tokens=max_target_tokens,
+                    with_scores=False,  # the peers return none
+                ),
             )
             for source in sources
         ]

@@ -12,13 +12,15 @@ from google.rpc import error_details_pb2
 
 from export.contract.manifest import ArtifactError
 from model.text.tokenizer import Tokenizer
+from server.api.status import details_of
 from server.config import ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession
 from server.errors import NotServed
 from server.models import loading as models_module
-from server.models.loading import GIB, LoadedModel, Models, PoolsTooLarge, _engines
+from server.models.catalogue import Models
+from server.models.loading import GIB, LoadedModel, PoolsTooLarge, _engines
 from server.models.warm_up import self_check
 from server.telemetry.metrics import Metrics
 from server.work.worker import Worker
@@ -75,7 +77,7 @@ def test_two_models_of_one_name_are_refused(loaded: MakeModel) -> None:
 
 
 def info_of(error: NotServed) -> error_details_pb2.ResourceInfo:
-    (detail,) = error.details()
+    (detail,) = details_of(error)
     assert isinstance(detail, error_details_pb2.ResourceInfo)
     return detail
 
@@ -136,7 +138,7 @@ def test_where_nothing_is_told_the_machine_says_how_many_runners_and_how_much_me
 ) -> None:
     monkeypatch.setattr(models_module, "num_processors", lambda: 5)
     monkeypatch.setattr(models_module, "available_bytes", lambda: 4 * GIB)
-    assert limits_of(_engines(tiny_session, config_of(runners=0))) == [3 * GIB // 5] * 5
+    assert limits_of(_engines(tiny_session, config_of(runners=None))) == [3 * GIB // 5] * 5
     assert limits_of(_engines(tiny_session, config_of(runners=1, pool_gib=1.5))) == [3 * GIB // 2]
 
 

@@ -28,6 +28,7 @@ from server.engine.session import ModelSession
 from server.errors import DeadlineExceeded, Draining, InternalError, QueueFull
 from server.telemetry.metrics import FINISH_REASONS, Metrics
 from server.work.job import Job
+from server.work.options import SearchOptions
 from server.work.worker import Worker
 
 PATIENCE_SECONDS = 60.0
@@ -37,9 +38,11 @@ MakeWorker = Callable[..., Worker]
 Futures = Future[tuple[Hypothesis, ...]]
 
 
-def job(*source: int, limit: int = 8, **fields: Any) -> Job:
+def job(*source: int, limit: int = 8, deadline: float | None = None, **fields: Any) -> Job:
     options: dict[str, Any] = {"method": GREEDY, "length_penalty": 1.0, "max_target_tokens": limit}
-    return Job(source=source or (300, 301, 3), **{**options, **fields})
+    return Job(
+        source=source or (300, 301, 3), options=SearchOptions(**{**options, **fields}), deadline=deadline
+    )
 
 
 def job_of(num_tokens: int, **fields: Any) -> Job:
@@ -128,7 +131,7 @@ def make_worker(metrics: Metrics) -> Iterator[MakeWorker]:
     def make(session: ModelSession, *engines: Engine, max_queue: int = 4) -> Worker:
         engines = engines or (Engine(session, 1),)
         workers.append((Worker("tiny", engines, metrics, max_queue), engines))
-        workers[-1][0].show()
+        workers[-1][0].publish(metrics.of_model("tiny"))
         return workers[-1][0]
 
     yield make
@@ -513,7 +516,7 @@ def test_a_worker_that_fails_ends_every_job_and_takes_no_more(
 ) -> None:
     """A source without a token is our own bug: no lane fits it."""
     worker = make_worker(tiny_session)
-    no_source = Job(source=(), method=GREEDY, length_penalty=1.0, max_target_tokens=8)
+    no_source = dataclasses.replace(job(), source=())
     submitted = [worker.submit([one])[0] for one in (job(), no_source, job())]
     worker.start()
     worker._runners[0].thread.join(PATIENCE_SECONDS)
