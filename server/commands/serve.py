@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 import signal
 import sys
@@ -28,6 +27,7 @@ from server.tls.files import TlsError
 from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from traghetto.version import __version__
 
 if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
@@ -166,7 +166,7 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
 async def _serve(config: ServerConfig) -> None:
     tracing = _start_tracing(config)
     metrics = Metrics()
-    metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
+    metrics.build_info.labels(__version__).set(1)
     served = ServedModels(config, metrics)
     server = Server(config, served, metrics, tracing)
     stopping = asyncio.Event()

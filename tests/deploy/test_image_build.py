@@ -18,8 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.deploy.dockerfile import REPOSITORY, Builder, read_stages
 from tests.deploy.manifests import FOLDER, load
 from tests.programs import PATIENCE_SECONDS
-from traghetto.client import Client
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import Client, Translation
 
 READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) admin=\S+ models=(\S+)\n")
 # Of the lock, for other systems or for the build alone.
@@ -131,7 +130,7 @@ def test_it_serves_and_answers_the_probes(image: Builder, tmp_path: Path) -> Non
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with Client(address) as client:
             (result,) = client.translate(["The cat is on the table."], "en", "it")
-        assert isinstance(result, pb.Translation)
+        assert isinstance(result, Translation)
         assert result.text == "Il gatto è sul tavolo."
         process.send_signal(getattr(signal, read_stages()["runtime"].all("STOPSIGNAL")[0]))
         assert process.wait(PATIENCE_SECONDS) == 0

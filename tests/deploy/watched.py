@@ -25,7 +25,7 @@ from tests.deploy.live_servers import stub_of, target_of
 from tests.deploy.monitoring import Prometheus, Samples, run_prometheus
 from tests.deploy.rule_files import ROOT, RULE_FILES
 from tests.running_server import ARTIFACT, long_request, make_request, run_server
-from traghetto.client import CallError, Client
+from traghetto import CallError, Client
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
