@@ -158,7 +158,7 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
         from server.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
     except ImportError as error:
         raise ConfigError(
-            f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
+            f"--otlp-endpoint needs the extra 'trace' (pip install 'traghetto-server[trace]'): {error}"
         ) from error
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 

@@ -129,6 +129,6 @@ def test_without_matplotlib_the_error_says_what_to_install(
 ) -> None:
     require_matplotlib()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(DrawingUnavailable, match=r"pip install 'traghetto\[draw\]'"):
+    with pytest.raises(DrawingUnavailable, match=r"pip install 'traghetto-server\[draw\]'"):
         draw(attention(), "en-it", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -35,7 +35,7 @@ def test_without_matplotlib_nothing_is_translated_only_to_be_lost(
     run_in_vain: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "pip install 'traghetto[draw]'" in run_in_vain("Good morning.")
+    assert "pip install 'traghetto-server[draw]'" in run_in_vain("Good morning.")
 
 
 @pytest.mark.parametrize(("stdin", "count"), [("", "none"), ("One.\nTwo.\nThree.\n", "more")])
