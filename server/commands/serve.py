@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 import signal
 import sys
@@ -18,6 +17,7 @@ from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics
 from server.tls.certificates import Certificates
 from server.tls.files import TlsError
+from traghetto.version import __version__
 
 if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
@@ -37,14 +37,14 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
         from server.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
     except ImportError as error:
         raise ServerConfigError(
-            f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
+            f"--otlp-endpoint needs the extra 'trace' (pip install 'traghetto-server[trace]'): {error}"
         ) from error
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 
 
 async def _serve(config: ServerConfig) -> None:
     metrics = Metrics()
-    metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
+    metrics.build_info.labels(__version__).set(1)
     files = config.tls_files
     certificates = Certificates(files, metrics.tls_expiry.set) if files else None
     tracing = _start_tracing(config)

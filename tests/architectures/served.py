@@ -16,7 +16,7 @@ from server.commands.evaluate import running_server
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import SERVED, SERVED_INT8, Places
-from traghetto.client import Client, TextError
+from traghetto import Client, TextError
 
 log = logging.getLogger("traghetto.study")
 

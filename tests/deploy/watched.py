@@ -20,7 +20,7 @@ from tests.deploy.monitoring import Prometheus, Samples, run_prometheus
 from tests.deploy.rule_files import RULE_FILES
 from tests.deploy.traffic import EVERY_END, Traffic
 from tests.running_server import ARTIFACT, run_server
-from traghetto.client import Client
+from traghetto import Client
 
 RATE_INTERVAL = "5s"
 SECONDS = 15.0
