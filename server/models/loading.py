@@ -20,6 +20,7 @@ from server.errors import NotServed, shown
 from server.models.machine import available_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.worker import Worker
 
 log = logging.getLogger("traghetto.models")
@@ -79,7 +80,9 @@ class PoolsTooLarge(RuntimeError):
     """The memory for pools does not hold what requests may ask for."""
 
 
-def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
+def load_model(
+    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners
+) -> LoadedModel:
     """Load, check, warm up and start one artifact; it is not in the metrics yet.
 
     Raises:
@@ -90,27 +93,27 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     """
     started = time.monotonic()
     manifest = load_manifest(folder)
-    session = ModelSession(
+    session = ModelSession.load(
         folder,
         manifest,
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
-            lone_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
+            num_exclusive_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
             with_shortlist=_uses_shortlist(manifest, config),
         ),
     )
     _check_candidates(session, config)
-    if session.can_be_lone and not config.lone_threads and not _is_faster_lone(session):
-        session.forget_lone()
+    if session.exclusive_graphs and not config.lone_threads and not _is_faster_lone(session):
+        session = session.without_exclusive_graphs()
     engines = _engines(session, config)
     for engine in engines:
-        for is_lone in (False, True) if session.can_be_lone else (False,):
-            engine.set_lone(is_lone)
+        for is_lone in (False, True) if session.exclusive_graphs else (False,):
+            engine.set_exclusive(is_lone)
             self_check(engine, manifest)
             warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
     tokenizer = Tokenizer.load(folder)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue)
+    worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners)
     worker.start()
     seconds = time.monotonic() - started
     digest = manifest.digest()
