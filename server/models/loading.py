@@ -19,6 +19,7 @@ from server.engine.session import ModelSession, SessionConfig
 from server.models.machine import available_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.worker import Worker
 
 log = logging.getLogger("traghetto.models")
@@ -78,7 +79,9 @@ class PoolsTooLarge(RuntimeError):
     """The memory for pools does not hold what requests may ask for."""
 
 
-def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
+def load_model(
+    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners
+) -> LoadedModel:
     """Load, check, warm up and start one artifact; it is not in the metrics yet.
 
     Raises:
@@ -94,7 +97,7 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
     for engine in engines:
         _prepare(engine, session, config)
     tokenizer = Tokenizer.load(folder)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue)
+    worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners)
     worker.start()
     model = LoadedModel(
         manifest=manifest,
@@ -112,19 +115,19 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
 
 def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> ModelSession:
     """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
-    session = ModelSession(
+    session = ModelSession.load(
         folder,
         manifest,
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
-            lone_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
+            num_exclusive_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
             with_shortlist=_uses_shortlist(manifest, config),
         ),
     )
     _check_candidates(session, config)
-    if session.can_be_lone and not config.lone_threads and not _is_faster_lone(session):
-        session.forget_lone()
+    if session.exclusive_graphs and not config.lone_threads and not _is_faster_lone(session):
+        return session.without_exclusive_graphs()
     return session
 
 
@@ -134,8 +137,8 @@ def _prepare(engine: Engine, session: ModelSession, config: ServerConfig) -> Non
     Raises:
         ArtifactError: one fails, or differs.
     """
-    for is_lone in (False, True) if session.can_be_lone else (False,):
-        engine.set_lone(is_lone)
+    for is_exclusive in (False, True) if session.exclusive_graphs else (False,):
+        engine.set_exclusive(is_exclusive)
         self_check(engine, session.manifest)
         warm_up(engine, session.manifest, config.max_beam_size, by_rows=session.device == "cuda")
 

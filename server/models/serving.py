@@ -13,12 +13,13 @@ from typing import Any
 from export.contract.manifest import ArtifactError, load_manifest
 from model.text.tokenizer import TokenizerError
 from server.config import ServerConfig, ServerConfigError
-from server.engine.session import DeviceError
+from server.engine.device import DeviceError
 from server.errors import Draining
 from server.models.catalogue import Models
 from server.models.loading import LoadedModel, PoolsTooLarge, load_model
 from server.telemetry.metrics import Metrics
 from server.telemetry.model_metrics import ModelMetrics
+from server.work.busy_runners import BusyRunners
 
 log = logging.getLogger("traghetto.models")
 
@@ -59,7 +60,10 @@ class ServedModels:
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
-        self.current = Models([load_model(folder, config, metrics) for folder in config.artifacts])
+        self._busy_runners = busy_runners = BusyRunners()
+        self.current = Models(
+            [load_model(folder, config, metrics, busy_runners) for folder in config.artifacts]
+        )
         self._lock = asyncio.Lock()  # one reload at a time
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds none
         self._is_stopping = False
@@ -106,7 +110,7 @@ class ServedModels:
     def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
         try:
             is_same = load_manifest(folder).digest() == old.sha256
-            return None if is_same else load_model(folder, self._config, self._metrics)
+            return None if is_same else load_model(folder, self._config, self._metrics, self._busy_runners)
         except OSError as error:
             raise ArtifactError(f"artifact {folder} cannot be read: {error}") from error
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from export.contract.manifest import ArtifactError, Manifest
 from server.config import DEFAULT_BEAM_SIZE
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.source_lengths import capacity_for
 
@@ -66,7 +67,7 @@ def lone_speedup(engine: Engine, manifest: Manifest) -> float:
     request = _request(0, expected.source, 1, expected.max_target_tokens)
 
     def timed(*, is_lone: bool) -> float:
-        engine.set_lone(is_lone)
+        engine.set_exclusive(is_lone)
         started = time.perf_counter()
         for _ in _run(engine, manifest, [request]):
             pass
@@ -104,10 +105,11 @@ def _request(sequence_id: int, source: Sequence[int], beam_size: int, most: int)
 
 
 def _run(engine: Engine, manifest: Manifest, requests: Sequence[SequenceRequest]) -> Iterator[Finished]:
+    waiting = Scheduler()
     for request in requests:
-        engine.submit(request)
-    while engine.num_waiting or engine.num_running:
-        for report in (engine.admit(), engine.decode_step()):
+        waiting.add(request)
+    while waiting or engine.num_running:
+        for report in (engine.admit(waiting.take(engine.num_free, engine.reserve)), engine.decode_step()):
             for result in report.results if report else ():
                 if isinstance(result, Failed):
                     raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")

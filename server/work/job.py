@@ -1,9 +1,7 @@
-"""A text that waits for its translation, and the queue that all runners of a model take from."""
+"""A text to translate, from its submission until its future is done."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -71,38 +69,3 @@ class Live:
     def times(self) -> JobTimes:
         """How far it has got."""
         return self.future.times
-
-
-class JobQueue:
-    """What a model's runners share; `changed` guards all of it and wakes them.
-
-    num_waiting counts the jobs that have no slot yet, those that a runner has already taken included;
-    num_taken those that some runner has taken and not ended; num_runners are those that have not failed.
-    """
-
-    def __init__(self, num_runners: int) -> None:
-        self.num_runners = num_runners
-        self.changed = threading.Condition()
-        self.waiting: OrderedDict[int, Live] = OrderedDict()
-        self.num_waiting = 0
-        self.num_waiting_tokens = 0
-        self.num_taken = 0
-        self.is_draining = False
-        self.is_stopped = False
-
-    def add(self, sequence_id: int, live: Live) -> None:
-        """Queue a job; call it with `changed` held, as `leave`."""
-        self.waiting[sequence_id] = live
-        self.num_waiting += 1
-        self.num_waiting_tokens += len(live.job.source)
-
-    def abandon(self) -> list[Live]:
-        """Forget all that no runner has taken; the caller, who holds `changed`, must end them."""
-        left = list(self.waiting.values())
-        self.waiting.clear()
-        return left
-
-    def leave(self, live: Live) -> None:
-        """A job has got its slot, or ended without one."""
-        self.num_waiting -= 1
-        self.num_waiting_tokens -= len(live.job.source)

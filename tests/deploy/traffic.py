@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import grpc
-from traghetto import CallError, Client
 
 from model.text.parallel_text import read_pairs
 from tests.deploy.rule_files import ROOT
 from tests.running_server import long_request, make_request
+from traghetto import CallError, Client
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 

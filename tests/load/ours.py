@@ -10,6 +10,7 @@ from server.config import ServerConfig
 from server.engine.sequence import Beam
 from server.models.loading import load_model
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.job import Job
 from server.work.options import SearchOptions
 from server.work.worker import Worker
@@ -28,7 +29,9 @@ class Ours:
 
     def __init__(self, folder: Path, **config: Any) -> None:
         options: dict[str, Any] = {"max_queue": _MAX_QUEUE} | config
-        self._model = load_model(folder, ServerConfig(artifacts=(folder,), **options), Metrics())
+        self._model = load_model(
+            folder, ServerConfig(artifacts=(folder,), **options), Metrics(), BusyRunners()
+        )
 
     @property
     def worker(self) -> Worker:

@@ -23,6 +23,7 @@ from model.searches.sampling import sample
 from model.text.tokenizer import END_ID, START_ID, Tokenizer
 from server.engine.engine import Engine
 from server.engine.lane import LaneKey, lane_shape
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -63,7 +64,7 @@ def artifact(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def session(artifact: Path) -> ModelSession:
-    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
+    return ModelSession.load(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +140,13 @@ def places(engine: Engine) -> dict[int, tuple[LaneKey, int]]:
 
 def run(engine: Engine, requests: Sequence[SequenceRequest], rng: random.Random | None = None) -> Run:
     """Step until all is done; requests arrive all at once, or now and then."""
-    seen, waiting, before = Run(), list(requests), places(engine)
-    while waiting or engine.num_waiting or engine.num_running:
-        num_arriving = len(waiting) if rng is None else rng.choice((0, 0, 0, 1, 1, 4))
-        for request in waiting[:num_arriving]:
-            engine.submit(request)
-        del waiting[:num_arriving]
-        engine.admit()
+    seen, coming, waiting, before = Run(), list(requests), Scheduler(), places(engine)
+    while coming or waiting or engine.num_running:
+        num_arriving = len(coming) if rng is None else rng.choice((0, 0, 0, 1, 1, 4))
+        for request in coming[:num_arriving]:
+            waiting.add(request)
+        del coming[:num_arriving]
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         before = places(engine)
         seen.most_running = max(seen.most_running, engine.num_running)
         report = engine.decode_step()
@@ -231,7 +232,7 @@ def test_a_target_may_be_as_long_as_the_artifact_allows(
         for i, source in enumerate(sources[:NUM_SLOTS])
     ]
     manifest = dataclasses.replace(session.manifest, max_target_tokens=limit)
-    narrow = ModelSession(artifact, manifest, SessionConfig(device="cpu"))
+    narrow = ModelSession.load(artifact, manifest, SessionConfig(device="cpu"))
     found = run(Engine(narrow, NUM_SLOTS), requests).results
     assert {len(hypotheses[0].token_ids) for hypotheses in found.values()} >= {limit}
     assert found == run(Engine(session, NUM_SLOTS), requests).results

@@ -35,7 +35,9 @@ from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
 from model.text.tokenizer import END_ID, START_ID, Tokenizer
+from server.engine.device import DeviceError
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -46,7 +48,7 @@ from server.engine.sequence import (
     Sampling,
     SequenceRequest,
 )
-from server.engine.session import DeviceError, ModelSession, SessionConfig
+from server.engine.session import ModelSession, SessionConfig
 
 REPOSITORY = Path(__file__).parents[2]
 ARTIFACT = REPOSITORY / "export/artifacts/en-it"
@@ -68,7 +70,7 @@ def manifest() -> Manifest:
 
 @pytest.fixture(scope="module")
 def session(manifest: Manifest) -> ModelSession:
-    return ModelSession(ARTIFACT, manifest, SessionConfig(device="cpu", with_shortlist=True))
+    return ModelSession.load(ARTIFACT, manifest, SessionConfig(device="cpu", with_shortlist=True))
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +115,13 @@ def run(
     engine: Engine, requests: Sequence[SequenceRequest], rng: random.Random | None = None
 ) -> dict[int, tuple[Hypothesis, ...]]:
     """Step until all is done; requests arrive all at once, or now and then."""
-    results, waiting = {}, list(requests)
-    while waiting or engine.num_waiting or engine.num_running:
-        num_arriving = len(waiting) if rng is None else rng.choice((0, 0, 1, 1, 4))
-        for request in waiting[:num_arriving]:
-            engine.submit(request)
-        del waiting[:num_arriving]
-        engine.admit()
+    results, coming, waiting = {}, list(requests), Scheduler()
+    while coming or waiting or engine.num_running:
+        num_arriving = len(coming) if rng is None else rng.choice((0, 0, 1, 1, 4))
+        for request in coming[:num_arriving]:
+            waiting.add(request)
+        del coming[:num_arriving]
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         report = engine.decode_step()
         for result in report.results if report else ():
             assert isinstance(result, Finished)
@@ -193,7 +195,7 @@ def test_attention_is_that_of_the_whole_step(
 ) -> None:
     """Of a translation that the shortlist leaves as it is."""
     source = manifest.self_check.source
-    whole = ModelSession(ARTIFACT, manifest, SessionConfig(device="cpu"))
+    whole = ModelSession.load(ARTIFACT, manifest, SessionConfig(device="cpu"))
     request = request_of(0, source, Beam(beam_size=1))
     found = run(Engine(session, 4), [request, request_of(1, sources[0], Beam(beam_size=1))])[0]
     expected = run(Engine(whole, 4), [request])[0]
@@ -236,7 +238,7 @@ def test_the_masked_oracle_gives_its_candidates_all_the_probability(
 def test_a_shortlist_that_an_artifact_does_not_have_is_refused(manifest: Manifest) -> None:
     folder = REPOSITORY / "export/artifacts/en-it-lstm"
     with pytest.raises(DeviceError, match="a shortlist was asked for, model en-it-lstm has none"):
-        ModelSession(folder, load_manifest(folder), SessionConfig(device="cpu", with_shortlist=True))
+        ModelSession.load(folder, load_manifest(folder), SessionConfig(device="cpu", with_shortlist=True))
 
 
 def test_an_artifact_is_proved_with_its_shortlist_and_refused_without_its_graphs(

@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 
 from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array, Best, StepOutputs
-from server.engine.session import ModelSession
 from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs
 
 _DEVICE = ("cuda", 0)
@@ -24,15 +24,15 @@ _DEVICE = ("cuda", 0)
 class CudaLaneTensors(LaneTensors):
     """The same contract as `LaneTensors`; rows cannot move, and hypotheses are copied whole."""
 
-    def __init__(self, session: ModelSession, shape: LaneShape) -> None:
-        super().__init__(session, shape)
+    def __init__(self, graphs: GraphRunner, shape: LaneShape) -> None:
+        super().__init__(graphs, shape)
         self._values: dict[str, Any] = {
             spec.name: _on_device(self.controls.arrays[spec.name])
-            for spec in session.manifest.graphs[DECODER_STEP].inputs
+            for spec in graphs.session.manifest.graphs[DECODER_STEP].inputs
             if spec.name in self.controls.arrays
         }
         self._copies: list[tuple[int, int]] = []  # hypotheses, from and to
-        self._replays: dict[tuple[str, int], int] = defaultdict(session.new_replay)
+        self._replays: dict[tuple[str, int], int] = defaultdict(graphs.new_replay)
 
     def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
         self._pools |= {spec.name: self._new_pool(spec) for spec in specs}
@@ -63,18 +63,18 @@ class CudaLaneTensors(LaneTensors):
         Source: microsoft/onnxruntime issue 32243, that a first run computes more than once.
         """
         is_first = (graph, rows) not in self._replays
-        written = self._session.manifest.states if is_first and graph == DECODER_STEP else ()
+        written = self._graphs.session.manifest.states if is_first and graph == DECODER_STEP else ()
         before = {spec.name: _on_device(self._pools[spec.name].numpy()) for spec in written}
-        self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
+        self._graphs.run(graph, self._binding(graph, rows), self._replays[graph, rows])
         if before:
             for name, state in before.items():
                 self._pools[name].update_inplace(state)
-            self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
+            self._graphs.run(graph, self._binding(graph, rows), self._replays[graph, rows])
 
     def _given(self, graph: str, extra: Outputs) -> Outputs:
         """All: a binding is captured once."""
         del extra
-        return frozenset(spec.name for spec in self._session.manifest.graphs[graph].outputs)
+        return frozenset(spec.name for spec in self._graphs.session.manifest.graphs[graph].outputs)
 
     def _bind(self, bind: Callable[..., None], name: str, rows: int) -> None:
         pool = name.removesuffix("_out")
@@ -101,15 +101,15 @@ class CudaLaneTensors(LaneTensors):
         """All copies that the last step's continuations asked for, in one run."""
         if not self._copies:
             return
-        binding = self._session.binding(COPY_CACHES)
+        binding = self._graphs.binding(COPY_CACHES)
         names = ("from_hypothesis", "to_hypothesis")
         for name, indices in zip(names, np.array(self._copies, np.int64).T, strict=True):
             binding.bind_cpu_input(name, np.ascontiguousarray(indices))
-        for spec in self._session.manifest.caches:
+        for spec in self._graphs.session.manifest.caches:
             value = self._pools[spec.name]
             for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
                 bind(name, *_DEVICE, np.dtype(spec.dtype), value.shape(), value.data_ptr())
-        self._session.run(COPY_CACHES, binding)
+        self._graphs.run(COPY_CACHES, binding)
         self._copies.clear()
 
     def move_row(self, row: int, other_row: int) -> None:

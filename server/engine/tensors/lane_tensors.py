@@ -21,8 +21,8 @@ from export.contract.manifest import (
     Manifest,
     TensorInfo,
 )
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array, Best, Continuation, StepOutputs
-from server.engine.session import ModelSession
 from server.engine.tensors.controls import Controls
 
 # Bindings are kept for each number of rows and set of outputs; what requests choose must not pile up.
@@ -75,14 +75,14 @@ class LaneTensors:
     step_graph: ClassVar[str] = DECODER_STEP
     result: ClassVar[str] = "logits"  # of the step, what every row needs
 
-    def __init__(self, session: ModelSession, shape: LaneShape) -> None:
-        self._session, self._shape = session, shape
-        manifest = session.manifest
+    def __init__(self, graphs: GraphRunner, shape: LaneShape) -> None:
+        self._graphs, self._shape = graphs, shape
+        manifest = graphs.session.manifest
         self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
         step = manifest.graphs[self.step_graph]
         names = (self.step_graph, ATTENTION, LOG_PROBS, CANDIDATES)
-        graphs = [manifest.graphs[name] for name in names if name in manifest.graphs]
-        self._output_specs = {spec.name: spec for graph in graphs for spec in graph.outputs}
+        infos = [manifest.graphs[name] for name in names if name in manifest.graphs]
+        self._output_specs = {spec.name: spec for info in infos for spec in info.outputs}
         attention = manifest.graphs.get(ATTENTION)
         self._attention = _names(attention.outputs) if attention else frozenset()
         self._queries = _names(attention.inputs) & _names(step.outputs) if attention else frozenset()
@@ -110,7 +110,7 @@ class LaneTensors:
         binding = self._binding(ENCODER, self._shape.rows)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
             binding.bind_cpu_input(name, array)
-        self._session.run(ENCODER, binding)
+        self._graphs.run(ENCODER, binding)
 
     def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
         """One decoder step over rows [0, rows).
@@ -126,10 +126,10 @@ class LaneTensors:
         if not asked:
             return StepOutputs(self._greedy(rows, None))
         if asked & {LOG_PROBS, CANDIDATES}:
-            self._session.run(LOG_PROBS, self._binding(LOG_PROBS, rows))
+            self._graphs.run(LOG_PROBS, self._binding(LOG_PROBS, rows))
         candidates = None
         if CANDIDATES in asked:
-            self._session.run(CANDIDATES, self._binding(CANDIDATES, rows))
+            self._graphs.run(CANDIDATES, self._binding(CANDIDATES, rows))
             candidates = Best(self._read("best_token", rows), self._read("best_log_probs", rows))
         log_probs = self._read("log_probs", rows) if LOG_PROBS in asked else None
         return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
@@ -137,15 +137,15 @@ class LaneTensors:
     def _run_step(self, rows: int, asked: Outputs) -> dict[str, Array]:
         """Run the step, and attention if it is asked for; gives what a search asks for besides scores."""
         if not asked:
-            self._session.run(self.step_graph, self._binding(self.step_graph, rows))
+            self._graphs.run(self.step_graph, self._binding(self.step_graph, rows))
             return {}
         extra = asked - {LOG_PROBS, CANDIDATES}
         of_step = extra
         if attention := extra & self._attention:
             of_step = (extra - attention) | self._queries
-        self._session.run(self.step_graph, self._binding(self.step_graph, rows, of_step))
+        self._graphs.run(self.step_graph, self._binding(self.step_graph, rows, of_step))
         if attention:
-            self._session.run(ATTENTION, self._binding(ATTENTION, rows, attention))
+            self._graphs.run(ATTENTION, self._binding(ATTENTION, rows, attention))
         return {name: self._read(name, rows) for name in extra}
 
     def _greedy(self, rows: int, log_probs: Array | None) -> Best | None:
@@ -157,7 +157,7 @@ class LaneTensors:
         return Best(best, scores[self._rows[:rows], best])
 
     def _binding(self, graph: str, rows: int, extra: Outputs = frozenset()) -> Any:
-        key = (graph, rows, extra, self._session.is_lone)  # a binding is of one session
+        key = (graph, rows, extra, self._graphs.is_exclusive)  # a binding is of one session
         if key not in self._bindings:
             if len(self._bindings) >= MAX_BINDINGS:
                 self._bindings.clear()
@@ -166,8 +166,8 @@ class LaneTensors:
 
     def _new_binding(self, graph: str, rows: int, extra: Outputs) -> Any:
         """What a graph reads are controls, pools, and outputs of other graphs."""
-        binding = self._session.binding(graph)
-        info = self._session.manifest.graphs[graph]
+        binding = self._graphs.binding(graph)
+        info = self._graphs.session.manifest.graphs[graph]
         for spec in info.inputs:
             if graph != ENCODER or spec.name in self._pools:  # `encode` binds what is new
                 self._bind(binding.bind_input, spec.name, rows)
@@ -181,7 +181,7 @@ class LaneTensors:
         """The outputs of a graph that somebody reads."""
         if graph == self.step_graph:
             return extra | {self.result}
-        return extra or _names(self._session.manifest.graphs[graph].outputs)
+        return extra or _names(self._graphs.session.manifest.graphs[graph].outputs)
 
     def _bind(self, bind: Callable[..., None], name: str, rows: int) -> None:
         """Bind a control, a pool, as input or output, or an output, by its name in a graph."""
@@ -216,7 +216,7 @@ class LaneTensors:
 
     def advance(self, continuations: Mapping[int, Continuation]) -> None:
         """Reorder rows' hypotheses for their next step."""
-        if self._shape.width > 1 and self._session.manifest.caches:
+        if self._shape.width > 1 and self._graphs.session.manifest.caches:
             for row, continuation in continuations.items():
                 self._inherit(row, continuation.parents)
         self.controls.advance(continuations)
@@ -242,7 +242,7 @@ class LaneTensors:
         for own in range(width):
             self._copy_columns(row * width + own, other_row * width + own, 0, end)
         used = int(self.controls.source_length[row])
-        for spec in (*self._session.manifest.states, *self._session.manifest.memory):
+        for spec in (*self._graphs.session.manifest.states, *self._graphs.session.manifest.memory):
             place = tuple(slice(used if axis == "source_capacity" else None) for axis in spec.shape[1:])
             self._pools[spec.name][(other_row, *place)] = self._pools[spec.name][(row, *place)]
         self._num_shared[other_row] = self._num_shared[row]
@@ -253,7 +253,7 @@ class LaneTensors:
         width = self._shape.width
         for stack in self._stacks:
             stack[:, row * width : (row + 1) * width] = 0
-        for spec in (*self._session.manifest.states, *self._session.manifest.memory):
+        for spec in (*self._graphs.session.manifest.states, *self._graphs.session.manifest.memory):
             self._pools[spec.name][row] = 0
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from export.contract.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
 from model.shortlist.shortlist import Shortlist
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import HIDDEN, Array, Best, StepOutputs
 from server.engine.sequence import InferenceError
-from server.engine.session import ModelSession
 from server.engine.tensors.candidate_union import Tokens
 from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs, bind_array
 from server.engine.tensors.output_columns import OutputColumns
@@ -37,10 +37,10 @@ class ShortlistTensors(LaneTensors):
     step_graph: ClassVar[str] = DECODER_HIDDEN
     result: ClassVar[str] = HIDDEN
 
-    def __init__(self, session: ModelSession, shape: LaneShape, shortlist: Shortlist) -> None:
-        super().__init__(session, shape)
+    def __init__(self, graphs: GraphRunner, shape: LaneShape, shortlist: Shortlist) -> None:
+        super().__init__(graphs, shape)
         self._shortlist = shortlist
-        self._columns = OutputColumns(session, shortlist.vocabulary_size)
+        self._columns = OutputColumns(graphs, shortlist.vocabulary_size)
         self._candidates: list[Tokens | None] = [None] * shape.rows
         self._changed: set[int] = set()
         self._bound: Mapping[str, Array] | None = None  # the columns that products are bound to
@@ -123,7 +123,7 @@ class ShortlistTensors(LaneTensors):
         """See `LaneTensors.step`."""
         self._refresh()
         extra = self._run_step(rows, asked)
-        self._session.run(SHORTLIST_LOGITS, self._product(rows))
+        self._graphs.run(SHORTLIST_LOGITS, self._product(rows))
         gathered = self._gather(rows)  # (W, R, N)
         if not asked & {LOG_PROBS, CANDIDATES}:
             return StepOutputs(self._best_of_one(gathered, gathered), extra=extra)
@@ -138,7 +138,7 @@ class ShortlistTensors(LaneTensors):
 
     def _product(self, rows: int) -> Any:
         if rows not in self._products:
-            binding = self._session.binding(SHORTLIST_LOGITS)
+            binding = self._graphs.binding(SHORTLIST_LOGITS)
             bind_array(binding.bind_input, HIDDEN, self._output(HIDDEN)[:rows])
             for name, array in self._columns.arrays.items():
                 bind_array(binding.bind_input, name, array)

@@ -48,7 +48,7 @@ def open_session(
             sentences=sentences,
             graphs=GraphModel(folder, graphs_of(model).pools),
         )
-        return ModelSession(folder, manifest, SessionConfig(device="cpu"))
+        return ModelSession.load(folder, manifest, SessionConfig(device="cpu"))
 
     return open_
 

@@ -23,6 +23,7 @@ from server.models.catalogue import Models
 from server.models.loading import GIB, LoadedModel, PoolsTooLarge, _engines
 from server.models.warm_up import self_check
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.worker import Worker
 
 EN_IT, IT_EN, EN_PT = ("en", "it"), ("it", "en"), ("en", "pt-BR")
@@ -40,7 +41,7 @@ def loaded(tiny_session: ModelSession, tokenizer: Tokenizer) -> MakeModel:
             manifest=manifest,
             sha256=manifest.digest(),
             tokenizer=tokenizer,
-            worker=Worker(name, [Engine(tiny_session, 1)], metrics, max_queue=8),
+            worker=Worker(name, [Engine(tiny_session, 1)], metrics, 8, BusyRunners()),
             max_source_tokens=64,
             max_target_tokens=64,
             provider=tiny_session.provider,
@@ -124,7 +125,7 @@ def config_of(num_artifacts: int = 1, **fields: Any) -> ServerConfig:
 
 
 def limits_of(engines: list[Engine]) -> list[int | None]:
-    return [engine._max_pool_bytes for engine in engines]
+    return [engine._lanes.max_bytes for engine in engines]
 
 
 def test_every_runner_of_every_model_gets_an_equal_part_of_the_pools(tiny_session: ModelSession) -> None:
@@ -142,15 +143,15 @@ def test_where_nothing_is_told_the_machine_says_how_many_runners_and_how_much_me
     assert limits_of(_engines(tiny_session, config_of(runners=1, pool_gib=1.5))) == [3 * GIB // 2]
 
 
-def test_on_a_gpu_there_is_one_runner(tiny_session: ModelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny_session, "device", "cuda")
-    assert limits_of(_engines(tiny_session, config_of(runners=4, pool_gib=1))) == [GIB]
+def test_on_a_gpu_there_is_one_runner(tiny_session: ModelSession) -> None:
+    on_gpu = dataclasses.replace(tiny_session, device="cuda")
+    assert limits_of(_engines(on_gpu, config_of(runners=4, pool_gib=1))) == [GIB]
 
 
 def test_the_widest_lane_must_fit_and_then_whatever_comes_is_served(tiny_session: ModelSession) -> None:
     needed = largest_lane_bytes(tiny_session.manifest, 3, 6)
     for engine in _engines(tiny_session, config_of(pool_gib=2 * needed / GIB)):
-        assert engine._max_pool_bytes == needed
+        assert engine._lanes.max_bytes == needed
         self_check(engine, tiny_session.manifest)
     with pytest.raises(PoolsTooLarge):
         _engines(tiny_session, config_of(pool_gib=(2 * needed - 2) / GIB))

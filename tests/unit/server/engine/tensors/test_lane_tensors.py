@@ -21,6 +21,7 @@ from export.contract.manifest import (
     SpecialIds,
     TensorInfo,
 )
+from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
 from server.engine.searches.search import Continuation, keep_places
 from server.engine.session import ModelSession
@@ -89,8 +90,7 @@ class Session:
         has_attention_graph: Instead of attention its steps give queries, and memory as they found it.
     """
 
-    device = "cpu"
-    is_lone = False
+    is_exclusive = False
 
     def __init__(self, *, has_states: bool = True, has_attention_graph: bool = False) -> None:
         states = STATES if has_states else ()
@@ -121,6 +121,7 @@ class Session:
             max_source_tokens=50,
             max_target_tokens=COLUMNS,
         )
+        self.session = SimpleNamespace(manifest=self.manifest, device="cpu")
         self.runs: list[Binding] = []
 
     def binding(self, graph: str) -> Binding:
@@ -139,7 +140,7 @@ class Session:
 
 def lane(session: Session, rows: int = 3, width: int = WIDTH) -> LaneTensors:
     shape = LaneShape(rows=rows, width=width, source_capacity=4, columns=COLUMNS)
-    return LaneTensors(cast("ModelSession", session), shape)
+    return LaneTensors(cast("GraphRunner", session), shape)
 
 
 def fill(tensors: LaneTensors, value: float) -> None:
@@ -444,7 +445,7 @@ def test_the_bytes_of_a_lane_are_those_that_are_allocated(
 ) -> None:
     session: ModelSession = request.getfixturevalue(kind)
     shape = LaneShape(rows=5, width=width, source_capacity=16, columns=9)
-    tensors = LaneTensors(session, shape)
+    tensors = LaneTensors(GraphRunner(session), shape)
     assert shape.num_bytes(session.manifest) == sum(pool.nbytes for pool in tensors._pools.values())
     bases = {id(pool.base if pool.base is not None else pool): pool for pool in tensors._pools.values()}
     held = sum((pool.base if pool.base is not None else pool).nbytes for pool in bases.values())

@@ -22,6 +22,7 @@ from export.quantize.matrices import quantize_graph
 from model.networks.transformer import Transformer
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
 from model.text.tokenizer import END_ID, Tokenizer
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError
 from server.engine.session import ModelSession, SessionConfig
@@ -76,7 +77,7 @@ def sessions(
     random_shortlist(tokenizer.size, tags).save(folder)
     manifest = dataclasses.replace(manifest, shortlist=FILE_NAME)
     whole, shortlisted = (
-        ModelSession(folder, manifest, SessionConfig(device="cpu", with_shortlist=with_shortlist))
+        ModelSession.load(folder, manifest, SessionConfig(device="cpu", with_shortlist=with_shortlist))
         for with_shortlist in (False, True)
     )
     return whole, shortlisted
@@ -99,10 +100,11 @@ def encode(tensors: LaneTensors, sources: Sources) -> None:
 
 def lane(session: ModelSession, width: int, sources: Sources) -> Any:
     shape = LaneShape(rows=ROWS, width=width, source_capacity=CAPACITY, columns=16)
+    graphs = GraphRunner(session)
     tensors = (
-        LaneTensors(session, shape)
+        LaneTensors(graphs, shape)
         if session.shortlist is None
-        else ShortlistTensors(session, shape, session.shortlist)
+        else ShortlistTensors(graphs, shape, session.shortlist)
     )
     encode(tensors, sources)
     return tensors
@@ -197,7 +199,8 @@ def test_columns_that_could_not_be_fetched_are_fetched_for_the_next(
     sources = {row: some_source(rng) for row in range(2)}
     tensors = lane(session, 1, {0: sources[0]})
     before = tensors.step(2, ASKED).log_probs[0].copy()
-    run: Callable[..., None] = session.run
+    graphs = tensors._graphs
+    run: Callable[..., None] = graphs.run
 
     def fail(graph: str, *arguments: Any, **named: Any) -> None:
         if graph == OUTPUT_COLUMNS:
@@ -205,7 +208,7 @@ def test_columns_that_could_not_be_fetched_are_fetched_for_the_next(
         run(graph, *arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "run", fail)
+        patched.setattr(graphs, "run", fail)
         with pytest.raises(InferenceError, match="broken"):
             encode(tensors, {1: sources[1]})
     np.testing.assert_array_equal(tensors.step(2, ASKED).log_probs[0], before)
