@@ -92,9 +92,9 @@ class Client:
             ValueError: a number does not fit in its field of the contract.
 
         >>> from traghetto import TextError
-        >>> for result in client.translate(["Good morning!", "word " * 1000], "en", "it", beam_size=1):
+        >>> for result in client.translate(["The cat is on the table.", "word " * 1000], "en", "it"):
         ...     print(result.message if isinstance(result, TextError) else result.text)
-        Buongiorno!
+        Il gatto è sul tavolo.
         the text has 1002 tokens, the limit is 256
         """
         template = RequestTemplate(source_language, target_language, **options)

@@ -107,7 +107,7 @@ def _authority_faults(content: bytes) -> Iterator[str]:
 def _holds_certificates(content: bytes) -> bool:
     try:
         _trusting(content)
-    except (ssl.SSLError, UnicodeDecodeError):
+    except (ssl.SSLError, ValueError):  # the second for nothing at all
         return False
     return True
 
