@@ -27,7 +27,7 @@ class AdminService(pb_grpc.AdminServiceServicer):
     async def ReloadModels(  # noqa: N802
         self, request: pb.ReloadModelsRequest, context: Context
     ) -> pb.ReloadModelsResponse:
-        """See the contract."""
+        """Read every artifact folder again and serve what has changed in it."""
         del request, context
         return pb.ReloadModelsResponse(models=[_message(reload) for reload in await self._served.reload()])
 

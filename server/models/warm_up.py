@@ -29,9 +29,9 @@ def self_check(engine: Engine, manifest: Manifest) -> None:
         _request(beam_size, expected.source, beam_size, expected.max_target_tokens) for beam_size in targets
     ]
     for result in _run(engine, manifest, requests):
-        if (found := result.hypotheses[0].token_ids) != targets[result.sequence_id]:
+        if (token_ids := result.hypotheses[0].token_ids) != targets[result.sequence_id]:
             raise ArtifactError(
-                f"model {manifest.name} fails its self-check: this machine gives tokens {list(found)}, "
+                f"model {manifest.name} fails its self-check: this machine gives tokens {list(token_ids)}, "
                 f"the artifact has {list(targets[result.sequence_id])}"
             )
 
@@ -84,8 +84,8 @@ def _source_lengths(manifest: Manifest) -> list[int]:
     return sorted(min(capacity, longest) for capacity in capacities)
 
 
-def _powers_of_two(most: int) -> list[int]:
-    return [1 << i for i in range(most.bit_length())]
+def _powers_of_two(limit: int) -> list[int]:
+    return [1 << i for i in range(limit.bit_length())]
 
 
 def _source(manifest: Manifest, length: int) -> tuple[int, ...]:
@@ -94,13 +94,15 @@ def _source(manifest: Manifest, length: int) -> tuple[int, ...]:
     return (*(tokens * length)[: length - 1], end)
 
 
-def _request(sequence_id: int, source: Sequence[int], beam_size: int, most: int) -> SequenceRequest:
+def _request(
+    sequence_id: int, source: Sequence[int], beam_size: int, max_target_tokens: int
+) -> SequenceRequest:
     return SequenceRequest(
         sequence_id=sequence_id,
         source=tuple(source),
         method=Beam(beam_size=beam_size),
         length_penalty=1.0,
-        max_target_tokens=most,
+        max_target_tokens=max_target_tokens,
     )
 
 

@@ -58,7 +58,7 @@ class CallRecord:
     def end_stage(self, name: str, started: float) -> None:
         """Count and remember a stage that ends now."""
         now = time.monotonic()
-        self._call.own_stages[name] = (started, now)
+        self._call.call_stages[name] = (started, now)
         self._metrics.stage_seconds[name].observe(now - started)
 
     def follow(self, times: list[JobTimes]) -> None:

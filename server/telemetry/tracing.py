@@ -101,16 +101,16 @@ def _context(parent: TraceParent | None) -> Context:
 
 def _attributes(call: Call, code: str) -> dict[str, AttributeValue]:
     """Never the text, and of what the client sent only a request id of harmless form."""
-    found: dict[str, AttributeValue] = {
+    attributes: dict[str, AttributeValue] = {
         "rpc.system.name": "grpc",
         "rpc.method": f"{call.service}/{call.method}",
         "rpc.response.status_code": code,
         "traghetto.request_id": call.request_id,
     }
     if call.num_texts:
-        found["traghetto.texts"] = call.num_texts
+        attributes["traghetto.texts"] = call.num_texts
     if call.model:
-        found |= {
+        attributes |= {
             "traghetto.model": call.model,
             "traghetto.language_pair": call.pair,
             "traghetto.source_tokens": call.source_tokens,
@@ -118,4 +118,4 @@ def _attributes(call: Call, code: str) -> dict[str, AttributeValue]:
             "traghetto.search": call.search,
             "traghetto.beam_size": call.beam_size,
         }
-    return found
+    return attributes

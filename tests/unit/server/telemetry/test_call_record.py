@@ -62,7 +62,7 @@ def test_a_stage_is_remembered_and_observed() -> None:
     metrics, call = Metrics(), call_of()
     started = time.monotonic() - 0.25
     CallRecord(call, metrics).end_stage("tokenize", started)
-    start, end = call.own_stages["tokenize"]
+    start, end = call.call_stages["tokenize"]
     assert start == started
     assert 0.25 <= end - start < 60
     name, labels = "translator_stage_duration_seconds_sum", {"stage": "tokenize"}
