@@ -18,9 +18,8 @@ from server.engine.searches.methods import new_search
 from server.engine.searches.search import Continuation, Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
 from server.engine.source_lengths import capacity_for
-from server.engine.tensors.cuda import CudaLaneTensors
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors
-from server.engine.tensors.shortlist import ShortlistTensors
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import new_lane_tensors
 
 # Of beams of more than 4 fewer sequences run at once: what they take is bounded.
 HYPOTHESES_PER_SLOT = 4
@@ -86,12 +85,6 @@ class Running:
         return Finished(sequence_id=self.request.sequence_id, hypotheses=hypotheses)
 
 
-def _new_tensors(graphs: GraphRunner, shape: LaneShape) -> LaneTensors:
-    if graphs.session.shortlist is not None:
-        return ShortlistTensors(graphs, shape, graphs.session.shortlist)
-    return LaneTensors(graphs, shape) if graphs.session.device == "cpu" else CudaLaneTensors(graphs, shape)
-
-
 class Lane:
     """Rows of one shape, those in use first as far as possible.
 
@@ -108,7 +101,7 @@ class Lane:
         shape = lane_shape(manifest, key, num_slots)
         self._min_rows = min_rows(manifest, key.width)
         self.num_bytes = shape.num_bytes(manifest)
-        self._tensors = _new_tensors(graphs, shape)
+        self._tensors = new_lane_tensors(graphs, shape)
         self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
         self._num_reserved = 0  # rows kept for sequences that have not joined yet
         self.num_running = 0  # sequences in it

@@ -29,7 +29,7 @@ from export.graphs.opset import MICROSOFT, OPSET
 from export.graphs.to_onnx import Exported, _export
 from model.networks.attention import MultiHeadAttention
 from model.networks.transformer import Transformer
-from server.engine.tensors.lane_tensors import bind_array
+from server.engine.tensors.host import bind_array
 
 N, H, S, D = 4, 2, 11, 8
 E = H * D

@@ -25,8 +25,9 @@ from server.engine.searches.search import Array, Best, Continuation, StepOutputs
 from server.engine.sequence import Beam, Contrastive, Failed, Finished, Method, Sampling, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
-from server.engine.tensors.cuda import CudaLaneTensors
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs
+from server.engine.tensors.bindings import Outputs
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import new_lane_tensors
 
 POISON = 333  # as `poisoned_session` has it
 CAPACITY = 64  # of sources as long as the artifact allows: the one that a GPU's lanes have
@@ -114,8 +115,8 @@ class Lanes:
     def __init__(self, session: ModelSession, on_gpu: Device, width: int) -> None:
         shape = LaneShape(rows=6, width=width, source_capacity=16, columns=24)
         self.lanes = (
-            LaneTensors(GraphRunner(session), shape),
-            CudaLaneTensors(GraphRunner(on_gpu.session), shape),
+            new_lane_tensors(GraphRunner(session), shape),
+            new_lane_tensors(GraphRunner(on_gpu.session), shape),
         )
         self.width = width
         self.rows: list[int] = []
@@ -233,12 +234,14 @@ def test_a_cleared_row_is_zero_and_no_other_is(
     request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
 ) -> None:
     session = device(request.getfixturevalue(kind)).session
-    tensors = CudaLaneTensors(GraphRunner(session), LaneShape(rows=3, width=2, source_capacity=16, columns=4))
-    for value in tensors._pools.values():
+    tensors = new_lane_tensors(
+        GraphRunner(session), LaneShape(rows=3, width=2, source_capacity=16, columns=4)
+    )
+    for value in tensors._storage.pools.values():
         value.update_inplace(np.full(value.shape(), np.nan, np.float32))
-    places = {name: value.data_ptr() for name, value in tensors._pools.items()}
+    places = {name: value.data_ptr() for name, value in tensors._storage.pools.items()}
     tensors.clear_row(1)
-    for name, value in tensors._pools.items():
+    for name, value in tensors._storage.pools.items():
         by_row = value.numpy().reshape(3, -1)
         assert value.data_ptr() == places[name]
         assert not by_row[1].any(), name
@@ -250,7 +253,7 @@ def test_a_row_cannot_move(tiny_session: ModelSession, device: Callable[[ModelSe
     on_gpu = device(tiny_session).session
     assert not on_gpu.can_move_rows
     with pytest.raises(NotImplementedError):
-        CudaLaneTensors(GraphRunner(on_gpu), shape).move_row(1, 0)
+        new_lane_tensors(GraphRunner(on_gpu), shape).move_row(1, 0)
 
 
 def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
@@ -258,7 +261,7 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
 ) -> None:
     shape = LaneShape(rows=2, width=2, source_capacity=16, columns=4)
     on_gpu = device(tiny_session)
-    outputs = CudaLaneTensors(GraphRunner(on_gpu.session), shape).step(2)
+    outputs = new_lane_tensors(GraphRunner(on_gpu.session), shape).step(2)
     assert [graph for graph, _ in on_gpu._captured.values()] == [DECODER_STEP, LOG_PROBS, CANDIDATES]
     assert (outputs.log_probs, outputs.greedy, outputs.extra) == (None, None, {})
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None

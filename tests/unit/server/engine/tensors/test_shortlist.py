@@ -27,8 +27,8 @@ from server.engine.searches.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError
 from server.engine.session import ModelSession, SessionConfig
 from server.engine.tensors import output_columns
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors
-from server.engine.tensors.shortlist import ShortlistTensors
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import LaneTensors, new_lane_tensors
 
 CAPACITY, ROWS = 16, 5
 ASKED = frozenset({LOG_PROBS, CANDIDATES, "hidden"})
@@ -100,12 +100,7 @@ def encode(tensors: LaneTensors, sources: Sources) -> None:
 
 def lane(session: ModelSession, width: int, sources: Sources) -> Any:
     shape = LaneShape(rows=ROWS, width=width, source_capacity=CAPACITY, columns=16)
-    graphs = GraphRunner(session)
-    tensors = (
-        LaneTensors(graphs, shape)
-        if session.shortlist is None
-        else ShortlistTensors(graphs, shape, session.shortlist)
-    )
+    tensors = new_lane_tensors(GraphRunner(session), shape)
     encode(tensors, sources)
     return tensors
 
@@ -173,7 +168,7 @@ def test_a_rows_scores_do_not_depend_on_the_others(
         others = {r: some_source(rng) for r in rng.sample(range(ROWS), rng.randint(1, ROWS)) if r != row}
         encode(tensors, {**others, row: mine})
         found = tensors.step(ROWS, ASKED)
-        sizes.add(tensors._columns.size)
+        sizes.add(tensors._shortlist._columns.size)
         np.testing.assert_array_equal(found.log_probs[row], expected[0])
         np.testing.assert_array_equal(found.candidates.token[row], expected[1])
         np.testing.assert_array_equal(found.candidates.score[row], expected[2])
