@@ -17,6 +17,7 @@ from server.errors import NotServed
 from server.models.catalogue import Models
 from server.models.loading import LoadedModel
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.worker import Worker
 
 EN_IT, IT_EN, EN_PT = ("en", "it"), ("it", "en"), ("en", "pt-BR")
