@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.contract.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.runtime import EXACT_INTEGERS
 from export.contract.tensors import Pools
 
 Array = NDArray[np.generic]
@@ -127,6 +128,7 @@ def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
     """A graph of an artifact on CPU, in one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.add_session_config_entry(*EXACT_INTEGERS)
     options.log_severity_level = 3
     path = str(folder / f"{graph}.onnx")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -21,6 +21,7 @@ from export.contract.manifest import (
     SHORTLIST_LOGITS,
     Manifest,
 )
+from export.contract.runtime import EXACT_INTEGERS
 from model.shortlist.shortlist import Shortlist
 from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
 
@@ -148,6 +149,7 @@ def _load_graphs(
 def _load_graph(path: Path, device: str, name: str, num_threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
+    options.add_session_config_entry(*EXACT_INTEGERS)
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     options.log_severity_level = _ERRORS
     # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.
