@@ -42,7 +42,7 @@ class Job:
     deadline: float | None = None
 
     def request(self, sequence_id: int) -> SequenceRequest:
-        """For the engine."""
+        """What the engine is asked for."""
         return SequenceRequest(
             sequence_id=sequence_id,
             source=self.source,
