@@ -39,7 +39,11 @@ class LaneKey:
 
 
 def rows_of(width: int, num_slots: int) -> int:
-    """Rows of a lane: one for each slot, fewer where beams are wide, but two if there are two slots."""
+    """Rows of a lane: one for each slot, fewer where beams are wide, but two if there are two slots.
+
+    >>> [rows_of(width, num_slots=96) for width in (1, 4, 16)]
+    [96, 96, 24]
+    """
     return min(num_slots, max(2, -(-HYPOTHESES_PER_SLOT * num_slots // width)))
 
 
@@ -52,10 +56,10 @@ def min_rows(manifest: Manifest, width: int) -> int:
 
 
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
-    """The tensors of a lane: each row holds the longest target there may be.
+    """The shape of a lane's tensors: each row holds the longest target there may be, and one token more.
 
-    And one token more: contrastive search runs the last one's candidates. Attention over a source wants room
-    for as many positions as there are hypotheses.
+    Contrastive search runs the last one's candidates. Attention over a source wants room for as many
+    positions as there are hypotheses.
     """
     return LaneShape(
         rows=max(rows_of(key.width, num_slots), min_rows(manifest, key.width)),
@@ -66,7 +70,7 @@ def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
 
 
 def largest_lane_bytes(manifest: Manifest, num_slots: int, max_width: int) -> int:
-    """What the pools take of the largest lane that a request may need: the longest sources, any width."""
+    """Bytes of the largest lane that a request may need: that of the longest sources, of any width."""
     capacity = capacity_for(manifest, manifest.max_source_tokens)
     keys = [LaneKey(width=width, capacity=capacity) for width in range(1, max_width + 1)]
     return max(lane_shape(manifest, key, num_slots).num_bytes(manifest) for key in keys)

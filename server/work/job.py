@@ -40,7 +40,7 @@ class Job:
     deadline: float | None = None
 
     def request(self, sequence_id: int) -> SequenceRequest:
-        """For the engine."""
+        """What the engine is asked for."""
         return self.options.request(sequence_id, self.source)
 
     def is_late(self, now: float) -> bool:
