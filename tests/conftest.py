@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.artifact import export_graphs
+from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported
 from model.networks.build import build_model
 from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig

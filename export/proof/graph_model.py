@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
 
 Array = NDArray[np.generic]
@@ -50,8 +50,16 @@ class GraphModel:
     """
 
     def __init__(self, folder: Path, pools: Pools) -> None:
-        names = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION)
-        self.sessions = {name: new_session(folder, name) for name in names if has_graph(folder, name)}
+        names = (
+            GraphName.ENCODER,
+            GraphName.DECODER_STEP,
+            GraphName.LOG_PROBS,
+            GraphName.CANDIDATES,
+            GraphName.ATTENTION,
+        )
+        self.sessions: dict[str, onnxruntime.InferenceSession] = {
+            name: new_session(folder, name) for name in names if has_graph(folder, name)
+        }
         self.pools = pools
 
     def new_pools(self, rows: int, beam_size: int, capacity: int) -> Arrays:
@@ -73,7 +81,7 @@ class GraphModel:
         names = [spec.name for spec in self.pools.memory]
         feeds = {"source": source, "source_length": source_length, "slot": slot}
         feeds |= {name: pools[name] for name in names}
-        values: Sequence[Any] = self.sessions[ENCODER].run([f"{name}_out" for name in names], feeds)
+        values: Sequence[Any] = self.sessions[GraphName.ENCODER].run([f"{name}_out" for name in names], feeds)
         pools.update(zip(names, values, strict=True))
 
     def step(
@@ -87,13 +95,13 @@ class GraphModel:
             parent: (n, W), whom of the step before each hypothesis goes on from.
             pools: As `new_pools` makes them.
         """
-        found = self.run(DECODER_STEP, self.feeds(token, position, source_length, parent, pools))
+        found = self.run(GraphName.DECODER_STEP, self.feeds(token, position, source_length, parent, pools))
         written = [spec.name for spec in (*self.pools.caches, *self.pools.states)]
         pools.update({name: found[f"{name}_out"] for name in written})
-        found |= self.run(LOG_PROBS, found)
-        found |= self.run(CANDIDATES, found)
-        if ATTENTION in self.sessions:
-            found |= self.run(ATTENTION, {**found, **pools, "source_length": source_length})
+        found |= self.run(GraphName.LOG_PROBS, found)
+        found |= self.run(GraphName.CANDIDATES, found)
+        if GraphName.ATTENTION in self.sessions:
+            found |= self.run(GraphName.ATTENTION, {**found, **pools, "source_length": source_length})
         attention = tuple(found[name] for name in found if name.startswith("attention_"))
         best = (found["best_log_probs"], found["best_token"])
         return StepScores(found["log_probs"], best, found["hidden"], attention)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import DECODER_STEP
+from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
 from export.proof.checks import Check
 from export.proof.graph_model import Array, Arrays, GraphModel, GraphScorer, StepScores, padded_size
@@ -78,7 +78,7 @@ class _Compared(ShortlistGraphs):
         self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
     ) -> StepScores:
         feeds = self.feeds(token, position, source_length, parent, pools)
-        whole = self.run(DECODER_STEP, feeds)
+        whole = self.run(GraphName.DECODER_STEP, feeds)
         bare = self.hidden(feeds)
         written = [name for name in bare if name.removesuffix("_out") not in self._memory]
         self.of_steps = _largest([self.of_steps, *(np.abs(bare[n] - whole[n]) for n in written)])

@@ -14,8 +14,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from export.artifact import Limits, build_artifact
+from export.artifact import build_artifact
 from export.contract.manifest import PROOF_NAME, load_manifest
+from export.limits import Limits
 from model.checkpoint import load_checkpoint
 from model.networks.config import RecurrentConfig
 from model.networks.encoder_decoder import EncoderDecoder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import write_graphs
 from export.contract.manifest import DECODER_STEP
+from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
 from export.proof.graph_model import GraphModel

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.artifact import Limits, build_artifact, structure_sha256
+from export.artifact import build_artifact
 from export.contract.manifest import (
     ATTENTION,
     CANDIDATES,
@@ -27,8 +27,11 @@ from export.contract.manifest import (
     Manifest,
     load_manifest,
 )
+from export.describe import structure_sha256
+from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
-from export.graphs.to_onnx import ExportError, export_encoder
+from export.graphs.to_onnx import ExportError
+from export.limits import Limits
 from export.proof.checks import ProofError
 from export.proof.graph_model import GraphModel, GraphScorer
 from model.checkpoint import unique_weights

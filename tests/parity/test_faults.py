@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.artifact import export_graphs, write_graphs
 from export.contract.manifest import ATTENTION, DECODER_STEP, ENCODER
+from export.folder import write_graphs
+from export.graphs.all_graphs import export_attention, export_decoder_step, export_encoder, export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.recurrent import RecurrentEncoderGraph, RecurrentStepGraph
 from export.graphs.step import StepInputs, StepOutputs
-from export.graphs.to_onnx import Exported, export_attention, export_decoder_step, export_encoder
+from export.graphs.to_onnx import Exported
 from export.graphs.transformer import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
 from export.proof.checks import Check, ProofError, require
 from export.proof.graph_model import Arrays, GraphModel

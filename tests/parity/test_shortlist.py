@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from export.artifact import Limits, build_artifact, structure_sha256
+from export.artifact import build_artifact
 from export.contract.manifest import (
     DECODER_STEP,
     MANIFEST_NAME,
@@ -24,8 +24,10 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import Pools, TensorSpec
+from export.describe import structure_sha256
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.shortlist_model import ShortlistScorer
 from model.networks.transformer import Transformer

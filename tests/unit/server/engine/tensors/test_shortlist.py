@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.artifact import Limits, _manifest, write_graphs
 from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
+from export.describe import describe
+from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
 from export.quantize.matrices import quantize_graph
@@ -62,7 +64,7 @@ def sessions(
         graphs = {n: dataclasses.replace(e, model=quantize_graph(e.model)) for n, e in exported.items()}
     graphs = {**graphs, **shortlist_graphs(graphs[DECODER_STEP])}
     write_graphs(folder, graphs)
-    manifest = _manifest(
+    manifest = describe(
         small_model,
         tokenizer,
         folder=folder,
