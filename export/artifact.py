@@ -142,7 +142,7 @@ def _written(subject: _Subject, folder: Path, exported: Mapping[str, Exported]) 
     """Write graphs in place of those in the folder, and open them."""
     write_graphs(folder, exported)
     pools = graphs_of(subject.model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
-    return GraphModel(folder, pools)
+    return GraphModel(folder, pools, subject.model.special_ids)
 
 
 def _finish(subject: _Subject, folder: Path, stage: _Stage, precision: str, limits: Limits) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,11 @@ from export.proof.graph_model import GraphModel
 from export.proof.self_check import find_self_check
 from export.proof.sentences import Sentence
 from export.versions import library_versions
+from model.networks.config_file import to_fields
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
 from model.shortlist.shortlist import Shortlist
-from model.text.special_ids import SpecialIds
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer
+from model.text.tokenizer import Tokenizer
 
 _LIBRARIES = ("torch", "onnx", "onnxscript", "sentencepiece")
 
@@ -61,7 +60,7 @@ def describe(
         precision=precision,
         language_pairs=tuple(dict.fromkeys(s.languages for s in sentences if s.languages)),
         vocabulary_size=tokenizer.size,
-        special_ids=SpecialIds(padding=PADDING_ID, unknown=UNKNOWN_ID, start=START_ID, end=END_ID),
+        special_ids=tokenizer.special_ids,
         max_source_tokens=limits.max_source_tokens,
         max_target_tokens=limits.max_target_tokens,
         devices=DEVICES[precision],
@@ -81,7 +80,7 @@ def describe(
 
 def checkpoint_sha256(model: EncoderDecoder, tokenizer: Tokenizer) -> str:
     """A hash of configuration, weights and tokenizer, whatever files they lie in: 64 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(to_fields(model.config), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.numpy().tobytes())

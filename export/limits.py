@@ -8,6 +8,7 @@ from export.graphs.to_onnx import ExportError
 from export.precisions import SHORTLIST_PRECISIONS
 from model.networks.config import TransformerConfig
 from model.networks.encoder_decoder import EncoderDecoder
+from model.shortlist.shortlist import END_ID as SHORTLIST_END_ID
 from model.shortlist.shortlist import Shortlist
 from model.text.tokenizer import Tokenizer
 
@@ -67,6 +68,10 @@ def check_shortlist(shortlist: Shortlist, tokenizer: Tokenizer, precision: str) 
     faults = [f"it has no table for the tag {tag}" for tag in tags if tag not in shortlist.tags]
     if shortlist.vocabulary_size != tokenizer.size:
         faults.append(f"it is of {shortlist.vocabulary_size} tokens, the tokenizer has {tokenizer.size}")
+    if tokenizer.special_ids.end != SHORTLIST_END_ID:
+        faults.append(
+            f"its sentences end with id {SHORTLIST_END_ID}, the tokenizer's with {tokenizer.special_ids.end}"
+        )
     if precision not in SHORTLIST_PRECISIONS:
         faults.append(f"{precision} artifacts have none, only {', '.join(SHORTLIST_PRECISIONS)}")
     if faults:

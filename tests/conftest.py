@@ -16,7 +16,8 @@ from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import Transformer
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import END_ID, Tokenizer, train_tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, train_tokenizer
+from model.text.tokenizer import Tokenizer
 
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL, GraphName
 from export.contract.tensors import TensorSpec
+from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
-from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"

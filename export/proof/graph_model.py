@@ -15,6 +15,7 @@ from torch import Tensor
 
 from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
+from model.text.special_ids import SpecialIds
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -47,9 +48,10 @@ class GraphModel:
     Args:
         folder: Holds an .onnx file for each, and their weights.
         pools: What a row holds, see `Manifest`.
+        special_ids: Of the model's vocabulary.
     """
 
-    def __init__(self, folder: Path, pools: Pools) -> None:
+    def __init__(self, folder: Path, pools: Pools, special_ids: SpecialIds) -> None:
         names = (
             GraphName.ENCODER,
             GraphName.DECODER_STEP,
@@ -60,7 +62,7 @@ class GraphModel:
         self.sessions: dict[str, onnxruntime.InferenceSession] = {
             name: new_session(folder, name) for name in names if has_graph(folder, name)
         }
-        self.pools = pools
+        self.pools, self.special_ids = pools, special_ids
 
     def new_pools(self, rows: int, beam_size: int, capacity: int) -> Arrays:
         """Zeroed pools for some rows, of `capacity` source positions and target steps."""
@@ -141,7 +143,11 @@ def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
 
 
 def padded_size(length: int) -> int:
-    """The next multiple of `PADDED_TO`."""
+    """The next multiple of `PADDED_TO`.
+
+    >>> padded_size(64), padded_size(65)
+    (64, 128)
+    """
     return -(-length // PADDED_TO) * PADDED_TO
 
 
@@ -165,6 +171,11 @@ class GraphScorer:
 
     def __init__(self, graphs: GraphModel, beam_size: int, capacity: int) -> None:
         self.graphs, self.beam_size, self.capacity = graphs, beam_size, capacity
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids of padding, unknown text, start and end in the model's vocabulary."""
+        return self.graphs.special_ids
 
     def encode(self, source: Tensor) -> Beams:
         """Encode a source (1, S)."""

@@ -15,6 +15,7 @@ from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
 from export.proof.graph_model import Array, Arrays, Beams, GraphModel, GraphScorer, new_session
 from model.shortlist.shortlist import Shortlist
+from model.text.special_ids import SpecialIds
 
 # ONNX Runtime sums a product of floats in another order when it has few columns.
 COLUMN_MULTIPLE = 1024
@@ -23,8 +24,8 @@ COLUMN_MULTIPLE = 1024
 class ShortlistGraphs(GraphModel):
     """A model's graphs, those for a shortlist among them."""
 
-    def __init__(self, folder: Path, pools: Pools) -> None:
-        super().__init__(folder, pools)
+    def __init__(self, folder: Path, pools: Pools, special_ids: SpecialIds) -> None:
+        super().__init__(folder, pools, special_ids)
         names = (GraphName.DECODER_HIDDEN, GraphName.OUTPUT_COLUMNS, GraphName.SHORTLIST_LOGITS)
         self.sessions |= {name: new_session(folder, name) for name in names}
 

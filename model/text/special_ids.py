@@ -23,3 +23,7 @@ class SpecialIds:
     unknown: int
     start: int
     end: int
+
+
+# What traghetto-train gives its vocabularies.
+DEFAULT_SPECIAL_IDS = SpecialIds(padding=0, unknown=1, start=2, end=3)

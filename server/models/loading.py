@@ -12,6 +12,7 @@ from pathlib import Path
 
 from export.contract.manifest import ArtifactError, Manifest, load_manifest
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.config import ConfigError, ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
@@ -109,7 +110,7 @@ def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedMo
             engine.set_lone(is_lone)
             self_check(engine, manifest)
             warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     worker = Worker(manifest.name, engines, metrics, config.max_queue)
     worker.start()
     seconds = time.monotonic() - started

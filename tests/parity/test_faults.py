@@ -236,7 +236,8 @@ def test_hypotheses_whose_caches_are_not_reordered_are_refused_and_named(
     small_model: Transformer, exported: dict[str, Exported], tmp_path: Path, sentences: list[Sentence]
 ) -> None:
     write_graphs(tmp_path, exported)
-    refused_for(small_model, NeverReorders(tmp_path, graphs_of(small_model).pools), sentences, "beams")
+    graphs = NeverReorders(tmp_path, graphs_of(small_model).pools, small_model.special_ids)
+    refused_for(small_model, graphs, sentences, "beams")
 
 
 def refused_for(model: EncoderDecoder, graphs: GraphModel, sentences: list[Sentence], check: str) -> None:

@@ -49,7 +49,7 @@ def open_session(
             limits=LIMITS,
             exported=exported,
             sentences=sentences,
-            graphs=GraphModel(folder, graphs_of(model).pools),
+            graphs=GraphModel(folder, graphs_of(model).pools, model.special_ids),
         )
         return ModelSession(folder, manifest, SessionConfig(device="cpu"))
 

@@ -29,8 +29,8 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import TensorSpec
+from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
-from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
 
 CONTENT = {
     f"{ENCODER}.onnx": b"encoder",

@@ -74,7 +74,7 @@ def test_they_give_a_tokens_logit_as_the_whole_step_does(
             for name, graph in exact.items()
         }
     write_graphs(tmp_path, {**exported, **shortlist_graphs(exported[GraphName.DECODER_STEP])})
-    graphs = ShortlistGraphs(tmp_path, graphs_of(model).pools)
+    graphs = ShortlistGraphs(tmp_path, graphs_of(model).pools, model.special_ids)
     feeds = some_feeds(graphs)
     whole, bare = graphs.run(GraphName.DECODER_STEP, feeds), graphs.hidden(feeds)
     assert bare.keys() == whole.keys() - {"logits"}

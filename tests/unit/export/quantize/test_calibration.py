@@ -19,7 +19,8 @@ from export.quantize.matrices import quantize_graph, weight_key
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
-from model.text.tokenizer import START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import START_ID
+from model.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")

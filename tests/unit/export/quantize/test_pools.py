@@ -40,7 +40,8 @@ def quantized(exported: dict[str, Exported], largest: Largest) -> dict[str, Expo
 def opened(folder: Path, model: Transformer, exported: dict[str, Exported]) -> GraphModel:
     folder.mkdir(exist_ok=True)
     write_graphs(folder, exported)
-    return GraphModel(folder, graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs))
+    pools = graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
+    return GraphModel(folder, pools, model.special_ids)
 
 
 def encoded(graphs: GraphModel, sources: list[tuple[int, ...]]) -> Arrays:

@@ -23,7 +23,8 @@ from export.proof.sentences import prepare
 from export.quantize.matrices import quantize_graph
 from model.networks.transformer import Transformer
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
 from server.engine.searches.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError
 from server.engine.session import ModelSession, SessionConfig
@@ -72,7 +73,7 @@ def sessions(
         limits=Limits(max_source_tokens=16, max_target_tokens=16),
         exported=graphs,
         sentences=prepare(short_pairs, tokenizer),
-        graphs=GraphModel(folder, graphs_of(small_model).pools),
+        graphs=GraphModel(folder, graphs_of(small_model).pools, small_model.special_ids),
     )
     tags = [tokenizer.encode_source("", language)[0] for language in tokenizer.languages]
     random_shortlist(tokenizer.size, tags).save(folder)
