@@ -12,6 +12,7 @@ from pathlib import Path
 
 from export.contract.manifest import Manifest, load_manifest
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.config import ServerConfig, ServerConfigError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
@@ -96,7 +97,7 @@ def load_model(
     engines = _engines(session, config)
     for engine in engines:
         _prepare(engine, session, config)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners)
     worker.start()
     model = LoadedModel(

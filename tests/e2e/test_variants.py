@@ -14,15 +14,17 @@ import torch
 import yaml
 from torch import Tensor
 
-from export.artifact import Limits, build_artifact
+from export.artifact import build_artifact
 from export.contract.manifest import PROOF_NAME, load_manifest
+from export.limits import Limits
 from model.checkpoint import load_checkpoint
 from model.networks.config import RecurrentConfig
 from model.networks.encoder_decoder import EncoderDecoder
-from model.searches.beam_search import Hypothesis, beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
-from model.text.tokenizer import START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import START_ID
+from model.text.tokenizer import Tokenizer
 from model.training.config import load_run_config
 from model.training.trainer import BEST_FOLDER, Trainer
 from tests.running_server import RunningServer, StartServer
@@ -141,7 +143,7 @@ def check_method(
     variant: Variant,
     client: Client,
     texts: list[str],
-    search: Callable[[list[int], int], Hypothesis],
+    search: Callable[[list[int], int], SearchResult],
     **method: object,
 ) -> None:
     """All texts in one call against the slow search over PyTorch, one at a time."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from export.contract.manifest import load_manifest
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.engine.engine import Engine
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Beam, Finished, Hypothesis, SequenceRequest
@@ -77,7 +77,7 @@ def sources_of(
     Args:
         pairs: Columns in the order of the artifact's languages.
     """
-    tokenizer = Tokenizer.load(artifact)
+    tokenizer = load_tokenizer(artifact)
     first, second = tokenizer.languages
     texts = [row for a, b in pairs for row in ((a, second), (b, first))]
     chosen = random.Random(seed).sample(texts, min(count, len(texts)))

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from export.contract.manifest import Manifest, load_manifest
-from export.contract.tensors import SOURCE_AXIS, Pools, TensorSpec
+from export.contract.tensors import SOURCE_AXIS, Pools
 from export.proof.graph_model import Beams, GraphModel, GraphScorer
-from model.searches.beam_search import Hypothesis as ExpectedHypothesis
-from model.searches.beam_search import beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
-from model.text.tokenizer import END_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.tokenizers import load_tokenizer
 from server.engine.engine import Engine
 from server.engine.lane import LaneKey, lane_shape
 from server.engine.scheduler import Scheduler
@@ -83,9 +83,7 @@ def choices(session: ModelSession) -> list[AttentionChoice]:
 def graphs(artifact: Path, session: ModelSession) -> GraphModel:
     manifest = session.manifest
     kinds = (manifest.caches, manifest.states, manifest.memory)
-    return GraphModel(
-        artifact, Pools(*(tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds))
-    )
+    return GraphModel(artifact, Pools(*kinds), manifest.special_ids)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +92,7 @@ def sources(artifact: Path, pairs: list[tuple[str, str]]) -> list[tuple[int, ...
 
     Nonsense is short, yet its translation rambles on: it stays when those that came with it have left.
     """
-    tokenizer, rng = Tokenizer.load(artifact), random.Random(7)
+    tokenizer, rng = load_tokenizer(artifact), random.Random(7)
     chosen = rng.sample(pairs, NUM_SENTENCES)
     found = []
     for i, pair in enumerate(chosen):
@@ -330,7 +328,7 @@ class LaneScorer(GraphScorer):
         return beams
 
 
-def oracle(graphs: GraphModel, request: SequenceRequest, manifest: Manifest) -> list[ExpectedHypothesis]:
+def oracle(graphs: GraphModel, request: SequenceRequest, manifest: Manifest) -> list[SearchResult]:
     source, limit = list(request.source), request.max_target_tokens
     scorer = LaneScorer(graphs, request.method.width, manifest)
     match request.method:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from export.artifact import Limits, build_artifact, structure_sha256
+from export.artifact import build_artifact
 from export.contract.manifest import (
     DECODER_STEP,
     MANIFEST_NAME,
@@ -24,17 +24,20 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import Pools, TensorSpec
+from export.describe import structure_sha256
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.shortlist_model import ShortlistScorer
 from model.networks.transformer import Transformer
-from model.searches.beam_search import Hypothesis as ExpectedHypothesis
-from model.searches.beam_search import beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.engine.device import DeviceError
 from server.engine.engine import Engine
 from server.engine.scheduler import Scheduler
@@ -81,15 +84,13 @@ def shortlist() -> Shortlist:
 @pytest.fixture(scope="module")
 def graphs(manifest: Manifest) -> GraphModel:
     kinds = (manifest.caches, manifest.states, manifest.memory)
-    return GraphModel(
-        ARTIFACT, Pools(*(tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds))
-    )
+    return GraphModel(ARTIFACT, Pools(*kinds), manifest.special_ids)
 
 
 @pytest.fixture(scope="module")
 def sources(pairs: list[tuple[str, str]]) -> list[tuple[int, ...]]:
     """Both directions; some of three sentences."""
-    tokenizer, rng = Tokenizer.load(ARTIFACT), random.Random(5)
+    tokenizer, rng = load_tokenizer(ARTIFACT), random.Random(5)
     chosen = rng.sample(pairs, NUM_SENTENCES)
     found = []
     for i, pair in enumerate(chosen):
@@ -153,9 +154,7 @@ def test_every_sequence_is_the_same_alone_and_among_others(
         assert all(candidates.issuperset(h.token_ids) for h in alone[request.sequence_id])
 
 
-def oracle(
-    graphs: GraphModel, request: SequenceRequest, shortlist: Shortlist
-) -> Sequence[ExpectedHypothesis]:
+def oracle(graphs: GraphModel, request: SequenceRequest, shortlist: Shortlist) -> Sequence[SearchResult]:
     source, limit = list(request.source), request.max_target_tokens
     capacity = max(len(source), limit + 1)  # more changes nothing
     scorer = ShortlistScorer(graphs, request.method.width, capacity, shortlist)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from export.contract.runtime import EXACT_INTEGERS
+from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
 from export.graphs.recurrent_layer import layer_weights, recurrent_layer
-from export.graphs.to_onnx import export_encoder
 from export.quantize.matrices import quantize_graph
 from model.networks.cells import CELLS
 from model.networks.recurrent import Recurrent

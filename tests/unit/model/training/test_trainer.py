@@ -12,7 +12,8 @@ import torch
 
 from model.checkpoint import load_checkpoint, unique_weights
 from model.networks.config import TransformerConfig
-from model.text.tokenizer import PADDING_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import PADDING_ID
+from model.text.tokenizer import Tokenizer
 from model.training.batches import epoch_batches, make_batch
 from model.training.config import DataConfig, RunConfig, TrainingConfig
 from model.training.trainer import Trainer, autocast, average, learning_rate
@@ -130,7 +131,7 @@ def test_a_resumed_run_remembers_its_best_evaluation(make_trainer: MakeTrainer) 
 def test_the_loss_is_smoothed_and_leaves_padding_out(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer("run", dropout=0.0, batch_tokens=10_000, label_smoothing=0.2)
     indices = epoch_batches(trainer.examples, 10_000, trainer.config.seed)[0]
-    batch = make_batch([trainer.examples[i] for i in indices])
+    batch = make_batch([trainer.examples[i] for i in indices], trainer.special_ids)
     with torch.no_grad(), autocast(CPU, trainer.config.precision):
         log_probs = trainer.model(batch.source, batch.target_input).float().log_softmax(dim=-1)  # (B, T, V)
     right = log_probs.gather(-1, batch.target_output[..., None]).squeeze(-1)  # (B, T)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.networks.encoder_decoder import EncoderDecoder
-from model.searches.beam_search import Hypothesis, beam_search
+from model.searches.beam_search import SearchResult, beam_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
 from server.engine.engine import Engine
@@ -25,7 +25,7 @@ METHODS: list[Method] = [
 SOURCES = [tuple(range(300 + 10 * i, 303 + 13 * i)) for i in range(6)]  # the longest in a larger lane
 
 
-def slow(model: EncoderDecoder, source: tuple[int, ...], method: Method) -> list[Hypothesis]:
+def slow(model: EncoderDecoder, source: tuple[int, ...], method: Method) -> list[SearchResult]:
     ids = list(source)
     match method:
         case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):

@@ -18,9 +18,9 @@ from export.contract.manifest import (
     DECODER_STEP,
     ENCODER,
     LOG_PROBS,
-    SpecialIds,
     TensorInfo,
 )
+from model.text.special_ids import SpecialIds
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
 from server.engine.searches.search import Continuation, keep_places

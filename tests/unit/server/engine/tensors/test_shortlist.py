@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.artifact import Limits, _manifest, write_graphs
 from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
+from export.describe import describe
+from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
 from export.quantize.matrices import quantize_graph
 from model.networks.transformer import Transformer
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError
@@ -63,7 +66,7 @@ def sessions(
         graphs = {n: dataclasses.replace(e, model=quantize_graph(e.model)) for n, e in exported.items()}
     graphs = {**graphs, **shortlist_graphs(graphs[DECODER_STEP])}
     write_graphs(folder, graphs)
-    manifest = _manifest(
+    manifest = describe(
         small_model,
         tokenizer,
         folder=folder,
@@ -71,7 +74,7 @@ def sessions(
         limits=Limits(max_source_tokens=16, max_target_tokens=16),
         exported=graphs,
         sentences=prepare(short_pairs, tokenizer),
-        graphs=GraphModel(folder, graphs_of(small_model).pools),
+        graphs=GraphModel(folder, graphs_of(small_model).pools, small_model.special_ids),
     )
     tags = [tokenizer.encode_source("", language)[0] for language in tokenizer.languages]
     random_shortlist(tokenizer.size, tags).save(folder)
