@@ -21,7 +21,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve test lint format evaluate architectures bench \
+.PHONY: help serve setup unit test lint format evaluate architectures bench \
 	dashboard dashboard-preview rules soak require-data export lock clean
 
 help:  ## Show this.
@@ -32,7 +32,12 @@ serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:500
 		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."'
 	exec $(BIN)/traghetto-serve $(ARTIFACTS) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.deploy  ## Run the tests.
+setup: $(VENV)/.dev  ## Set up .venv with all that training and development need, PyTorch too.
+
+unit: $(VENV)/.dev  ## Run the unit tests: they need no other program, and take a minute or so.
+	$(BIN)/pytest tests/unit $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests.
 	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
@@ -77,7 +82,7 @@ export-%: $(VENV)/.dev
 # Each lock takes the versions of the one before it, so that all of them fit into one .venv; deploy-tools.txt fits none.
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --custom-compile-command 'make lock' $(ARGS)
-COMPILE = $(LOCK) pyproject.toml requirements/build.in
+COMPILE = $(LOCK) deploy/package/pyproject.toml
 
 lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
 	$(COMPILE) --extra serve --extra trace -o requirements/serve.txt
@@ -88,12 +93,13 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(COMPILE) --extra serve --extra draw -c requirements/dev.txt -o requirements/draw.txt
 	$(COMPILE) requirements/dev.in --extra export -c requirements/dev.txt \
 		--excludes requirements/exclude.in -o requirements/export.txt
-	$(LOCK) requirements/image.in -c requirements/serve.txt -o requirements/image.txt
+	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) requirements/image.in -c requirements/build.txt -c requirements/serve.txt -o requirements/image.txt
 	$(LOCK) requirements/deploy-tools.in -o requirements/deploy-tools.txt
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find model export server traghetto tests -name __pycache__ -prune -exec rm -rf {} +
+	find model export server traghetto deploy tests -name __pycache__ -prune -exec rm -rf {} +
 
 require-data:
 	@test -n "$(DATA)" || { echo 'usage: make $(MAKECMDGOALS) DATA=DIR' >&2; exit 2; }
@@ -105,10 +111,12 @@ $(BIN)/python:
 $(BIN)/uv: | $(BIN)/python
 	$(PIP) install uv
 
-# Editable, and built without isolation by the locked setuptools: pip fetches nothing beyond the lock.
-$(VENV)/.serve: requirements/serve.txt requirements/draw.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes -r requirements/serve.txt -r requirements/draw.txt
+# Editable, and built without isolation by the locked build backends: pip fetches nothing beyond the locks.
+$(VENV)/.serve: requirements/serve.txt requirements/draw.txt requirements/build.txt pyproject.toml \
+		deploy/package/pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/serve.txt -r requirements/draw.txt -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable deploy/package
 	@touch $@
 
 $(VENV)/.evaluate: requirements/evaluate.txt $(VENV)/.serve

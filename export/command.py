@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from export.artifact import PRECISIONS, SHORTLIST_PRECISIONS, Limits, build_artifact
+from export.artifact import build_artifact
 from export.contract.manifest import PROOF_NAME
 from export.graphs.to_onnx import ExportError
+from export.limits import Limits
+from export.precisions import PRECISIONS, SHORTLIST_PRECISIONS
 from export.proof.checks import ProofError
 from export.proof.sentences import LanguagePair, Pairs
 from model.checkpoint import CheckpointError, load_checkpoint

@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.networks.build import build_model
+from model.networks.config_file import model_config, to_json
 from model.networks.encoder_decoder import EncoderDecoder
-from model.text.tokenizer import FILE_NAME, Tokenizer
-from model.training.config import model_config, to_json
+from model.text.sentencepiece_tokenizer import FILE_NAME
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -40,17 +42,17 @@ def load_weights(model: EncoderDecoder, weights: dict[str, Tensor]) -> None:
     Raises:
         CheckpointError: names or shapes differ; all faults are listed.
     """
-    own = unique_weights(model)
-    faults = [f"{name} is missing" for name in own.keys() - weights.keys()]
-    faults += [f"{name} is unknown" for name in weights.keys() - own.keys()]
+    expected = unique_weights(model)
+    faults = [f"{name} is missing" for name in expected.keys() - weights.keys()]
+    faults += [f"{name} is unknown" for name in weights.keys() - expected.keys()]
     faults += [
-        f"{name} has shape {tuple(weights[name].shape)}, must be {tuple(own[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
+        f"{name} has shape {tuple(weights[name].shape)}, must be {tuple(expected[name].shape)}"
+        for name in expected.keys() & weights.keys()
+        if expected[name].shape != weights[name].shape
     ]
     if faults:
         raise CheckpointError("weights do not fit the configuration: " + "; ".join(sorted(faults)))
-    for name, tensor in own.items():
+    for name, tensor in expected.items():
         tensor.copy_(weights[name])
 
 
@@ -82,9 +84,11 @@ def load_checkpoint(folder: Path) -> tuple[EncoderDecoder, Tokenizer]:
     config = model_config(fields)
     model = build_model(config)
     load_weights(model, weights)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     if tokenizer.size != config.vocabulary_size:
         raise CheckpointError(
             f"{folder}: tokenizer has {tokenizer.size} pieces, model {config.vocabulary_size}"
         )
+    if tokenizer.special_ids != config.special_ids:
+        raise CheckpointError(f"{folder}: tokenizer has {tokenizer.special_ids}, model {config.special_ids}")
     return model.eval(), tokenizer

@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a request, and the one table that maps it to gRPC status codes.
+"""Everything that can go wrong with a request: each error carries its figures, and knows no protocol.
 
 RequestError
 ├── InvalidRequest        a field breaks a rule; lists every violation
@@ -10,39 +10,44 @@ RequestError
 ├── Draining              the server is stopping
 ├── DeadlineExceeded      the client's deadline passed
 └── InternalError         the model failed
+
+What gRPC makes of each stands in `server/api/status.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
-
-import grpc
-from google.protobuf import any_pb2, duration_pb2, message
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 RETRY_SECONDS = 1.0
 # A client ends a late call itself, and that may arrive a moment before the deadline on our clock.
 DEADLINE_MARGIN_SECONDS = 0.1
-_MAX_SHOWN = 64
+_MAX_QUOTED = 64  # characters
 
 
-def shown(value: str) -> str:
-    """A client's value for a message: quoted, and shortened so that the answer still fits in a header."""
-    return repr(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")
+def quoted(value: str) -> str:
+    """A client's value for a message: on one line, and cut so that the answer still fits in a header.
+
+    >>> quoted("en")
+    "'en'"
+    >>> len(quoted("e" * 1_000_000))
+    69
+    """
+    return repr(value if len(value) <= _MAX_QUOTED else value[:_MAX_QUOTED] + "...")
 
 
 class RequestError(Exception):
-    """A request, or one text of it, that gets an error for an answer."""
-
-    def details(self) -> list[message.Message]:
-        """google.rpc details beside the message."""
-        return []
+    """A request, or one text of it, that gets an error for an answer; its message is for the client."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A field and what is wrong with it."""
+    """A field of a request and what is wrong with it.
+
+    Args:
+        field: Its path in the contract, as options.beam_size.
+        description: The value and the limit, as "is 17, must be at least 1 and at most 16".
+    """
 
     field: str
     description: str
@@ -51,17 +56,9 @@ class Violation:
 class InvalidRequest(RequestError):
     """Fields that break a rule, all of them."""
 
-    def __init__(self, violations: list[Violation]) -> None:
+    def __init__(self, violations: Sequence[Violation]) -> None:
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
         self.violations = violations
-
-    def details(self) -> list[message.Message]:
-        """A BadRequest with every violation."""
-        found = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in self.violations
-        ]
-        return [error_details_pb2.BadRequest(field_violations=found)]
 
 
 class MalformedRequest(RequestError):
@@ -69,10 +66,11 @@ class MalformedRequest(RequestError):
 
 
 class SourceTooLong(RequestError):
-    """A text that no limit allows; it is never cut."""
+    """A text of more tokens than the limit; it is never cut."""
 
     def __init__(self, num_tokens: int, limit: int) -> None:
         super().__init__(f"the text has {num_tokens} tokens, the limit is {limit}")
+        self.num_tokens, self.limit = num_tokens, limit
 
 
 class TextTooLong(RequestError):
@@ -80,35 +78,32 @@ class TextTooLong(RequestError):
 
     def __init__(self, num_characters: int, limit: int) -> None:
         super().__init__(f"the text has {num_characters} characters, the limit is {limit}")
+        self.num_characters, self.limit = num_characters, limit
 
 
 class NotServed(RequestError):
-    """No such model or pair."""
+    """No such model or pair.
 
-    def __init__(self, resource_type: str, name: str, message_text: str) -> None:
-        super().__init__(message_text)
-        self._info = error_details_pb2.ResourceInfo(
-            resource_type=resource_type, resource_name=name, description=message_text
-        )
+    Args:
+        resource_type: What is missing: model or language_pair.
+        resource_name: Which one, quoted as the client wrote it.
+        description: The message: it names what is served instead.
+    """
 
-    def details(self) -> list[message.Message]:
-        """A ResourceInfo."""
-        return [self._info]
+    def __init__(self, resource_type: str, resource_name: str, description: str) -> None:
+        super().__init__(description)
+        self.resource_type, self.resource_name, self.description = resource_type, resource_name, description
 
 
 class QueueFull(RequestError):
-    """More texts than the queue takes now."""
+    """More texts than the queue takes now; the same call may come again after `retry_seconds`."""
 
     def __init__(self, num_texts: int, num_waiting: int, limit: int) -> None:
         super().__init__(
             f"{num_texts} texts do not fit behind {num_waiting} waiting, the queue's limit is {limit}"
         )
-
-    def details(self) -> list[message.Message]:
-        """A RetryInfo."""
-        seconds = int(RETRY_SECONDS)
-        delay = duration_pb2.Duration(seconds=seconds, nanos=int((RETRY_SECONDS - seconds) * 1e9))
-        return [error_details_pb2.RetryInfo(retry_delay=delay)]
+        self.num_texts, self.num_waiting, self.limit = num_texts, num_waiting, limit
+        self.retry_seconds = RETRY_SECONDS
 
 
 class Draining(RequestError):
@@ -119,43 +114,16 @@ class Draining(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """The deadline passed before the translation was done."""
+    """The deadline passed before the translation was done.
 
-    def __init__(self) -> None:
+    Args:
+        was_queued: False if it had passed before any text of the call could wait for the model.
+    """
+
+    def __init__(self, *, was_queued: bool = True) -> None:
         super().__init__("the deadline passed before the translation was done")
+        self.was_queued = was_queued
 
 
 class InternalError(RequestError):
     """The model failed; the log tells more."""
-
-
-STATUS_CODES: dict[type[RequestError], grpc.StatusCode] = {
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    SourceTooLong: grpc.StatusCode.INVALID_ARGUMENT,
-    TextTooLong: grpc.StatusCode.INVALID_ARGUMENT,
-    NotServed: grpc.StatusCode.NOT_FOUND,
-    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Draining: grpc.StatusCode.UNAVAILABLE,
-    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    InternalError: grpc.StatusCode.INTERNAL,
-}
-
-
-def to_status(error: RequestError) -> status_pb2.Status:
-    """An error as google.rpc.Status, details packed."""
-    packed = []
-    for detail in error.details():
-        value = any_pb2.Any()
-        value.Pack(detail)
-        packed.append(value)
-    code = code_pb2.Code.Value(STATUS_CODES[type(error)].name)
-    return status_pb2.Status(code=code, message=str(error), details=packed)
-
-
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:
-    """End a call with an error, its google.rpc.Status in the trailing metadata beside what is set there."""
-    details = ("grpc-status-details-bin", to_status(error).SerializeToString())
-    trailing = (*(context.trailing_metadata() or ()), details)
-    await context.abort(STATUS_CODES[type(error)], str(error), trailing)
-    raise AssertionError("abort returned")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.artifact import export_graphs
+from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported
 from model.networks.build import build_model
 from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
@@ -16,7 +16,8 @@ from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import Transformer
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import END_ID, Tokenizer, train_tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, train_tokenizer
+from model.text.tokenizer import Tokenizer
 
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 

@@ -1,0 +1,76 @@
+"""The client of Traghetto, a translation service: texts in, translations out, in order.
+
+    from traghetto import Client
+
+    with Client("127.0.0.1:50051") as client:
+        for result in client.translate(["Good morning!"], "en", "it"):
+            print(result.text)
+
+`AsyncClient` has the same methods for asyncio. Options and results are frozen dataclasses; `traghetto.errors`
+draws the tree of what may be raised.
+"""
+
+from traghetto.async_client import AsyncClient
+from traghetto.errors import (
+    CallError,
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidText,
+    MessageTooLarge,
+    NotServed,
+    ServerBusy,
+    ServerFault,
+    ServerUnavailable,
+    TlsError,
+    TraghettoError,
+    Violation,
+)
+from traghetto.options import AttentionOptions, ContrastiveSearch, Sampling, TranslateOptions
+from traghetto.results import (
+    Attention,
+    AttentionLayers,
+    Hypothesis,
+    LanguagePair,
+    ModelDescription,
+    ModelReference,
+    Result,
+    StopReason,
+    TextError,
+    Translation,
+)
+from traghetto.sync_client import Client
+from traghetto.tls import Tls
+from traghetto.version import __version__
+
+__all__ = [
+    "AsyncClient",
+    "Attention",
+    "AttentionLayers",
+    "AttentionOptions",
+    "CallError",
+    "Client",
+    "ContrastiveSearch",
+    "DeadlineExceeded",
+    "Hypothesis",
+    "InvalidArgument",
+    "InvalidText",
+    "LanguagePair",
+    "MessageTooLarge",
+    "ModelDescription",
+    "ModelReference",
+    "NotServed",
+    "Result",
+    "Sampling",
+    "ServerBusy",
+    "ServerFault",
+    "ServerUnavailable",
+    "StopReason",
+    "TextError",
+    "Tls",
+    "TlsError",
+    "TraghettoError",
+    "TranslateOptions",
+    "Translation",
+    "Violation",
+    "__version__",
+]

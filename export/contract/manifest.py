@@ -12,36 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
+from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL, GraphName
+from export.contract.tensors import TensorSpec
+from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
+from model.text.special_ids import SpecialIds
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
 
-ENCODER = "encoder"
-DECODER_STEP = "decoder_step"
-LOG_PROBS = "log_probs"
-CANDIDATES = "candidates"
-ATTENTION = "attention"
-COPY_CACHES = "copy_caches"
-DECODER_HIDDEN = "decoder_hidden"
-OUTPUT_COLUMNS = "output_columns"
-SHORTLIST_LOGITS = "shortlist_logits"
-_SHORTLIST_GRAPHS = {DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
+# The server still takes these names from here.
+ENCODER: str = GraphName.ENCODER
+DECODER_STEP: str = GraphName.DECODER_STEP
+LOG_PROBS: str = GraphName.LOG_PROBS
+CANDIDATES: str = GraphName.CANDIDATES
+ATTENTION: str = GraphName.ATTENTION
+COPY_CACHES: str = GraphName.COPY_CACHES
+DECODER_HIDDEN: str = GraphName.DECODER_HIDDEN
+OUTPUT_COLUMNS: str = GraphName.OUTPUT_COLUMNS
+SHORTLIST_LOGITS: str = GraphName.SHORTLIST_LOGITS
+TensorInfo = TensorSpec
 
 
 class ArtifactError(ValueError):
     """An artifact is damaged, unproven, or of a schema that this version does not read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorInfo:
-    """A graph's input or output; an axis is a size, or the name of a dynamic one."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +48,8 @@ class GraphInfo:
     """
 
     file: str
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     structure_sha256: str
 
 
@@ -64,16 +59,6 @@ class FileInfo:
 
     sha256: str
     num_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpecialIds:
-    """Token ids with a meaning of their own."""
-
-    padding: int
-    unknown: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +117,7 @@ class Manifest:
         has_capacities: Whether results depend, in their last bits, on how many source positions a row has
             room for and on the length that a source is padded to.
         attention: Of a model that attends to its source; None without.
-        graphs: By ENCODER; DECODER_STEP, to logits; LOG_PROBS, from those to log-probabilities;
-            CANDIDATES, from those to the best; where steps give queries instead of attention ATTENTION, from
-            the one to the other; where there are caches COPY_CACHES, rows over others; and
-            with a shortlist DECODER_HIDDEN, a step without the output layer, OUTPUT_COLUMNS, that layer's
-            weights of given tokens, and SHORTLIST_LOGITS, hidden states and such weights to logits.
+        graphs: By `GraphName`.
         shortlist: The file of the vocabulary shortlist; None without.
         checkpoint_sha256: Of the checkpoint's configuration, weights and tokenizer.
         files: By name, all but the manifest.
@@ -153,9 +134,9 @@ class Manifest:
     max_source_tokens: int
     max_target_tokens: int
     devices: tuple[str, ...]
-    caches: tuple[TensorInfo, ...]
-    states: tuple[TensorInfo, ...]
-    memory: tuple[TensorInfo, ...]
+    caches: tuple[TensorSpec, ...]
+    states: tuple[TensorSpec, ...]
+    memory: tuple[TensorSpec, ...]
     has_capacities: bool
     attention: AttentionInfo | None
     graphs: dict[str, GraphInfo]
@@ -233,8 +214,8 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         raise ArtifactError(f"artifact {folder} is damaged: " + "; ".join(faults))
 
 
-def _tensors(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
-    return tuple(TensorInfo(name=i["name"], dtype=i["dtype"], shape=tuple(i["shape"])) for i in items)
+def _tensors(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name=i["name"], dtype=i["dtype"], shape=tuple(i["shape"])) for i in items)
 
 
 def _self_check(fields: dict[str, Any]) -> SelfCheck:
@@ -258,9 +239,9 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         )
         for name, graph in fields["graphs"].items()
     }
-    if missing := {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES} - graphs.keys():
+    if missing := OF_EVERY_MODEL - graphs.keys():
         raise ValueError(f"graphs lacks {', '.join(sorted(missing))}")
-    if fields.get("shortlist") and (missing := _SHORTLIST_GRAPHS - graphs.keys()):
+    if fields.get("shortlist") and (missing := OF_A_SHORTLIST - graphs.keys()):
         raise ValueError(f"graphs lacks {', '.join(sorted(missing))}, which a shortlist needs")
     parsed = {
         "language_pairs": tuple((a, b) for a, b in fields["language_pairs"]),

@@ -11,7 +11,13 @@ SOURCE_AXIS = "source_capacity"
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A graph input or output: an axis is a number, or the name of a dynamic size."""
+    """One input or output of a graph.
+
+    Args:
+        name: What the graph calls it.
+        dtype: NumPy's name of its type, such as "float32".
+        shape: Of each axis its size, or the name of a dynamic one.
+    """
 
     name: str
     dtype: str

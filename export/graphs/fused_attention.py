@@ -147,8 +147,7 @@ def _(
 
 
 def _padded_to_onnx(packed: Any, last: Any, num_heads: int, size: Any) -> Any:
-    none = (None,) * 4
-    return _node(packed, *none, last, size, num_heads, causal=0)[0]
+    return _attention_node(packed, last=last, total_length=size, num_heads=num_heads, causal=0)[0]
 
 
 def _source_to_onnx(query: Any, keys: Any, values: Any, last: Any, width: Any) -> Any:
@@ -159,24 +158,69 @@ def _source_to_onnx(query: Any, keys: Any, values: Any, last: Any, width: Any) -
     """
     zero = opset.Constant(value_ints=[0])
     none = opset.Slice(query, zero, zero, opset.Constant(value_ints=[1]))  # (n, 0, E)
-    return _node(query, none, none, keys, values, last, width, keys.shape[1], causal=0)
+    return _attention_node(
+        query,
+        new=(none, none),
+        past=(keys, values),
+        last=last,
+        total_length=width,
+        num_heads=keys.shape[1],
+        causal=0,
+    )
 
 
 def _cached_to_onnx(packed: Any, keys: Any, values: Any, column: Any, width: Any, columns: Any) -> Any:
     size = packed.shape[2]
     single = opset.Reshape(packed, opset.Constant(value_ints=[-1, 1, size]))
-    found = _node(single, None, None, keys, values, column, columns, keys.shape[1])
+    context, new_keys, new_values = _attention_node(
+        single,
+        past=(keys, values),
+        last=column,
+        total_length=columns,
+        num_heads=keys.shape[1],
+        causal=1,
+    )
     one = opset.Constant(value_ints=[-1])
     shape = opset.Concat(one, opset.Reshape(width, one), opset.Constant(value_ints=[size // 3]), axis=0)
-    return opset.Reshape(found[0], shape), found[1], found[2]
+    return opset.Reshape(context, shape), new_keys, new_values
 
 
-def _node(*inputs: Any, causal: int = 1) -> Any:
-    """A node of the operator's inputs, the number of heads behind them; equal casts are merged at load."""
-    *tensors, total, num_heads = inputs
-    total = opset.Cast(total, to=TensorProto.INT32)
-    heads = {"num_heads": num_heads, "kv_num_heads": num_heads}
-    return microsoft.GroupQueryAttention(*tensors, total, **heads, scale=1.0, causal=causal)
+def _attention_node(
+    query: Any,
+    *,
+    new: tuple[Any, Any] = (None, None),
+    past: tuple[Any, Any] = (None, None),
+    last: Any,
+    total_length: Any,
+    num_heads: Any,
+    causal: int,
+) -> Any:
+    """One GroupQueryAttention; its cast to int32 is merged with equal ones when a session loads the graph.
+
+    Args:
+        query: Scaled; without `new` with keys and values packed beside.
+        new: This step's keys and values.
+        past: Those in the pools.
+        last: (n) int32, each row's last position.
+        total_length: The length of the longest row.
+        num_heads: H, of queries, keys and values alike.
+        causal: 1 to look at no later position.
+    """
+    key, value = new
+    past_key, past_value = past
+    return microsoft.GroupQueryAttention(
+        query,
+        key,
+        value,
+        past_key,
+        past_value,
+        last,
+        opset.Cast(total_length, to=TensorProto.INT32),
+        num_heads=num_heads,
+        kv_num_heads=num_heads,
+        scale=1.0,
+        causal=causal,
+    )
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:

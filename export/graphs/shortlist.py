@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
-from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
+from export.contract.graph_names import GraphName
 from export.contract.tensors import TensorSpec
 from export.graphs.to_onnx import Exported, ExportError
 
@@ -22,16 +22,16 @@ _PRODUCTS = frozenset({"MatMul", "MatMulIntegerToFloat"})
 
 
 def shortlist_graphs(step: Exported) -> dict[str, Exported]:
-    """DECODER_HIDDEN, OUTPUT_COLUMNS and SHORTLIST_LOGITS of a decoder step in fp32 or int8.
+    """The three graphs of a shortlist, cut out of a decoder step in fp32 or int8.
 
     Raises:
         ExportError: its output layer is not one product of `hidden` with a constant matrix.
     """
     layer = _OutputLayer(step)
     return {
-        DECODER_HIDDEN: layer.without(),
-        OUTPUT_COLUMNS: layer.columns(),
-        SHORTLIST_LOGITS: layer.logits(),
+        GraphName.DECODER_HIDDEN: layer.without(),
+        GraphName.OUTPUT_COLUMNS: layer.columns(),
+        GraphName.SHORTLIST_LOGITS: layer.logits(),
     }
 
 

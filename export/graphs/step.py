@@ -21,7 +21,11 @@ CANDIDATES_PER_BEAM = 2  # at most W of the best 2W continuations end a hypothes
 
 
 def is_beyond(length: Tensor, size: int) -> Tensor:
-    """(n, size), True at and after each row's length (n)."""
+    """(n, size), True at and after each row's length (n).
+
+    >>> is_beyond(torch.tensor([1, 3]), 3).tolist()
+    [[False, True, True], [False, False, False]]
+    """
     return torch.arange(size, device=length.device) >= length[:, None]
 
 

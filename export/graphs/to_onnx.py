@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import torch
@@ -17,9 +18,7 @@ from torch.export import Dim
 
 from export.contract.tensors import TensorSpec
 from export.graphs import fused_attention, recurrent_layer
-from export.graphs.of_model import ModelGraphs
 from export.graphs.opset import OPSET
-from export.graphs.step import CANDIDATES_PER_BEAM, CandidatesGraph, CopyCachesGraph, LogProbsGraph
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
 _TRACE_SIZES = {
@@ -41,92 +40,11 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Exported:
-    """A graph, and what its inputs and outputs are called."""
+    """A graph as ONNX, with its inputs and outputs in the order in which it takes and gives them."""
 
     model: onnx.ModelProto
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-
-
-def export_encoder(graphs: ModelGraphs, dtype: str) -> Exported:
-    """The encoder graph: sources into rows of the memory pools."""
-    pools = tuple(TensorSpec(spec.name, dtype, ("slots", *spec.shape[1:])) for spec in graphs.pools.memory)
-    inputs = (
-        TensorSpec("source", "int64", ("batch", "source_tokens")),
-        TensorSpec("source_length", "int64", ("batch",)),
-        TensorSpec("slot", "int64", ("batch",)),
-        *pools,
-    )
-    return _export(graphs.encoder(), inputs, _as_outputs(pools))
-
-
-def export_decoder_step(graphs: ModelGraphs, dtype: str) -> Exported:
-    """The decoder step, to logits; see `DecoderStepGraph`."""
-    pools = graphs.pools.of_type(dtype)
-    written = (*pools.caches, *pools.states)
-    inputs = (
-        TensorSpec("token", "int64", ("rows", "beam")),
-        TensorSpec("position", "int64", ("rows",)),
-        TensorSpec("source_length", "int64", ("rows",)),
-        *([TensorSpec("parent", "int64", ("rows", "beam"))] if pools.states else []),
-        *written,
-        *pools.memory,
-    )
-    outputs = (
-        _scores("logits", graphs),
-        TensorSpec("hidden", dtype, ("rows", "beam", graphs.hidden_size)),
-        *(_queries(graphs, dtype) if graphs.attention else _attention(graphs, dtype)),
-        *(_as_outputs(pools.memory) if graphs.attention else ()),
-        *_as_outputs(written),
-    )
-    return _export(graphs.decoder_step(), inputs, outputs)
-
-
-def export_attention(graphs: ModelGraphs, dtype: str) -> Exported:
-    """See `AttentionGraph`; only where there is one."""
-    assert graphs.attention is not None
-    keys = [spec for spec in graphs.pools.of_type(dtype).memory if spec.name.startswith("cross_key_")]
-    inputs = (TensorSpec("source_length", "int64", ("rows",)), *_queries(graphs, dtype), *keys)
-    return _export(graphs.attention(), inputs, _attention(graphs, dtype))
-
-
-def _queries(graphs: ModelGraphs, dtype: str) -> tuple[TensorSpec, ...]:
-    shape = ("rows", "beam", graphs.hidden_size)
-    return tuple(TensorSpec(f"query_{i}", dtype, shape) for i in range(graphs.num_attention_layers))
-
-
-def _attention(graphs: ModelGraphs, dtype: str) -> tuple[TensorSpec, ...]:
-    shape = ("rows", graphs.num_heads, "beam", "source_capacity")
-    return tuple(TensorSpec(f"attention_{i}", dtype, shape) for i in range(graphs.num_attention_layers))
-
-
-def export_log_probs(graphs: ModelGraphs) -> Exported:
-    """See `LogProbsGraph`."""
-    return _export(LogProbsGraph(), (_scores("logits", graphs),), (_scores("log_probs", graphs),))
-
-
-def export_candidates(graphs: ModelGraphs) -> Exported:
-    """See `CandidatesGraph`."""
-    best = ("rows", "beam", f"{CANDIDATES_PER_BEAM}*beam")
-    outputs = (TensorSpec("best_log_probs", "float32", best), TensorSpec("best_token", "int64", best))
-    # Without its limit the exporter would report that so many candidates are not always there.
-    limits = {"beam": graphs.vocabulary_size // CANDIDATES_PER_BEAM}
-    return _export(CandidatesGraph(), (_scores("log_probs", graphs),), outputs, limits)
-
-
-def export_copy_caches(graphs: ModelGraphs, dtype: str) -> Exported:
-    """See `CopyCachesGraph`."""
-    caches = graphs.pools.of_type(dtype).caches
-    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in ("from_hypothesis", "to_hypothesis"))
-    return _export(CopyCachesGraph(), (*indices, *caches), _as_outputs(caches))
-
-
-def _scores(name: str, graphs: ModelGraphs) -> TensorSpec:
-    return TensorSpec(name, "float32", ("rows", "beam", graphs.vocabulary_size))
-
-
-def _as_outputs(pools: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(f"{spec.name}_out", spec.dtype, spec.shape) for spec in pools)
 
 
 def _example(spec: TensorSpec) -> Tensor:
@@ -138,17 +56,25 @@ def _example(spec: TensorSpec) -> Tensor:
     return rows.expand(shape).contiguous()
 
 
-def _export(
+def export_module(
     graph: nn.Module,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     limits: Mapping[str, int] | None = None,
 ) -> Exported:
+    """Write a PyTorch module as an ONNX graph.
+
+    Args:
+        graph: Its `forward` takes the inputs in their order; what a star takes stands behind the others.
+        inputs, outputs: What the graph must have, axis by axis.
+        limits: By dynamic axis the largest size that the module takes, where it has one.
+
+    Raises:
+        ExportError: the exporter froze an axis or renamed a tensor; every difference is listed.
+    """
     names = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
     axes = {name: Dim(name, max=(limits or {}).get(name)) for name in names}
     shapes = [{i: axes[a] for i, a in enumerate(spec.shape) if isinstance(a, str)} for spec in inputs]
-    fixed = graph.forward.__code__.co_argcount - 1
-    takes_more = bool(graph.forward.__code__.co_flags & inspect.CO_VARARGS)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # Axes that share a constraint, such as one name used twice, are what we ask for.
         warnings.simplefilter("ignore")
@@ -160,7 +86,7 @@ def _export(
             output_names=[spec.name for spec in outputs],
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=(*shapes[:fixed], *([tuple(shapes[fixed:])] if takes_more else [])),
+            dynamic_shapes=_by_parameter(graph, shapes),
             custom_translation_table=fused_attention.translation_table()
             | recurrent_layer.translation_table(),
             verbose=False,
@@ -170,6 +96,14 @@ def _export(
     model = program.model_proto
     _assert_contract(model, inputs, outputs)
     return Exported(_strip(model), tuple(inputs), tuple(outputs))
+
+
+def _by_parameter(graph: nn.Module, shapes: Sequence[Any]) -> tuple[Any, ...]:
+    """One entry for each parameter of `forward`: what a star takes is one entry of many."""
+    parameters = inspect.signature(graph.forward).parameters.values()
+    single = sum(parameter.kind is not inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    starred = [tuple(shapes[single:])] if single < len(parameters) else []
+    return (*shapes[:single], *starred)
 
 
 def _assert_contract(

@@ -8,19 +8,21 @@ from collections.abc import Sequence
 import torch
 
 from model.networks.encoder_decoder import EncoderDecoder
-from model.text.tokenizer import END_ID, START_ID
 
 
-def anchors(source: Sequence[int], target: Sequence[int]) -> list[tuple[int, int]]:
+def anchors(source: Sequence[int], target: Sequence[int], end_id: int) -> list[tuple[int, int]]:
     """Positions (source, target) of tokens that stand exactly once in each: names, numbers, punctuation.
 
     The end of the sentence is none: it says nothing about words.
+
+    >>> anchors([4, 70, 71, 3], [71, 80, 3], end_id=3)
+    [(2, 0)]
     """
     in_source, in_target = Counter(source), Counter(target)
     return [
         (source.index(token), t)
         for t, token in enumerate(target)
-        if token != END_ID and in_source[token] == in_target[token] == 1
+        if token != end_id and in_source[token] == in_target[token] == 1
     ]
 
 
@@ -39,12 +41,12 @@ def anchor_accuracy(
     hits: Counter[int] = Counter()
     num_anchors, num_layers = 0, 0
     for source, target in sentences:
-        fed = torch.tensor([(START_ID, *target[:-1])])
+        fed = torch.tensor([(model.special_ids.start, *target[:-1])])
         attention = model.decode_states(fed, model.encode(torch.tensor([source]))).attention
         num_layers = len(attention)
-        found = anchors(source, target)
-        num_anchors += len(found)
+        sentence_anchors = anchors(source, target, model.special_ids.end)
+        num_anchors += len(sentence_anchors)
         for layer, weights in enumerate(attention):
             best = weights[0].mean(dim=0).argmax(dim=-1)  # (T)
-            hits[layer] += sum(int(best[t]) == s for s, t in found)
+            hits[layer] += sum(int(best[t]) == s for s, t in sentence_anchors)
     return tuple(hits[layer] / max(num_anchors, 1) for layer in range(num_layers))

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract.manifest import ATTENTION, CANDIDATES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.graph_names import GraphName
+from export.contract.runtime import EXACT_INTEGERS
 from export.contract.tensors import Pools
+from model.text.special_ids import SpecialIds
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -47,12 +49,21 @@ class GraphModel:
     Args:
         folder: Holds an .onnx file for each, and their weights.
         pools: What a row holds, see `Manifest`.
+        special_ids: Of the model's vocabulary.
     """
 
-    def __init__(self, folder: Path, pools: Pools) -> None:
-        names = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION)
-        self.sessions = {name: new_session(folder, name) for name in names if has_graph(folder, name)}
-        self.pools = pools
+    def __init__(self, folder: Path, pools: Pools, special_ids: SpecialIds) -> None:
+        names = (
+            GraphName.ENCODER,
+            GraphName.DECODER_STEP,
+            GraphName.LOG_PROBS,
+            GraphName.CANDIDATES,
+            GraphName.ATTENTION,
+        )
+        self.sessions: dict[str, onnxruntime.InferenceSession] = {
+            name: new_session(folder, name) for name in names if has_graph(folder, name)
+        }
+        self.pools, self.special_ids = pools, special_ids
 
     def new_pools(self, rows: int, beam_size: int, capacity: int) -> Arrays:
         """Zeroed pools for some rows, of `capacity` source positions and target steps."""
@@ -73,7 +84,7 @@ class GraphModel:
         names = [spec.name for spec in self.pools.memory]
         feeds = {"source": source, "source_length": source_length, "slot": slot}
         feeds |= {name: pools[name] for name in names}
-        values: Sequence[Any] = self.sessions[ENCODER].run([f"{name}_out" for name in names], feeds)
+        values: Sequence[Any] = self.sessions[GraphName.ENCODER].run([f"{name}_out" for name in names], feeds)
         pools.update(zip(names, values, strict=True))
 
     def step(
@@ -87,13 +98,13 @@ class GraphModel:
             parent: (n, W), whom of the step before each hypothesis goes on from.
             pools: As `new_pools` makes them.
         """
-        found = self.run(DECODER_STEP, self.feeds(token, position, source_length, parent, pools))
+        found = self.run(GraphName.DECODER_STEP, self.feeds(token, position, source_length, parent, pools))
         written = [spec.name for spec in (*self.pools.caches, *self.pools.states)]
         pools.update({name: found[f"{name}_out"] for name in written})
-        found |= self.run(LOG_PROBS, found)
-        found |= self.run(CANDIDATES, found)
-        if ATTENTION in self.sessions:
-            found |= self.run(ATTENTION, {**found, **pools, "source_length": source_length})
+        found |= self.run(GraphName.LOG_PROBS, found)
+        found |= self.run(GraphName.CANDIDATES, found)
+        if GraphName.ATTENTION in self.sessions:
+            found |= self.run(GraphName.ATTENTION, {**found, **pools, "source_length": source_length})
         attention = tuple(found[name] for name in found if name.startswith("attention_"))
         best = (found["best_log_probs"], found["best_token"])
         return StepScores(found["log_probs"], best, found["hidden"], attention)
@@ -127,13 +138,18 @@ def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
     """A graph of an artifact on CPU, in one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.add_session_config_entry(*EXACT_INTEGERS)
     options.log_severity_level = 3
     path = str(folder / f"{graph}.onnx")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def padded_size(length: int) -> int:
-    """The next multiple of `PADDED_TO`."""
+    """The next multiple of `PADDED_TO`.
+
+    >>> padded_size(64), padded_size(65)
+    (64, 128)
+    """
     return -(-length // PADDED_TO) * PADDED_TO
 
 
@@ -157,6 +173,11 @@ class GraphScorer:
 
     def __init__(self, graphs: GraphModel, beam_size: int, capacity: int) -> None:
         self.graphs, self.beam_size, self.capacity = graphs, beam_size, capacity
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids of padding, unknown text, start and end in the model's vocabulary."""
+        return self.graphs.special_ids
 
     def encode(self, source: Tensor) -> Beams:
         """Encode a source (1, S)."""

@@ -71,7 +71,8 @@ def prepare(
                 f"{len(rows)} sentence pairs of {first} and {second}, the proof needs at least {MIN_PAIRS}"
             )
         for a, b in rows:
-            there, back = (tokenizer.encode_source(text, to) for text, to in ((a, second), (b, first)))
+            there = tokenizer.encode_source(a, second, source_language=first)
+            back = tokenizer.encode_source(b, first, source_language=second)
             sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
             sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
     if (longest := max(len(s.source) for s in sentences)) > capacity:

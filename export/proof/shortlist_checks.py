@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import DECODER_STEP
+from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
 from export.proof.checks import Check
 from export.proof.graph_model import Array, Arrays, GraphModel, GraphScorer, StepScores, padded_size
@@ -23,6 +23,7 @@ from export.proof.trace import Layout, trace
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import Shortlist
 from model.text.evaluation import evaluate
+from model.text.special_ids import SpecialIds
 from model.text.tokenizer import Tokenizer
 
 
@@ -37,8 +38,8 @@ def shortlist_checks(
         is_exact: Sums of integers: there may be no difference at all.
     """
     chosen = spread_by_length(sentences, NUM_TRACED)
-    beams = [beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
-    compared = _Compared(folder, pools)
+    beams = [beam_traced(model, s, seed) for seed, s in enumerate(chosen)]
+    compared = _Compared(folder, pools, model.special_ids)
     for sequences in ([greedy_traced(model, s) for s in chosen], beams):
         trace(compared, sequences, Layout(rows=5, noise=True))
     what = "largest absolute difference of a logit, "
@@ -68,8 +69,8 @@ def shortlist_checks(
 class _Compared(ShortlistGraphs):
     """Steps as usual, and beside each the shortlist's graphs on the same inputs."""
 
-    def __init__(self, folder: Path, pools: Pools) -> None:
-        super().__init__(folder, pools)
+    def __init__(self, folder: Path, pools: Pools, special_ids: SpecialIds) -> None:
+        super().__init__(folder, pools, special_ids)
         self._memory = {spec.name for spec in pools.memory}  # not written, though it may be an output
         self.random = np.random.default_rng(3)
         self.of_steps = self.of_logits = self.of_columns = 0.0
@@ -78,7 +79,7 @@ class _Compared(ShortlistGraphs):
         self, token: Array, position: Array, source_length: Array, parent: NDArray[np.int64], pools: Arrays
     ) -> StepScores:
         feeds = self.feeds(token, position, source_length, parent, pools)
-        whole = self.run(DECODER_STEP, feeds)
+        whole = self.run(GraphName.DECODER_STEP, feeds)
         bare = self.hidden(feeds)
         written = [name for name in bare if name.removesuffix("_out") not in self._memory]
         self.of_steps = _largest([self.of_steps, *(np.abs(bare[n] - whole[n]) for n in written)])

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS
+from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
 from export.proof.graph_model import Array, Arrays, Beams, GraphModel, GraphScorer, new_session
 from model.shortlist.shortlist import Shortlist
+from model.text.special_ids import SpecialIds
 
 # ONNX Runtime sums a product of floats in another order when it has few columns.
 COLUMN_MULTIPLE = 1024
@@ -23,23 +24,23 @@ COLUMN_MULTIPLE = 1024
 class ShortlistGraphs(GraphModel):
     """A model's graphs, those for a shortlist among them."""
 
-    def __init__(self, folder: Path, pools: Pools) -> None:
-        super().__init__(folder, pools)
-        names = (DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS)
+    def __init__(self, folder: Path, pools: Pools, special_ids: SpecialIds) -> None:
+        super().__init__(folder, pools, special_ids)
+        names = (GraphName.DECODER_HIDDEN, GraphName.OUTPUT_COLUMNS, GraphName.SHORTLIST_LOGITS)
         self.sessions |= {name: new_session(folder, name) for name in names}
 
     def hidden(self, feeds: Arrays) -> dict[str, Any]:
         """A step without its output layer: all that it gives, by name; `feeds` are a decoder step's."""
-        return self.run(DECODER_HIDDEN, feeds)
+        return self.run(GraphName.DECODER_HIDDEN, feeds)
 
     def logits(self, hidden: Array, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """The logits (n, W, m) of some tokens (m), in their order, from hidden states (n, W, E')."""
         after = -len(tokens) % COLUMN_MULTIPLE
         feeds = {
             name: np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, after)])
-            for name, array in self.run(OUTPUT_COLUMNS, {"token": tokens}).items()
+            for name, array in self.run(GraphName.OUTPUT_COLUMNS, {"token": tokens}).items()
         }
-        found = self.run(SHORTLIST_LOGITS, {"hidden": hidden, **feeds})
+        found = self.run(GraphName.SHORTLIST_LOGITS, {"hidden": hidden, **feeds})
         logits: NDArray[np.float32] = found["logits"][..., : len(tokens)]
         return logits
 

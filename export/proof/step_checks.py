@@ -19,7 +19,6 @@ from export.proof.sentences import Sentence, spread_by_length
 from export.proof.trace import Layout, RowScores, Traced, capacity_of, trace
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search
-from model.text.tokenizer import START_ID
 
 LIMIT = 1e-4  # absolute; of a log-probability in natural logarithm
 BEAM_SIZE = 4
@@ -38,7 +37,7 @@ def log_prob_checks(model: EncoderDecoder, graphs: GraphModel, sentences: Sequen
     """
     chosen = spread_by_length(sentences, NUM_TRACED)
     greedy = [greedy_traced(model, s) for s in chosen]
-    beams = [beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
+    beams = [beam_traced(model, s, seed) for seed, s in enumerate(chosen)]
     expected_greedy = [_expected(model, traced) for traced in greedy]
     expected_beams = [_expected(model, traced) for traced in beams]
     checks, found = [], []
@@ -120,7 +119,7 @@ def neighbour_checks(model: EncoderDecoder, graphs: GraphModel, sentences: Seque
     """In any precision: what stands in other rows or behind a mask changes no bit, nor is attended to."""
     chosen = spread_by_length(sentences, NUM_TRACED)
     greedy = [greedy_traced(model, s) for s in chosen]
-    beams = [beam_traced(s, seed, model.config.vocabulary_size) for seed, s in enumerate(chosen)]
+    beams = [beam_traced(model, s, seed) for seed, s in enumerate(chosen)]
     checks, behind = [], []
     for name, sequences in (("neighbours", greedy), ("neighbours_in_beams", beams)):
         capacity = capacity_of(sequences)
@@ -166,16 +165,17 @@ def log_prob_distance(
 def greedy_traced(model: EncoderDecoder, sentence: Sentence) -> Traced:
     """A sentence and its greedy translation by PyTorch."""
     found = greedy_search(model, list(sentence.source), min(sentence.max_target_tokens, 32))
-    fed = (START_ID, *found.token_ids[:-1])
+    fed = (model.special_ids.start, *found.token_ids[:-1])
     return Traced(sentence.source, tuple((t,) for t in fed), tuple((0,) for _ in fed))
 
 
-def beam_traced(sentence: Sentence, seed: int, vocabulary_size: int) -> Traced:
+def beam_traced(model: EncoderDecoder, sentence: Sentence, seed: int) -> Traced:
     """A sentence and a beam of random tokens, reordered at random."""
     random = np.random.default_rng(seed)
+    size = model.config.vocabulary_size
     steps = _NUM_BEAM_STEPS - seed % 3
-    tokens = [(START_ID,) * BEAM_SIZE]
-    tokens += [tuple(random.integers(0, vocabulary_size, BEAM_SIZE).tolist()) for _ in range(steps)]
+    tokens = [(model.special_ids.start,) * BEAM_SIZE]
+    tokens += [tuple(random.integers(0, size, BEAM_SIZE).tolist()) for _ in range(steps)]
     parents = [tuple(random.integers(0, BEAM_SIZE, BEAM_SIZE).tolist()) for _ in range(steps + 1)]
     return Traced(sentence.source, tuple(tokens), tuple(parents))
 

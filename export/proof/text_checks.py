@@ -9,7 +9,7 @@ from export.proof.graph_model import GraphModel, GraphScorer, padded_size
 from export.proof.sentences import Sentence
 from export.proof.step_checks import BEAM_SIZE, log_prob_distance
 from model.networks.encoder_decoder import EncoderDecoder
-from model.searches.beam_search import Hypothesis, Scorer, beam_search, greedy_search
+from model.searches.beam_search import Scorer, SearchResult, beam_search, greedy_search
 from model.text.evaluation import evaluate
 from model.text.tokenizer import Tokenizer
 
@@ -61,7 +61,7 @@ def _over(graphs: GraphModel, beam_size: int) -> Callable[[Sentence], Scorer]:
 
 def translate(
     scorer_for: Callable[[Sentence], Scorer], sentences: Sequence[Sentence], beam_size: int
-) -> list[Hypothesis]:
+) -> list[SearchResult]:
     """The best hypothesis of each sentence by the slow searches of the model."""
     found = []
     for sentence in sentences:

@@ -12,7 +12,7 @@ from export.contract.tensors import Pools
 from export.graphs.of_model import ModelGraphs
 from export.proof.sentences import Sentence, spread_by_length
 from export.quantize.matrices import weight_key
-from model.text.tokenizer import START_ID, Tokenizer
+from model.text.tokenizer import Tokenizer
 
 Largest = dict[str, float]  # absolute values
 
@@ -29,7 +29,7 @@ def largest_values(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequenc
     largest: Largest = {}
     with _watched(encoder, largest), _watched(step, largest):
         for sentence in spread_by_length(sentences, min(_NUM_SENTENCES, len(sentences))):
-            target = [START_ID, *tokenizer.encode_target(sentence.reference)[:-1]]
+            target = [tokenizer.special_ids.start, *tokenizer.encode_target(sentence.reference)[:-1]]
             pools = _pools(graphs.pools, max(len(sentence.source), len(target)))
             length = torch.tensor([len(sentence.source)])
             num_written = len(graphs.pools.caches) + len(graphs.pools.states)

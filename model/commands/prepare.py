@@ -43,6 +43,7 @@ def _preparation(config: Path, data: Path, output: Path) -> Preparation:
         max_tokens=run.data.max_tokens,
         data=data,
         output=output,
+        dev=run.data.dev,
     )
 
 

@@ -11,7 +11,7 @@ from model.networks.config import ConfigError
 from model.shortlist.learning import add_shortlist
 from model.shortlist.shortlist import FILE_NAME
 from model.text.parallel_text import DataError
-from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
+from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.tokenizer import TokenizerError
 from model.training.config import load_run_config
 

@@ -12,6 +12,9 @@ def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
     """True where a target position would look at a later one.
 
     Shape: (T, T), rows are queries. Source: Vaswani et al. 2017, section 3.2.3.
+
+    >>> causal_mask(2).tolist()
+    [[False, True], [False, False]]
     """
     return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
 

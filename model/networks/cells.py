@@ -13,7 +13,11 @@ State = tuple[Tensor, ...]
 
 
 def num_states(cell: str) -> int:
-    """How many vectors a cell carries from step to step: an LSTM has its cell beside the hidden state."""
+    """How many vectors a cell carries from step to step: an LSTM has its cell beside the hidden state.
+
+    >>> num_states("lstm"), num_states("gru")
+    (2, 1)
+    """
     return 2 if cell == "lstm" else 1
 
 

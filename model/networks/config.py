@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
+
 
 class ConfigError(ValueError):
     """A configuration names an unknown field or an impossible value."""
@@ -60,6 +62,7 @@ class TransformerConfig:
         scale_attention: Divide attention's scores by √D (equation 1).
         tie_embeddings: One matrix for source, target and output embeddings (section 3.4).
         dropout: Probability of dropping an activation, in training only.
+        special_ids: Those of the tokenizer that the model was trained with.
     """
 
     architecture: Literal["transformer"] = "transformer"
@@ -76,6 +79,7 @@ class TransformerConfig:
     scale_attention: bool = True
     tie_embeddings: bool = True
     dropout: float = 0.1
+    special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
 
     def __post_init__(self) -> None:
         sizes = (
@@ -136,6 +140,7 @@ class RecurrentConfig:
             every token too (Cho et al. 2014).
         tie_embeddings: One matrix for source, target and output embeddings.
         dropout: Probability of dropping an activation, in training only.
+        special_ids: Those of the tokenizer that the model was trained with.
     """
 
     architecture: Literal["recurrent"] = "recurrent"
@@ -153,6 +158,7 @@ class RecurrentConfig:
     context: Literal["initial_state", "every_step"] = "initial_state"
     tie_embeddings: bool = True
     dropout: float = 0.1
+    special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
 
     def __post_init__(self) -> None:
         sizes = (

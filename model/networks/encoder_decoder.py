@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.networks.config import ModelConfig
+from model.text.special_ids import SpecialIds
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class EncoderDecoder(nn.Module, ABC):
     config: ModelConfig
     output: nn.Linear
 
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids of padding, unknown text, start and end in its vocabulary."""
+        return self.config.special_ids
+
     @abstractmethod
     def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> Any:
         """Read the source.
@@ -54,7 +60,7 @@ class EncoderDecoder(nn.Module, ABC):
         """Run the decoder over known targets (teacher forcing).
 
         Args:
-            target: Token ids (B, T), START_ID first. Padding may only follow at the end: no position
+            target: Token ids (B, T), the start id first. Padding may only follow at the end: no position
                 looks at a later one.
             memory: From `encode`, of B sources or of one for all.
             source_is_padding: As for `encode`.

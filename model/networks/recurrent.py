@@ -43,7 +43,11 @@ class RecurrentMemory:
 
 
 def reverse_each(x: Tensor, length: Tensor) -> Tensor:
-    """Each row's first `length` entries in opposite order, what follows in place; (B, S, ...)."""
+    """Each row's first `length` entries in opposite order, what follows in place; (B, S, ...).
+
+    >>> reverse_each(torch.tensor([[5, 6, 7, 0]]), torch.tensor([3])).tolist()
+    [[7, 6, 5, 0]]
+    """
     position = torch.arange(x.shape[1], device=x.device)  # (S)
     mirrored = length[:, None] - 1 - position  # (B, S)
     index = torch.where(mirrored >= 0, mirrored, position)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model.networks.config import check
+from model.networks.config import ConfigError, check
+from model.networks.config_file import from_fields
 from model.preparation.filters import FilterConfig
 
 
@@ -53,7 +55,7 @@ class PreparationConfig:
         seed: Of every draw.
     """
 
-    corpora: dict[str, CorpusConfig]
+    corpora: Mapping[str, CorpusConfig]
     filters: FilterConfig = field(default_factory=FilterConfig)
     augment: bool = True
     title_case: float = 0.015
@@ -72,3 +74,19 @@ class PreparationConfig:
         if self.vocabulary_sentences < 1:
             faults.append(f"vocabulary_sentences is {self.vocabulary_sentences}, must be at least 1")
         check(faults, "preparation")
+
+
+def preparation_config(fields: object) -> PreparationConfig:
+    """Build it from the section of a file.
+
+    Raises:
+        ConfigError: a field is unknown or missing, or a value is impossible.
+    """
+    if not isinstance(fields, dict) or not isinstance(fields.get("corpora"), dict):
+        raise ConfigError("preparation: needs corpora, a mapping of names to their files")
+    corpora = {
+        str(name): from_fields(CorpusConfig, corpus, f"preparation.corpora.{name}")
+        for name, corpus in fields["corpora"].items()
+    }
+    filters = from_fields(FilterConfig, fields.get("filters", {}), "preparation.filters")
+    return from_fields(PreparationConfig, {**fields, "corpora": corpora, "filters": filters}, "preparation")

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,9 @@ from model.preparation.corpus import CleanCorpus, FileCounts, clean_corpus
 from model.preparation.examples import directions, filled_templates, names_in, write_examples
 from model.preparation.inventions import Inventions
 from model.text.parallel_text import DataError, read_pairs
-from model.text.tokenizer import FILE_NAME, PLACEHOLDER_CHARACTERS, Tokenizer, train_tokenizer
+from model.text.sentencepiece_tokenizer import FILE_NAME, PLACEHOLDER_CHARACTERS, train_tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 
 log = logging.getLogger("traghetto.prepare")
 
@@ -36,7 +39,8 @@ class Preparation:
         vocabulary_size: V of the vocabulary that is learned.
         max_tokens: Longer examples are left out, and counted.
         data: Folder with the files that the configuration names.
-        output: Receives the tokenizer, a folder of shards for each corpus, and a report.
+        output: Receives the tokenizer, a folder of shards for each corpus, the dev file, and a report.
+        dev: File of the data folder that trainings choose by; it is copied.
     """
 
     config: PreparationConfig
@@ -45,6 +49,7 @@ class Preparation:
     max_tokens: int
     data: Path
     output: Path
+    dev: str
 
     def run(self) -> None:
         """Do it all; what an earlier run left in the output is replaced, but for a tokenizer, which is used.
@@ -58,6 +63,7 @@ class Preparation:
             corpora = self._clean(Path(folder))
             tokenizer = self._tokenizer(corpora)
             sizes = self._write(corpora, tokenizer)
+        self._copy_dev()
         self._report(corpora, sizes)
 
     def _clean(self, folder: Path) -> dict[str, CleanCorpus]:
@@ -79,7 +85,7 @@ class Preparation:
     def _tokenizer(self, corpora: Mapping[str, CleanCorpus]) -> Tokenizer:
         """The output's tokenizer if it has one, else a vocabulary of an equal part of each corpus."""
         if (self.output / FILE_NAME).is_file():
-            return Tokenizer.load(self.output)
+            return load_tokenizer(self.output)
         share = max(1, self.config.vocabulary_sentences // (2 * len(corpora)))
         log.info("learning a vocabulary of %d pieces", self.vocabulary_size)
         texts = (
@@ -116,6 +122,13 @@ class Preparation:
             sizes[TEMPLATES] = write_examples(examples, tokenizer, self.max_tokens, self.output / TEMPLATES)
         return sizes
 
+    def _copy_dev(self) -> None:
+        source, target = self.data / self.dev, self.output / self.dev
+        if not source.is_file():
+            raise DataError(f"no data file {source}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
     def _report(self, corpora: Mapping[str, CleanCorpus], sizes: Mapping[str, tuple[int, int]]) -> None:
         files = {
             file: {"read": count.read, "kept": count.kept, "dropped": dict(count.dropped)}
@@ -147,9 +160,14 @@ def prepared_corpora(folder: Path) -> Iterator[str]:
         DataError: it is none, or its preparation did not end.
     """
     path = folder / REPORT_NAME
-    if not path.is_file():
+    if not is_prepared(folder):
         raise DataError(f"{folder} is not prepared: it has no {REPORT_NAME}")
     try:
         yield from json.loads(path.read_text(encoding="utf-8"))["corpora"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a data folder holds shards, and no files of pairs to read."""
+    return (folder / REPORT_NAME).is_file()

@@ -13,5 +13,10 @@ def length_penalty(num_tokens: int, alpha: float) -> float:
         alpha: 0 turns the penalty off.
 
     Source: Wu et al. 2016, arXiv:1609.08144, section 7.
+
+    >>> length_penalty(7, alpha=1.0)
+    2.0
+    >>> length_penalty(7, alpha=0.0)
+    1.0
     """
     return float(((5 + num_tokens) / 6) ** alpha)

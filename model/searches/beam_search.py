@@ -10,35 +10,43 @@ from torch import Tensor
 
 from model.networks.encoder_decoder import EncoderDecoder
 from model.scoring.length_penalty import length_penalty
-from model.text.tokenizer import END_ID, START_ID
+from model.text.special_ids import SpecialIds
 
 
 class Scorer(Protocol):
     """What a search needs of a model; `encode` returns whatever `decode_step` wants back."""
 
+    @property
+    def special_ids(self) -> SpecialIds:
+        """What a target starts and ends with."""
+
     def encode(self, source: Tensor) -> Any:
-        """Sources (1, S), without padding."""
+        """Read sources (1, S), without padding."""
 
     def decode_step(self, prefix: Tensor, memory: Any) -> Tensor:
-        """Prefixes (K, t), START_ID first, to log-probabilities (K, V) of the next token."""
+        """Prefixes (K, t), the start id first, to log-probabilities (K, V) of the next token."""
 
 
 class HiddenScorer(Protocol):
     """What contrastive search needs of a model."""
 
+    @property
+    def special_ids(self) -> SpecialIds:
+        """What a target starts and ends with."""
+
     def encode(self, source: Tensor) -> Any:
-        """As for `Scorer`."""
+        """Read sources (1, S), without padding."""
 
     def decode_step_with_hidden(self, prefix: Tensor, memory: Any) -> tuple[Tensor, Tensor]:
-        """As for `Scorer`, and the decoder's last hidden state (K, E) at each prefix' last token."""
+        """Log-probabilities (K, V) after prefixes (K, t), and the decoder's state (K, E) at their ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hypothesis:
-    """A finished target.
+class SearchResult:
+    """A finished target of one of the slow searches.
 
     Args:
-        token_ids: Without START_ID; END_ID is the last one unless the length limit cut in.
+        token_ids: Without the start id; the end id is the last one unless the length limit cut in.
         log_prob: Sum over the tokens.
         score: log_prob / length_penalty.
     """
@@ -48,29 +56,32 @@ class Hypothesis:
     score: float
 
 
-def finish(token_ids: tuple[int, ...], log_prob: float, alpha: float) -> Hypothesis:
+def finish(token_ids: tuple[int, ...], log_prob: float, alpha: float) -> SearchResult:
     """A target that ended or was cut, and its score."""
     score = log_prob / length_penalty(len(token_ids), alpha)
-    return Hypothesis(token_ids=token_ids, log_prob=log_prob, score=score)
+    return SearchResult(token_ids=token_ids, log_prob=log_prob, score=score)
 
 
 @torch.inference_mode()
-def greedy_search(model: Scorer, source: list[int], max_target_tokens: int, alpha: float = 1.0) -> Hypothesis:
-    """Take the most probable next token until END_ID or the limit.
+def greedy_search(
+    model: Scorer, source: list[int], max_target_tokens: int, alpha: float = 1.0
+) -> SearchResult:
+    """Take the most probable next token until the end id or the limit.
 
     Args:
-        source: Ids of one sentence, tag and END_ID included.
-        max_target_tokens: Limit on target tokens, END_ID included.
+        source: Ids of one sentence, tag and end id included.
+        max_target_tokens: Limit on target tokens, end id included.
         alpha: Length penalty of the reported score; it does not change the text.
     """
+    start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(torch.tensor([source]))
     tokens: tuple[int, ...] = ()
     total = 0.0
     while len(tokens) < max_target_tokens:
-        log_probs = model.decode_step(torch.tensor([(START_ID, *tokens)]), memory)[0]  # (V)
+        log_probs = model.decode_step(torch.tensor([(start, *tokens)]), memory)[0]  # (V)
         best = int(log_probs.argmax())
         tokens, total = (*tokens, best), total + float(log_probs[best])
-        if best == END_ID:
+        if best == end:
             break
     return finish(tokens, total, alpha)
 
@@ -78,7 +89,7 @@ def greedy_search(model: Scorer, source: list[int], max_target_tokens: int, alph
 @torch.inference_mode()
 def beam_search(
     model: Scorer, source: list[int], beam_size: int, max_target_tokens: int, alpha: float = 1.0
-) -> list[Hypothesis]:
+) -> list[SearchResult]:
     """Keep the beam_size best prefixes at each step.
 
     Each step ranks the 2K best continuations of all live prefixes by log-probability. One that ends
@@ -89,17 +100,18 @@ def beam_search(
     Returns:
         At most beam_size hypotheses, best score first; of equal ones the earlier finished first.
     """
+    start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(torch.tensor([source]))
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    finished: list[Hypothesis] = []
+    finished: list[SearchResult] = []
     for _ in range(max_target_tokens):
-        prefixes = torch.tensor([(START_ID, *tokens) for tokens, _ in live])
+        prefixes = torch.tensor([(start, *tokens) for tokens, _ in live])
         log_probs = model.decode_step(prefixes, memory)  # (K, V)
         candidates = _best_continuations(live, log_probs, 2 * beam_size)
         for rank, (tokens, total) in enumerate(candidates):
-            if tokens[-1] == END_ID and rank < beam_size:
+            if tokens[-1] == end and rank < beam_size:
                 finished.append(finish(tokens, total, alpha))
-        live = [c for c in candidates if c[0][-1] != END_ID][:beam_size]
+        live = [c for c in candidates if c[0][-1] != end][:beam_size]
         if len(finished) >= beam_size:
             break
     else:
@@ -123,15 +135,16 @@ def _best_continuations(
 def greedy_search_batch(
     model: EncoderDecoder, source: Tensor, source_is_padding: Tensor, max_target_tokens: int
 ) -> list[list[int]]:
-    """Greedy targets of a padded batch (B, S), for dev scores during training; END_ID left out."""
+    """Greedy targets of a padded batch (B, S), for dev scores during training; the end id left out."""
+    start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(source, source_is_padding)
-    prefix = torch.full((len(source), 1), START_ID, device=source.device)
+    prefix = torch.full((len(source), 1), start, device=source.device)
     is_finished = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     for _ in range(max_target_tokens):
         best = model.decode_step(prefix, memory, source_is_padding).argmax(dim=-1)  # (B)
         prefix = torch.cat((prefix, best[:, None]), dim=1)
-        is_finished |= best == END_ID
+        is_finished |= best == end
         if bool(is_finished.all()):
             break
     rows: list[list[int]] = prefix[:, 1:].tolist()
-    return [row[: row.index(END_ID)] if END_ID in row else row for row in rows]
+    return [row[: row.index(end)] if end in row else row for row in rows]

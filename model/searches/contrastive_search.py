@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from model.searches.beam_search import HiddenScorer, Hypothesis, finish
-from model.text.tokenizer import END_ID, START_ID
+from model.searches.beam_search import HiddenScorer, SearchResult, finish
 
 
 @torch.inference_mode()
@@ -18,30 +17,31 @@ def contrastive_search(
     penalty_alpha: float,
     max_target_tokens: int,
     alpha: float = 1.0,
-) -> Hypothesis:
-    """Take the probable next token that resembles the target so far least, until END_ID or the limit.
+) -> SearchResult:
+    """Take the probable next token that resembles the target so far least, until the end id or the limit.
 
     Of the top_k most probable tokens v after x_<t the one is taken with the highest
 
         (1 - penalty_alpha) · p(v | x_<t) - penalty_alpha · max_j cos(h_v, h_j),
 
     of equal ones the more probable. h_v is the decoder's last hidden state at v when it is the input,
-    h_j those at every token of the prefix, START_ID included.
+    h_j those at every token of the prefix, start id included.
 
     Args:
-        source: Ids of one sentence, tag and END_ID included.
-        max_target_tokens: Limit on target tokens, END_ID included; the model must run one token more.
+        source: Ids of one sentence, tag and end id included.
+        max_target_tokens: Limit on target tokens, end id included; the model must run one token more.
         alpha: Length penalty of the reported score; it does not change the text.
 
     Source: Su et al. 2022, arXiv:2202.06417, equation 5.
     """
+    start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(torch.tensor([source]))
-    prefix: tuple[int, ...] = (START_ID,)
+    prefix: tuple[int, ...] = (start,)
     total = 0.0
     log_probs, hidden = model.decode_step_with_hidden(torch.tensor([prefix]), memory)  # (1, V), (1, E)
     history = hidden  # (t, E)
     next_log_probs = log_probs[0]  # (V)
-    while len(prefix) <= max_target_tokens and prefix[-1] != END_ID:
+    while len(prefix) <= max_target_tokens and prefix[-1] != end:
         best, candidates = next_log_probs.topk(top_k)
         prefixes = torch.tensor([(*prefix, int(v)) for v in candidates])  # (K, t + 1)
         log_probs, hidden = model.decode_step_with_hidden(prefixes, memory)

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.searches.beam_search import Hypothesis, Scorer, finish
-from model.text.tokenizer import END_ID, START_ID
+from model.searches.beam_search import Scorer, SearchResult, finish
 
 
 @torch.inference_mode()
@@ -21,12 +20,12 @@ def sample(
     top_p: float,
     seed: int,
     alpha: float = 1.0,
-) -> Hypothesis:
-    """Draw each token at random until END_ID or the limit.
+) -> SearchResult:
+    """Draw each token at random until the end id or the limit.
 
     Args:
-        source: Ids of one sentence, tag and END_ID included.
-        max_target_tokens: Limit on target tokens, END_ID included.
+        source: Ids of one sentence, tag and end id included.
+        max_target_tokens: Limit on target tokens, end id included.
         temperature, top_k, top_p: See `next_token_probabilities`.
         seed: Of NumPy's PCG64, which gives one number in [0, 1) for each token.
         alpha: Length penalty of the reported score; it does not change the text.
@@ -35,15 +34,16 @@ def sample(
         The target; its log_prob sums what the model gave the tokens, before any filter.
     """
     random = np.random.Generator(np.random.PCG64(seed))
+    start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(torch.tensor([source]))
     tokens: tuple[int, ...] = ()
     total = 0.0
     while len(tokens) < max_target_tokens:
-        log_probs = model.decode_step(torch.tensor([(START_ID, *tokens)]), memory)[0]  # (V)
+        log_probs = model.decode_step(torch.tensor([(start, *tokens)]), memory)[0]  # (V)
         probabilities = next_token_probabilities(log_probs, temperature, top_k, top_p)
         token = invert(probabilities, random.random())
         tokens, total = (*tokens, token), total + float(log_probs[token])
-        if token == END_ID:
+        if token == end:
             break
     return finish(tokens, total, alpha)
 
@@ -75,7 +75,11 @@ def next_token_probabilities(
 
 
 def invert(probabilities: dict[int, float], uniform: float) -> int:
-    """The token at which the cumulated probability, by id, passes `uniform`, in [0, 1)."""
+    """The token at which the cumulated probability, by id, passes `uniform`, in [0, 1).
+
+    >>> invert({9: 0.25, 4: 0.75}, 0.8)
+    9
+    """
     cumulated = 0.0
     for token, probability in sorted(probabilities.items()):
         cumulated += probability

@@ -63,10 +63,9 @@ def measure(
     """Coverage of sentence pairs, by direction "en-it"."""
     first, second = languages
     found = {}
-    for name, rows, language in (
-        (f"{first}-{second}", pairs, second),
-        (f"{second}-{first}", [(b, a) for a, b in pairs], first),
-    ):
-        sources = [tokenizer.encode_source(source, language) for source, _ in rows]
-        found[name] = coverage(shortlist, sources, [tokenizer.encode_target(target) for _, target in rows])
+    for one, other, rows in ((first, second, pairs), (second, first, [(b, a) for a, b in pairs])):
+        sources = [tokenizer.encode_source(source, other, source_language=one) for source, _ in rows]
+        found[f"{one}-{other}"] = coverage(
+            shortlist, sources, [tokenizer.encode_target(target) for _, target in rows]
+        )
     return found

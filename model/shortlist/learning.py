@@ -14,7 +14,8 @@ from model.shortlist.coverage import measure
 from model.shortlist.lexical_alignment import lexical_table, num_links
 from model.shortlist.shortlist import Shortlist, ShortlistTable
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from model.training.config import DataConfig
 
 log = logging.getLogger("traghetto.shortlist")
@@ -72,7 +73,7 @@ def add_shortlist(checkpoint: Path, data: Path, config: DataConfig) -> Shortlist
         DataError: A data file is missing or damaged.
         TokenizerError: The tokenizer has no tag for a language.
     """
-    tokenizer = Tokenizer.load(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     pairs = [pair for name in config.train for pair in read_pairs(data / name)]
     dev_pairs = read_pairs(data / config.dev)
     shortlist = learn_shortlist(
@@ -128,5 +129,5 @@ def _always(targets: Sentences, tokenizer: Tokenizer) -> NDArray[np.bool_]:
     is_always[frequent[counts[frequent] > 0]] = True
     # Special pieces and bytes, <s> or <0x41>, have letters in their names.
     no_letter = [i for i in range(tokenizer.size) if not any(map(str.isalpha, tokenizer.piece(i)))]
-    is_always[[END_ID, *no_letter]] = True
+    is_always[[tokenizer.special_ids.end, *no_letter]] = True
     return is_always

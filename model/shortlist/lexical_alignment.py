@@ -63,7 +63,11 @@ class _Links:
 
 
 def num_links(source: Sequence[int], target: Sequence[int]) -> int:
-    """What a pair costs: `lexical_table` needs about 75 bytes for each link."""
+    """What a pair costs: `lexical_table` needs about 75 bytes for each link.
+
+    >>> num_links([4, 5, 6], [7, 8])
+    6
+    """
     return len(source) * len(target)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.text.tokenizer import END_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
 
 FILE_NAME = "shortlist.bin"
+END_ID = DEFAULT_SPECIAL_IDS.end  # the file names none: its vocabularies are those trained here
 _MAGIC = b"TRAGHSL1"
 _HEADER = struct.Struct("<8sII")  # magic, V, number of tables
 _TABLE = struct.Struct("<III")  # tag, number of ids that are always candidates, number of targets

@@ -1,157 +1,61 @@
-"""Text to token ids and back, with SentencePiece. Knows nothing of PyTorch: the server imports it too."""
+"""What the rest of the house needs of a tokenizer, whoever made it. Knows nothing of PyTorch."""
 
 from __future__ import annotations
 
-import io
-import re
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-import sentencepiece
-
-from model.text.normalisation import normalisation_rules, rules_as_tsv
-
-PADDING_ID = 0
-UNKNOWN_ID = 1
-START_ID = 2
-END_ID = 3
-FILE_NAME = "tokenizer.model"
-# Private-use characters, a piece each: what stands for something that must come out as it went in.
-PLACEHOLDER_CHARACTERS = "".join(map(chr, range(0xE000, 0xE008)))
-# What text cannot do without, however rare it is in the corpora; the rest of Unicode is written in bytes.
-_REQUIRED_CHARACTERS = "%&@€£$#/_{}[]()<>=+*\\|~^°«»“”–—…§©®™•½²³"  # noqa: RUF001 - its dash is meant
+from model.text.special_ids import SpecialIds
 
 
 class TokenizerError(ValueError):
-    """The tokenizer's file does not fit, or a language is not one of its tags."""
+    """The tokenizer's file does not fit, or it cannot mark a language."""
 
 
-def language_tag(language: str) -> str:
-    """The piece that opens a source sentence and says which language to translate into."""
-    return f"<2{language}>"
+class Tokenizer(Protocol):
+    """Text to token ids and back, with one vocabulary size for source and target.
 
-
-class Tokenizer:
-    """A joint vocabulary for all languages, with byte fallback, so that no character is lost.
-
-    A source sentence is encoded as `[tag of the target language, pieces..., END_ID]`: the tag lets
-    one model serve several directions (Johnson et al. 2017, arXiv:1611.04558). Tags are control
-    pieces: text that merely looks like one is encoded as text.
-
-    Args:
-        model: The serialised SentencePiece model.
-
-    Raises:
-        TokenizerError: The model is damaged or its special ids are not ours.
+    How a language is marked is its own affair: by a tag before the source, by special pieces around it,
+    or not at all, where a model translates one direction.
     """
 
-    def __init__(self, model: bytes) -> None:
-        self._model = model
-        self._processor = sentencepiece.SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"not a SentencePiece model: {error}") from error
-        found = tuple(getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id"))
-        if found != (PADDING_ID, UNKNOWN_ID, START_ID, END_ID):
-            raise TokenizerError(
-                f"special ids (padding, unknown, start, end) are {found}, must be (0, 1, 2, 3)"
-            )
-
-    @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
-        """Read the tokenizer of a checkpoint or an artifact."""
-        return cls((folder / FILE_NAME).read_bytes())
-
-    def save(self, folder: Path) -> None:
-        """Write it where `load` finds it."""
-        (folder / FILE_NAME).write_bytes(self._model)
-
     @property
-    def serialized(self) -> bytes:
-        """The SentencePiece model as it was read."""
-        return self._model
+    def special_ids(self) -> SpecialIds:
+        """The ids of padding, unknown text, start and end: those that the model was trained with."""
 
     @property
     def size(self) -> int:
-        """V, the number of pieces."""
-        return int(self._processor.GetPieceSize())
+        """V, one above the highest id."""
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages it has a tag for, in the order they were given in training."""
-        tags = (re.fullmatch(r"<2(.+)>", self.piece(i)) for i in range(END_ID + 1, self.size))
-        return tuple(tag[1] for tag in tags if tag)
+        """The codes of the languages that it can mark, in a fixed order."""
+
+    @property
+    def serialized(self) -> bytes:
+        """Everything that decides on ids, as bytes; a checkpoint's hash covers it."""
 
     def piece(self, token_id: int) -> str:
-        """The piece behind an id, "▁" marking a space."""
-        return str(self._processor.IdToPiece(token_id))
+        """The piece behind an id, for people to read; "▁" marks a space."""
 
-    def encode_source(self, text: str, target_language: str) -> list[int]:
-        """Source text as ids, the target language's tag first and END_ID last.
+    def encode_source(
+        self, text: str, target_language: str, *, source_language: str | None = None
+    ) -> list[int]:
+        """Source text as the ids that an encoder reads: language marks, pieces, end.
+
+        Args:
+            source_language: The code of the text's language; None where no model in question marks it.
 
         Raises:
-            TokenizerError: The tokenizer has no tag for this language.
+            TokenizerError: It cannot mark one of these languages, or needs the one that is None.
         """
-        tag = self._processor.PieceToId(language_tag(target_language))
-        if tag == UNKNOWN_ID:
-            raise TokenizerError(f"no tag for the language {target_language!r}")
-        return [tag, *self._processor.EncodeAsIds(text), END_ID]
 
     def encode_target(self, text: str) -> list[int]:
-        """Target text as ids, END_ID last and no START_ID."""
-        return [*self._processor.EncodeAsIds(text), END_ID]
+        """Target text as the ids that a decoder must predict: the end last, no start."""
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Ids to text; special pieces leave no trace."""
-        return str(self._processor.DecodeIds([int(i) for i in token_ids]))
+        """Ids to text; special ids leave no trace."""
 
-
-def train_tokenizer(sentences: Iterable[str], vocabulary_size: int, languages: Sequence[str]) -> Tokenizer:
-    """Learn a unigram vocabulary (Kudo 2018, arXiv:1804.10959) from text of all languages together.
-
-    Digits are pieces of their own, and what is in no piece is written in bytes, so that nothing is lost.
-    Text is normalised by `model.text.normalisation`, in training and ever after.
-
-    Args:
-        sentences: Lines of every language, mixed.
-        vocabulary_size: V, special pieces, language tags and 256 byte pieces included.
-        languages: Codes that get a tag.
-
-    Raises:
-        TokenizerError: the text is too little for so many pieces, or has more characters than pieces.
-    """
-    with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".tsv") as rule:
-        rule.write(rules_as_tsv(normalisation_rules()))
-        rule.flush()
-        try:
-            return Tokenizer(_train(sentences, vocabulary_size, languages, rule.name))
-        except RuntimeError as error:
-            raise TokenizerError(f"vocabulary_size is {vocabulary_size}: {error}") from error
-
-
-def _train(sentences: Iterable[str], vocabulary_size: int, languages: Sequence[str], rule: str) -> bytes:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(sentences),
-        model_writer=model,
-        vocab_size=vocabulary_size,
-        model_type="unigram",
-        character_coverage=0.9999,
-        byte_fallback=True,
-        split_digits=True,
-        control_symbols=[language_tag(language) for language in languages],
-        user_defined_symbols=list(PLACEHOLDER_CHARACTERS),
-        required_chars=_REQUIRED_CHARACTERS,
-        normalization_rule_tsv=rule,
-        pad_id=PADDING_ID,
-        unk_id=UNKNOWN_ID,
-        bos_id=START_ID,
-        eos_id=END_ID,
-        input_sentence_size=1_000_000,
-        shuffle_input_sentence=False,
-        num_threads=2,
-        minloglevel=2,
-    )
-    return model.getvalue()
+    def save(self, folder: Path) -> None:
+        """Write its files where `load_tokenizer` finds them."""

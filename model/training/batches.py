@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.text.tokenizer import PADDING_ID, START_ID, Tokenizer
+from model.text.special_ids import SpecialIds
+from model.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Example:
-    """One direction of a pair as ids: source with tag and END_ID, target with END_ID."""
+    """One direction of a pair as ids: both with the end id, the source with its language mark."""
 
     source: tuple[int, ...]
     target: tuple[int, ...]
@@ -25,8 +26,8 @@ class Example:
 class Batch:
     """Examples with sources of one length, so that the source needs no padding.
 
-    source (B, S); target_input (B, T) opens with START_ID; target_output (B, T) is one ahead and
-    holds PADDING_ID after the end.
+    source (B, S); target_input (B, T) opens with the start id; target_output (B, T) is one ahead and
+    holds the padding id after the end.
     """
 
     source: Tensor
@@ -56,27 +57,29 @@ def both_directions(
     first, second = languages
     examples = []
     for a, b in pairs:
-        for source, target, language in ((a, b, second), (b, a, first)):
-            examples.append(
-                Example(
-                    tuple(tokenizer.encode_source(source, language)), tuple(tokenizer.encode_target(target))
-                )
-            )
+        for source, target, one, other in ((a, b, first, second), (b, a, second, first)):
+            ids = tokenizer.encode_source(source, other, source_language=one)
+            examples.append(Example(tuple(ids), tuple(tokenizer.encode_target(target))))
     return examples
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Rows of ids (B, longest), PADDING_ID after each end."""
+def pad(rows: Sequence[Sequence[int]], padding_id: int) -> Tensor:
+    """Rows of ids (B, longest), the padding id after each end.
+
+    >>> pad([(7, 8), (9,)], padding_id=0).tolist()
+    [[7, 8], [9, 0]]
+    """
     longest = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[PADDING_ID] * (longest - len(row))] for row in rows])
+    return torch.tensor([[*row, *[padding_id] * (longest - len(row))] for row in rows])
 
 
-def make_batch(examples: Sequence[Example]) -> Batch:
+def make_batch(examples: Sequence[Example], special_ids: SpecialIds) -> Batch:
     """Stack examples whose sources have one length."""
+    fed = [(special_ids.start, *example.target[:-1]) for example in examples]
     return Batch(
         source=torch.tensor([example.source for example in examples]),
-        target_input=pad([(START_ID, *example.target[:-1]) for example in examples]),
-        target_output=pad([example.target for example in examples]),
+        target_input=pad(fed, special_ids.padding),
+        target_output=pad([example.target for example in examples], special_ids.padding),
     )
 
 
@@ -87,24 +90,33 @@ def epoch_batches(examples: Sequence[Example], batch_tokens: int, seed: int) -> 
     The order depends on the seed alone, so that a resumed run can go on in the middle of an epoch.
     """
     shuffled = random.Random(seed)
+    lengths = lengths_of(examples)
     by_length: dict[int, list[int]] = defaultdict(list)
-    for index, example in enumerate(examples):
-        by_length[len(example.source)].append(index)
+    for index, (source_length, _) in enumerate(lengths):
+        by_length[source_length].append(index)
     batches: list[list[int]] = []
     for source_length, indices in sorted(by_length.items()):
         shuffled.shuffle(indices)
-        indices.sort(key=lambda i: len(examples[i].target))
-        batches += _cut(indices, examples, source_length, batch_tokens)
+        indices.sort(key=lambda i: lengths[i][1])
+        batches += _cut(indices, lengths, source_length, batch_tokens)
     shuffled.shuffle(batches)
     return batches
 
 
+def lengths_of(examples: Sequence[Example]) -> list[tuple[int, int]]:
+    """Source and target tokens of each example; those on disk have them at hand."""
+    known = getattr(examples, "lengths", None)
+    if known is not None:
+        return [(source, target) for source, target in known.tolist()]
+    return [(len(example.source), len(example.target)) for example in examples]
+
+
 def _cut(
-    indices: Sequence[int], examples: Sequence[Example], source_length: int, batch_tokens: int
+    indices: Sequence[int], lengths: Sequence[tuple[int, int]], source_length: int, batch_tokens: int
 ) -> Iterator[list[int]]:
     batch: list[int] = []
     for index in indices:
-        longest = max(source_length, len(examples[index].target))  # targets come sorted
+        longest = max(source_length, lengths[index][1])  # targets come sorted
         if batch and (len(batch) + 1) * longest > batch_tokens:
             yield batch
             batch = []

@@ -1,19 +1,19 @@
-"""What a model is and how it is trained, as frozen dataclasses read from one YAML or JSON file."""
+"""How a model is trained, on which data: frozen dataclasses that are read from one YAML file."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
-from model.networks.config import ARCHITECTURES, ConfigError, ModelConfig, below_one, check
+from model.networks.config import ConfigError, ModelConfig, below_one, check
+from model.networks.config_file import from_fields, model_config
+from model.preparation.config import PreparationConfig, preparation_config
 
-T = TypeVar("T")
 _SECTIONS = ("data", "model", "training")
+_OPTIONAL = ("preparation",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +118,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run: the data, the model and the optimisation."""
+    """One training run: the data, the model and the optimisation, and how its data is prepared, if at all."""
 
     data: DataConfig
     model: ModelConfig
     training: TrainingConfig
+    preparation: PreparationConfig | None = None
 
     def __post_init__(self) -> None:
         most = self.model.most_positions
@@ -132,52 +133,10 @@ class RunConfig:
             )
 
 
-def _build(kind: type[T], fields: object, where: str) -> T:
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{where}: is {fields!r}, must be a mapping of fields to values")
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(fields) - known):
-        raise ConfigError(f"{where}: unknown field {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-    check(_type_faults(kind, values), where)
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _type_faults(kind: type, values: dict[str, Any]) -> list[str]:
-    """YAML reads 1e-3 as text and a lone name as a string: say so instead of failing later."""
-    wanted = {
-        int: ("a whole number", (int,)),
-        float: ("a number, such as 1.0e-3", (int, float)),
-        bool: ("true or false", (bool,)),
-    }
-    faults = []
-    for name, hint in get_type_hints(kind).items():
-        described, types = wanted.get(hint, ("a list", (tuple,)) if get_origin(hint) is tuple else ("", ()))
-        if name in values and types and type(values[name]) not in types:
-            faults.append(f"{name} is {values[name]!r}, must be {described}")
-    return faults
-
-
-def model_config(fields: dict[str, Any]) -> ModelConfig:
-    """Build a model's configuration from the fields of a configuration file.
-
-    Args:
-        fields: `architecture` says which of `ARCHITECTURES`; without it a Transformer is meant.
-
-    Raises:
-        ConfigError: a field is unknown or missing, or a value is impossible.
-    """
-    name = fields.get("architecture", "transformer")
-    if not isinstance(name, str) or name not in ARCHITECTURES:
-        raise ConfigError(f"model: architecture is {name!r}, must be one of {', '.join(ARCHITECTURES)}")
-    return _build(ARCHITECTURES[name], fields, "model")
-
-
 def load_run_config(path: Path) -> RunConfig:
-    """Read a run from YAML with the sections data, model and training.
+    """Read a run from YAML with the sections data, model and training, and perhaps preparation.
+
+    With the last one data.train may be left out: it is then all files of the corpora.
 
     A file may name another beside it as its `base`: of a section that both have, the fields that it
     does not give itself are the base's.
@@ -187,15 +146,21 @@ def load_run_config(path: Path) -> RunConfig:
             impossible.
     """
     sections = _read_sections(path)
-    if set(sections) != set(_SECTIONS):
+    if set(sections) - set(_OPTIONAL) != set(_SECTIONS):
         raise ConfigError(f"{path}: needs exactly the sections {', '.join(_SECTIONS)}")
-    data = _build(DataConfig, sections["data"], "data")
+    preparation = None
+    if "preparation" in sections:
+        preparation = preparation_config(sections["preparation"])
+        files = [name for corpus in preparation.corpora.values() for name in corpus.files]
+        if isinstance(sections["data"], dict):
+            sections["data"].setdefault("train", files)
+    data = from_fields(DataConfig, sections["data"], "data")
     fields = sections["model"] or {}
     if not isinstance(fields, dict):
         raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
     model = model_config({"vocabulary_size": data.vocabulary_size, **fields})
-    training = _build(TrainingConfig, sections["training"], "training")
-    return RunConfig(data=data, model=model, training=training)
+    training = from_fields(TrainingConfig, sections["training"], "training")
+    return RunConfig(data=data, model=model, training=training, preparation=preparation)
 
 
 def _read_sections(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -216,8 +181,3 @@ def _read_sections(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         both = isinstance(fields, dict) and isinstance(inherited.get(name), dict)
         inherited[name] = {**inherited[name], **fields} if both else fields
     return inherited
-
-
-def to_json(config: Any) -> str:
-    """Any of the dataclasses above as indented JSON."""
-    return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,18 @@ from tqdm import tqdm
 
 from model.checkpoint import load_weights, save_checkpoint, unique_weights
 from model.networks.build import build_model
+from model.networks.config import ConfigError
+from model.preparation.prepare import is_prepared
 from model.searches.beam_search import greedy_search_batch
 from model.text.evaluation import evaluate
-from model.text.parallel_text import read_pairs
-from model.text.tokenizer import FILE_NAME, PADDING_ID, Tokenizer, train_tokenizer
+from model.text.parallel_text import DataError, read_pairs
+from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from model.training.batches import Example, both_directions, concatenated, epoch_batches, make_batch, pad
 from model.training.config import RunConfig, TrainingConfig
 from model.training.curves import Curves
+from model.training.prepared_examples import PreparedExamples
 
 log = logging.getLogger("traghetto.train")
 
@@ -98,11 +103,22 @@ class Trainer:
         torch.manual_seed(run.training.seed)
         self.run, self.config, self.output, self.device = run, run.training, output, device
         output.mkdir(parents=True, exist_ok=True)
-        train_pairs = [pair for name in run.data.train for pair in read_pairs(data / name)]
+        shards = data if is_prepared(data) else None
+        names = () if shards else run.data.train
+        train_pairs = [pair for name in names for pair in read_pairs(data / name)]
         self.dev_pairs = _sample(read_pairs(data / run.data.dev), run.data.dev_sentences, run.training.seed)
-        self.tokenizer = tokenizer or self._tokenizer(train_pairs)
+        self.tokenizer = tokenizer or (load_tokenizer(shards) if shards else self._tokenizer(train_pairs))
+        if shards and load_tokenizer(shards).serialized != self.tokenizer.serialized:
+            raise ConfigError(f"{shards} was prepared with another tokenizer than the checkpoint's")
+        self.special_ids = run.model.special_ids
+        if self.tokenizer.special_ids != self.special_ids:
+            raise ConfigError(
+                f"model: special_ids are {self.special_ids}, the tokenizer's are {self.tokenizer.special_ids}"
+            )
         self.tokenizer.save(output)
-        self.examples = self._examples(train_pairs)
+        self.examples: Sequence[Example] = self._prepared(shards) if shards else self._examples(train_pairs)
+        if not self.examples:
+            raise DataError(f"no example is left to train on: {run.data.max_tokens} tokens are the limit")
         self.model = build_model(run.model).to(device)
         if initial is not None:
             load_weights(self.model, initial)
@@ -119,12 +135,16 @@ class Trainer:
 
     def _tokenizer(self, pairs: list[tuple[str, str]]) -> Tokenizer:
         if (self.output / FILE_NAME).is_file():
-            return Tokenizer.load(self.output)
+            return load_tokenizer(self.output)
         log.info("learning a vocabulary of %d pieces", self.run.data.vocabulary_size)
         text = dict.fromkeys(sentence for pair in pairs for sentence in pair)
         return train_tokenizer(text, self.run.data.vocabulary_size, self.run.data.languages)
 
     def _examples(self, pairs: list[tuple[str, str]]) -> list[Example]:
+        whole = [pair for pair in pairs if all(text.strip() for text in pair)]
+        if len(whole) < len(pairs):
+            log.warning("%d pairs with an empty side are left out", len(pairs) - len(whole))
+        pairs = whole
         data, limit = self.run.data, self.run.data.max_tokens
         joined = concatenated(pairs, data.concatenated_pairs, data.max_concatenated, self.config.seed)
         examples = both_directions([*pairs, *joined], data.languages, self.tokenizer)
@@ -132,6 +152,13 @@ class Trainer:
         left_out = len(examples) - len(kept)
         log.info("%d examples, %d left out as longer than %d tokens", len(kept), left_out, limit)
         return kept
+
+    def _prepared(self, shards: Path) -> Sequence[Example]:
+        corpora = self.run.preparation.corpora if self.run.preparation else {}
+        weights = {name: corpus.weight for name, corpus in corpora.items()}
+        examples = PreparedExamples(shards, weights, self.config.seed)
+        log.info("%d examples, prepared", len(examples))
+        return examples
 
     def _resume(self) -> None:
         path = self.output / SNAPSHOT_NAME
@@ -207,21 +234,21 @@ class Trainer:
         self.progress.step += 1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.progress.step, self.config)
-        batch = make_batch([self.examples[i] for i in indices])
+        batch = make_batch([self.examples[i] for i in indices], self.special_ids)
         target_output = batch.target_output.to(self.device)
         with autocast(self.device, self.config.precision):
             logits = self.model(batch.source.to(self.device), batch.target_input.to(self.device))  # (B, T, V)
         loss = nn.functional.cross_entropy(
             logits.float().flatten(0, 1),
             target_output.flatten(),
-            ignore_index=PADDING_ID,
+            ignore_index=self.special_ids.padding,
             label_smoothing=self.config.label_smoothing,
         )
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
-        count = int((batch.target_output != PADDING_ID).sum())
+        count = int((batch.target_output != self.special_ids.padding).sum())
         self.progress.target_tokens += count
         return float(loss.detach()), count
 
@@ -250,12 +277,12 @@ class Trainer:
         self.model.eval()
         first, second = self.run.data.languages
         scores = {}
-        for name, pairs, language in (
-            (f"{first}-{second}", self.dev_pairs, second),
-            (f"{second}-{first}", [(b, a) for a, b in self.dev_pairs], first),
+        for one, other, pairs in (
+            (first, second, self.dev_pairs),
+            (second, first, [(b, a) for a, b in self.dev_pairs]),
         ):
-            sources = [self.tokenizer.encode_source(a, language) for a, _ in pairs]
-            scores[name] = evaluate(self._translate(sources), [b for _, b in pairs])
+            sources = [self.tokenizer.encode_source(a, other, source_language=one) for a, _ in pairs]
+            scores[f"{one}-{other}"] = evaluate(self._translate(sources), [b for _, b in pairs])
         return scores
 
     def _translate(self, sources: list[list[int]]) -> list[str]:
@@ -263,10 +290,10 @@ class Trainer:
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         for start in range(0, len(order), DEV_BATCH):
             chosen = order[start : start + DEV_BATCH]
-            source = pad([sources[i] for i in chosen]).to(self.device)
+            source = pad([sources[i] for i in chosen], self.special_ids.padding).to(self.device)
             limit = 2 * source.shape[1] + 10
             with autocast(self.device, self.config.precision):
-                rows = greedy_search_batch(self.model, source, source == PADDING_ID, limit)
+                rows = greedy_search_batch(self.model, source, source == self.special_ids.padding, limit)
             for i, row in zip(chosen, rows, strict=True):
                 texts[i] = self.tokenizer.detokenize(row)
         return texts

@@ -27,16 +27,16 @@ class AdminService(pb_grpc.AdminServiceServicer):
     async def ReloadModels(  # noqa: N802
         self, request: pb.ReloadModelsRequest, context: Context
     ) -> pb.ReloadModelsResponse:
-        """See the contract."""
+        """Read every artifact folder again and serve what has changed in it."""
         del request, context
-        return pb.ReloadModelsResponse(models=[_message(found) for found in await self._served.reload()])
+        return pb.ReloadModelsResponse(models=[_message(reload) for reload in await self._served.reload()])
 
 
-def _message(found: Reload) -> pb.ModelReload:
+def _message(reload: Reload) -> pb.ModelReload:
     return pb.ModelReload(
-        artifact=str(found.artifact),
-        model=found.model,
-        sha256=found.sha256,
-        outcome=_OUTCOMES[found.outcome],
-        message=found.message,
+        artifact=str(reload.artifact),
+        model=reload.model,
+        sha256=reload.sha256,
+        outcome=_OUTCOMES[reload.outcome],
+        message=reload.message,
     )

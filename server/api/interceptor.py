@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from prometheus_client import Counter, Histogram
 
-from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest, abort
+from server.api.status import abort
+from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest
 from server.telemetry.call import REQUEST_ID, Call, begin_call, current_call
+from server.telemetry.call_record import count_rejection
 from server.telemetry.logs import log_call, log_fault
 from server.telemetry.metrics import Metrics
 
@@ -75,8 +77,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code = grpc.StatusCode.UNKNOWN
             try:
                 if request is _MALFORMED:
-                    self._metrics.rejected["invalid"].inc()
-                    await abort(context, MalformedRequest("the message does not parse"))
+                    malformed = MalformedRequest("the message does not parse")
+                    count_rejection(self._metrics, malformed)
+                    await abort(context, malformed)
                 response = await behaviour(request, context)
                 code = grpc.StatusCode.OK
                 return response  # noqa: TRY300 - an else block would stand far from its try

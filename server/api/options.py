@@ -1,125 +1,91 @@
-"""How to search, as TranslateOptions asks for it: defaults filled in, nothing checked."""
+"""How to search, as TranslateOptions says it: defaults filled in and every fault found, in one reading."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections import Counter
 
-import numpy as np
-
-from server.config import DEFAULT_BEAM_SIZE
-from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling
+from server.api.option_faults import fault, listed, range_faults
+from server.api.search_methods import num_hypotheses_of, parse_method
+from server.engine.sequence import AttentionChoice
+from server.errors import Violation, quoted
 from server.models.loading import LoadedModel
-from server.work.job import Job
+from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 DEFAULT_LENGTH_PENALTY = 1.0
-DEFAULT_TEMPERATURE = 1.0
-DEFAULT_TOP_P = 1.0
-DEFAULT_TOP_K = 4  # of contrastive search; sampling keeps all tokens
-DEFAULT_PENALTY_ALPHA = float(np.float32(0.6))  # the very number that a client's 0.6 arrives as
-_SEED_BITS = 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to search for the translations of a call.
+def parse_options(
+    message: pb.TranslateOptions, model: LoadedModel | None, max_beam_size: int
+) -> SearchOptions | list[Violation]:
+    """Read a call's options.
 
     Args:
-        is_seeded: Whether the seed is the client's; if not, each text that is sampled gets its own.
-        max_target_tokens: None depends on the source's length.
-        most_target_tokens: What no target exceeds.
+        model: Has limits of its own; None if none was found, and then those are not checked.
+        max_beam_size: The server's limit.
+
+    Returns:
+        The options, or every fault in them; without a model only the faults that show without one, if any.
     """
-
-    method: Method
-    is_seeded: bool
-    length_penalty: float
-    max_target_tokens: int | None
-    most_target_tokens: int
-    num_hypotheses: int
-    attention: AttentionChoice | None
-    with_scores: bool
-
-    def job(self, source: Sequence[int], deadline: float | None) -> Job:
-        """What the worker shall do for one source."""
-        method = self.method
-        if isinstance(method, Sampling) and not self.is_seeded:
-            method = replace(method, seed=secrets.randbits(_SEED_BITS))
-        return Job(
-            source=tuple(source),
-            method=method,
-            length_penalty=self.length_penalty,
-            max_target_tokens=self.max_target_tokens or min(2 * len(source) + 16, self.most_target_tokens),
-            attention=self.attention,
-            with_scores=self.with_scores,
-            deadline=deadline,
-        )
-
-
-def read_options(options: pb.TranslateOptions, model: LoadedModel, max_beam_size: int) -> Options:
-    """The options for a model; `option_faults` found none in them."""
-    return Options(
-        method=method_of(options, max_beam_size),
-        is_seeded=options.sampling.HasField("seed"),
-        length_penalty=length_penalty_of(options),
-        max_target_tokens=options.max_target_tokens if options.HasField("max_target_tokens") else None,
-        most_target_tokens=most_target_tokens(options, model),
-        num_hypotheses=num_hypotheses_of(options),
-        attention=_attention(options.attention, model) if options.HasField("attention") else None,
-        with_scores=not options.skip_scores,
+    faults: list[Violation] = []
+    method = parse_method(message, max_beam_size, faults)
+    max_target_tokens = _max_target_tokens(message, model, faults)
+    length_penalty = _length_penalty(message, faults)
+    attention = _attention(message.attention, model, faults) if message.HasField("attention") else None
+    if faults or model is None:
+        return faults
+    return SearchOptions(
+        method=method,
+        length_penalty=length_penalty,
+        max_target_tokens=max_target_tokens,
+        is_limit_by_source=not message.HasField("max_target_tokens"),
+        num_hypotheses=num_hypotheses_of(message),
+        attention=attention,
+        with_scores=not message.skip_scores,
+        is_seeded=message.sampling.HasField("seed"),
     )
 
 
-def method_of(options: pb.TranslateOptions, max_beam_size: int) -> Method:
-    """The method asked for; a default never exceeds the server's own limit."""
-    match options.WhichOneof("method"):
-        case "sampling":
-            return _sampling(options.sampling)
-        case "contrastive_search":
-            return _contrastive(options.contrastive_search, max_beam_size)
-        case _:
-            default = min(DEFAULT_BEAM_SIZE, max_beam_size)
-            return Beam(beam_size=options.beam_size if options.HasField("beam_size") else default)
+def _max_target_tokens(
+    message: pb.TranslateOptions, model: LoadedModel | None, faults: list[Violation]
+) -> int:
+    """What the client names, or else the most that the model gives."""
+    # Contrastive search runs the last token's candidates too and needs room for them.
+    num_kept = 1 if message.HasField("contrastive_search") else 0
+    limit = model.max_target_tokens - num_kept if model else None
+    if model and limit == 0:
+        room = f"needs room for 2 target tokens, {quoted(model.name)} has {model.max_target_tokens}"
+        faults.append(Violation("options.contrastive_search", room))
+    elif message.HasField("max_target_tokens"):
+        faults += range_faults("max_target_tokens", [message.max_target_tokens], 1, limit)
+        return message.max_target_tokens
+    return limit or 0
 
 
-def _sampling(sampling: pb.Sampling) -> Sampling:
-    return Sampling(
-        temperature=sampling.temperature if sampling.HasField("temperature") else DEFAULT_TEMPERATURE,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p if sampling.HasField("top_p") else DEFAULT_TOP_P,
-        seed=sampling.seed,
-    )
+def _length_penalty(message: pb.TranslateOptions, faults: list[Violation]) -> float:
+    alpha = message.length_penalty if message.HasField("length_penalty") else DEFAULT_LENGTH_PENALTY
+    if not (math.isfinite(alpha) and alpha >= 0):
+        faults.append(fault("length_penalty", alpha, "must be finite and at least 0"))
+    return alpha
 
 
-def _contrastive(contrastive: pb.ContrastiveSearch, max_beam_size: int) -> Contrastive:
-    default = min(DEFAULT_TOP_K, max_beam_size)
-    has_alpha = contrastive.HasField("penalty_alpha")
-    return Contrastive(
-        top_k=contrastive.top_k if contrastive.HasField("top_k") else default,
-        penalty_alpha=contrastive.penalty_alpha if has_alpha else DEFAULT_PENALTY_ALPHA,
-    )
-
-
-def length_penalty_of(options: pb.TranslateOptions) -> float:
-    """Alpha."""
-    return options.length_penalty if options.HasField("length_penalty") else DEFAULT_LENGTH_PENALTY
-
-
-def num_hypotheses_of(options: pb.TranslateOptions) -> int:
-    """How many to return."""
-    return options.num_hypotheses if options.HasField("num_hypotheses") else 1
-
-
-def most_target_tokens(options: pb.TranslateOptions, model: LoadedModel) -> int:
-    """The model's limit; contrastive search runs the last token's candidates too and needs room for them."""
-    return model.max_target_tokens - (1 if options.HasField("contrastive_search") else 0)
-
-
-def _attention(options: pb.AttentionOptions, model: LoadedModel) -> AttentionChoice:
-    info = model.manifest.attention
-    assert info is not None, "checked before"
+def _attention(
+    message: pb.AttentionOptions, model: LoadedModel | None, faults: list[Violation]
+) -> AttentionChoice | None:
+    info = model.manifest.attention if model else None
+    if model and info is None:
+        faults.append(Violation("options.attention", f"model {quoted(model.name)} returns no attention"))
+        return None
+    if message.HasField("layer"):
+        faults += range_faults("attention.layer", [message.layer], 0, info.num_layers - 1 if info else None)
+    faults += range_faults("attention.heads", message.heads, 0, info.num_heads - 1 if info else None)
+    repeated = [head for head, count in Counter(message.heads).items() if count > 1]
+    if repeated:
+        faults.append(Violation("options.attention.heads", f"has {listed(repeated)} more than once"))
+    if info is None or faults:
+        return None
     return AttentionChoice(
-        layer=options.layer if options.HasField("layer") else info.default_layer,
-        heads=tuple(sorted(options.heads) or range(info.num_heads)),
+        layer=message.layer if message.HasField("layer") else info.default_layer,
+        heads=tuple(sorted(message.heads) or range(info.num_heads)),
     )

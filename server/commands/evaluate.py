@@ -14,9 +14,15 @@ from tqdm import tqdm
 
 from model.text.evaluation import evaluate
 from model.text.parallel_text import DataError, read_pairs
-from server.commands.translate import in_order
-from traghetto.client import Client, TextError
+from traghetto import CallError, Client, TextError
 
+# Starts the server of this very tree, whatever else the working directory or PYTHONPATH calls `server`.
+_SERVE = """import sys
+sys.path.insert(0, sys.argv.pop(1))
+from server.commands.serve import main
+sys.exit(main())"""
+_APP = Path(__file__).resolve().parents[2]
+_IN_FLIGHT = 64
 DEFAULT_FILES = ("tatoeba.test.tsv.gz", "flores.dev.tsv.gz")
 
 
@@ -38,7 +44,7 @@ def running_server(*artifacts: Path) -> Iterator[str]:
 @contextmanager
 def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
     """The same; gives all that its ready line names: `grpc` is the address, `metrics` a URL."""
-    command = [sys.executable, "-m", "server.commands.serve", *map(str, artifacts)]
+    command = [sys.executable, "-P", "-c", _SERVE, str(_APP), *map(str, artifacts)]
     flags = ("--listen", "--metrics-listen", "--admin-listen")
     command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]
     failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
@@ -65,13 +71,17 @@ def listening(command: list[str], failure: Exception) -> Iterator[dict[str, str]
 
 
 def _translate(client: Client, texts: list[str], source: str, target: str, beam_size: int) -> list[str]:
-    def one(text: str) -> str:
-        result = client.translate([text], source, target, beam_size=beam_size)[0]
-        if isinstance(result, TextError):
-            raise EvaluateError(f"{text!r}: {result.message}")
-        return result.text
-
-    return list(tqdm(in_order(one, texts), total=len(texts), unit="line", disable=not sys.stderr.isatty()))
+    results = client.translate_many(
+        texts, source, target, texts_per_call=1, concurrency=_IN_FLIGHT, beam_size=beam_size
+    )
+    translated = []
+    with tqdm(total=len(texts), unit="line", disable=not sys.stderr.isatty()) as bar:
+        for text, result in zip(texts, results, strict=True):
+            if isinstance(result, TextError):
+                raise EvaluateError(f"{text!r}: {result.message}")
+            translated.append(result.text)
+            bar.update()
+    return translated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +128,7 @@ def main() -> int:
     except DataError as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 2
-    except EvaluateError as error:
+    except (CallError, EvaluateError) as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 1
     return 0

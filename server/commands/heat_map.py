@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import Attention
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ class DrawingUnavailable(RuntimeError):
     """Matplotlib is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("to draw attention, matplotlib is needed: pip install 'traghetto[draw]'")
+        super().__init__("to draw attention, matplotlib is needed: pip install 'traghetto-server[draw]'")
 
 
 def require_matplotlib() -> None:
@@ -42,7 +42,7 @@ def require_matplotlib() -> None:
         raise DrawingUnavailable
 
 
-def draw(attention: pb.Attention, model: str, path: Path) -> None:
+def draw(attention: Attention, model: str, path: Path) -> None:
     """Draw a heat map, larger for more tokens.
 
     Args:
@@ -78,11 +78,11 @@ def draw(attention: pb.Attention, model: str, path: Path) -> None:
         figure.savefig(path, dpi=_PNG_DOTS_PER_INCH, bbox_inches="tight")
 
 
-def _fill(axes: Axes, attention: pb.Attention) -> None:
+def _fill(axes: Axes, attention: Attention) -> None:
     sources, targets = list(attention.source_tokens), list(attention.target_tokens)
-    weights: NDArray[np.float32] = np.array(attention.weights, np.float32)
+    weights: NDArray[np.float32] = np.array(attention.weights, np.float32)  # (T, S)
     axes.imshow(
-        weights.reshape(len(targets), len(sources)),  # (T, S)
+        weights,
         aspect="auto",
         cmap="Blues",
         vmin=0,
@@ -93,7 +93,7 @@ def _fill(axes: Axes, attention: pb.Attention) -> None:
     axes.set(xlabel="source", ylabel="target")
 
 
-def _title(attention: pb.Attention, model: str) -> str:
+def _title(attention: Attention, model: str) -> str:
     heads = list(attention.heads)
     which = f"head {heads[0]}" if len(heads) == 1 else f"mean of heads {', '.join(map(str, heads))}"
     return f"{_printable(model)}\nattention of decoder layer {attention.layer}\n{which}"

@@ -9,6 +9,7 @@ import grpc
 
 from traghetto.pb.admin.v1 import admin_pb2 as pb
 from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
+from traghetto.target import channel_options, proxy_of
 
 
 def main() -> int:
@@ -19,12 +20,14 @@ def main() -> int:
     )
     parser.add_argument("--timeout-seconds", type=float, default=600.0, help="default: %(default)s")
     arguments = parser.parse_args()
-    with grpc.insecure_channel(arguments.server) as channel:
+    with grpc.insecure_channel(arguments.server, channel_options(arguments.server)) as channel:
         stub = pb_grpc.AdminServiceStub(channel)
         try:
             answer = stub.ReloadModels(pb.ReloadModelsRequest(), timeout=arguments.timeout_seconds)
         except grpc.RpcError as error:
-            print(f"traghetto-reload: {error.code().name}: {error.details()}", file=sys.stderr)
+            proxy = proxy_of(arguments.server)
+            through = f" (asked through the proxy of {proxy})" if proxy else ""
+            print(f"traghetto-reload: {error.code().name}: {error.details()}{through}", file=sys.stderr)
             return 2
     for found in answer.models:
         outcome = pb.ReloadOutcome.Name(found.outcome).removeprefix("RELOAD_OUTCOME_").lower()

@@ -3,172 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 import signal
 import sys
 from typing import TYPE_CHECKING
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
-
-from server.api.admin import AdminService
-from server.api.interceptor import CallInterceptor
-from server.api.service import TranslationService
-from server.config import ConfigError, ServerConfig, parse_config, split_address
+from server.api.server import ServeError, Server
+from server.command_line import parse_config
+from server.config import ServerConfig, ServerConfigError
 from server.models.serving import UNSERVABLE, ServedModels
 from server.telemetry.logs import configure_logs
 from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics
 from server.tls.certificates import Certificates
 from server.tls.files import TlsError
-from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
-from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from traghetto.version import __version__
 
 if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
 
 log = logging.getLogger("traghetto")
 
-ADMIN_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared one
-)
-_WATCH_SECONDS = 0.5
-
-
-class ServeError(RuntimeError):
-    """An address cannot be bound, or a worker died."""
-
-
-class Server:
-    """The listeners around loaded models."""
-
-    def __init__(
-        self, config: ServerConfig, served: ServedModels, metrics: Metrics, tracing: Tracing | None
-    ) -> None:
-        self._config, self._served, self._metrics = config, served, metrics
-        self._health = HealthServicer()
-        files = config.tls_files
-        self._certificates = Certificates(files, metrics.tls_expiry.set) if files else None
-        options = (*_OPTIONS, *_connection_age(config))
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=options)
-        service = TranslationService(served, config, metrics)
-        pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen else None
-        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen else None
-
-    async def start(self) -> str:
-        """Listen; returns the line that says where."""
-        metrics_host, metrics_port = split_address(self._config.metrics_listen)
-        try:
-            http, _ = start_http_server(metrics_port, metrics_host, self._metrics.registry)
-        except OSError as error:
-            raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
-        places = [
-            f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
-            f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
-        ]
-        if self._health_only is not None:
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
-            places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
-        if self._admin is not None:
-            admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self._served), self._admin)
-            reflection.enable_server_reflection((ADMIN_SERVICE, reflection.SERVICE_NAME), self._admin)
-            places.append(f"admin={_bind(self._admin, self._config.admin_listen)}")
-        for server in (self._health_only, self._admin, self._grpc):  # once all have their ports
-            if server is not None:
-                await server.start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        return " ".join(places)
-
-    async def watch(self, stopping: asyncio.Event) -> None:
-        """Wait for the end.
-
-        Raises:
-            ServeError: a worker died.
-        """
-        while not stopping.is_set():
-            if failed := self._served.failed:
-                raise ServeError(f"the worker of model {', '.join(failed)} failed")
-            if self._certificates is not None:  # also where no client comes, for the metric and the log
-                await asyncio.to_thread(self._certificates.refresh)
-            try:
-                await asyncio.wait_for(stopping.wait(), _WATCH_SECONDS)
-            except TimeoutError:
-                continue
-
-    async def stop(self) -> None:
-        """Take no new calls, let running ones finish within drain_seconds, stop the workers."""
-        await self._health.enter_graceful_shutdown()
-        self._served.drain()
-        await self._grpc.stop(self._config.drain_seconds)
-        await self._served.stop()
-        for server in (self._admin, self._health_only):
-            if server is not None:
-                await server.stop(0)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _connection_age(config: ServerConfig) -> list[tuple[str, int]]:
-    ages = (
-        ("grpc.max_connection_age_ms", config.max_connection_age_seconds),
-        ("grpc.max_connection_age_grace_ms", config.max_connection_age_grace_seconds),
-    )
-    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds]
-
-
-def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:
-    host, port = split_address(address)
-    try:
-        if certificates is None:
-            bound = server.add_insecure_port(_address(host, port))
-        else:
-            bound = server.add_secure_port(_address(host, port), certificates.credentials())
-    except RuntimeError as error:
-        raise ServeError(f"cannot listen on {address}: {error}") from error
-    if bound == 0:
-        raise ServeError(f"cannot listen on {address}")
-    return _address(host, bound)
-
 
 def _start_tracing(config: ServerConfig) -> Tracing | None:
     """None where nobody asks for it: then nothing of OpenTelemetry is even imported.
 
     Raises:
-        ConfigError: its packages are missing.
+        ServerConfigError: its packages are missing.
     """
-    if not config.otlp_endpoint:
+    if config.otlp_endpoint is None:
         return None
     try:
         from server.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra: only for those who trace
     except ImportError as error:
-        raise ConfigError(
-            f"--otlp-endpoint needs the extra 'trace' (pip install '.[trace]'): {error}"
+        raise ServerConfigError(
+            f"--otlp-endpoint needs the extra 'trace' (pip install 'traghetto-server[trace]'): {error}"
         ) from error
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 
 
 async def _serve(config: ServerConfig) -> None:
-    tracing = _start_tracing(config)
     metrics = Metrics()
-    metrics.build_info.labels(importlib.metadata.version("traghetto")).set(1)
+    metrics.build_info.labels(__version__).set(1)
+    files = config.tls_files
+    certificates = Certificates(files, metrics.tls_expiry.set) if files else None
+    tracing = _start_tracing(config)
     served = ServedModels(config, metrics)
-    server = Server(config, served, metrics, tracing)
+    server = Server(config, served, metrics, tracing, certificates)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,52 +5,20 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
-import queue
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterable
 
 from tqdm import tqdm
 
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
-from server.commands.translate_arguments import make_request, make_tls, parse_arguments
-from server.tls.files import TlsError
-from traghetto.client import CallError, Client, Result, TextError, result_of
+from server.commands.translate_arguments import make_options, make_tls, parse_arguments
+from traghetto import CallError, Client, InvalidText, Result, TextError, TlsError
 
-T = TypeVar("T")
 _IN_FLIGHT = 64
 
 
 class _Refused(Exception):
     """Input that cannot be read or that does not fit the flags."""
-
-
-def in_order(translate: Callable[[str], T], texts: Iterable[str]) -> Iterator[T]:
-    """Translate texts as they come, several at once, and give the results in order as each is done."""
-    futures: queue.Queue[Future[T] | None] = queue.Queue(_IN_FLIGHT)
-    is_over = threading.Event()
-
-    def read() -> None:
-        try:
-            for text in texts:
-                if is_over.is_set():
-                    return
-                futures.put(pool.submit(translate, text))
-        except Exception as error:  # noqa: BLE001 - whatever reading raises is raised where results are read
-            failed: Future[T] = Future()
-            failed.set_exception(error)
-            futures.put(failed)
-        futures.put(None)
-
-    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
-        threading.Thread(target=read, daemon=True).start()
-        try:
-            while (future := futures.get()) is not None:
-                yield future.result()
-        finally:
-            is_over.set()
 
 
 def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
@@ -70,12 +38,16 @@ def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
 
 def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
     """Print the translation of each text; False if there was an error."""
-
-    def translate(text: str) -> Result:
-        return result_of(client.call(make_request(arguments, text)).items[0])
-
+    results = client.translate_many(
+        texts,
+        arguments.source,
+        arguments.target,
+        texts_per_call=1,  # a line that is typed does not wait for the next one
+        concurrency=_IN_FLIGHT,
+        **make_options(arguments),
+    )
     has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
-    return _print_all(in_order(translate, texts), has_bar=has_bar)
+    return _print_all(results, has_bar=has_bar)
 
 
 def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
@@ -85,17 +57,16 @@ def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: It
     if len(first) != 1:
         count = "more" if first else "none"
         raise _Refused(f"--attention draws one text, standard input has {count}")
-    response = client.call(make_request(arguments, first[0]))
-    result = result_of(response.items[0])
+    (result,) = client.translate(first, arguments.source, arguments.target, **make_options(arguments))
     if not _print_all([result], has_bar=False) or isinstance(result, TextError):
         return False
     attention = result.hypotheses[0].attention
-    if not attention.weights:
+    if attention is None:
         reason = "the text is empty, or the server is older than this command"
         print(f"traghetto-translate: there is no attention to draw: {reason}", file=sys.stderr)
         return False
     try:
-        draw(attention, response.model.name, arguments.attention)
+        draw(attention, result.model.name, arguments.attention)
     except OSError as error:
         print(f"traghetto-translate: cannot write {arguments.attention}: {error}", file=sys.stderr)
         return False
@@ -118,7 +89,7 @@ def main() -> int:
         message = str(error)
     except UnicodeDecodeError as error:
         status, message = 2, f"standard input is no UTF-8: {error}"
-    except (DrawingUnavailable, TlsError, _Refused) as error:
+    except (DrawingUnavailable, InvalidText, TlsError, _Refused) as error:
         status, message = 2, str(error)
     print(f"traghetto-translate: {message}", file=sys.stderr)
     return status

@@ -1,13 +1,13 @@
-"""The arguments of traghetto-translate: its flags, which of them go together, and the request they make."""
+"""The arguments of traghetto-translate: its flags, which of them go together, and the options they make."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.tls import Tls
+from traghetto import AttentionOptions, ContrastiveSearch, Sampling, Tls, TranslateOptions
 
 PICTURE_SUFFIXES = (".png", ".svg")
 # A flag that says more about another one, and has no meaning without it.
@@ -50,26 +50,22 @@ def make_tls(parsed: argparse.Namespace) -> Tls | None:
     return Tls(ca=parsed.tls_ca, certificate=parsed.tls_certificate, key=parsed.tls_key)
 
 
-def make_request(parsed: argparse.Namespace, text: str) -> pb.TranslateRequest:
-    """The call for one text."""
-    options = pb.TranslateOptions(beam_size=parsed.beam_size, max_target_tokens=parsed.max_tokens)
+def make_options(parsed: argparse.Namespace) -> TranslateOptions:
+    """The options of each call."""
+    method: Sampling | ContrastiveSearch | None = None
     if parsed.sample:
-        options.sampling.CopyFrom(
-            pb.Sampling(
-                temperature=parsed.temperature, top_k=parsed.top_k, top_p=parsed.top_p, seed=parsed.seed
-            )
+        method = Sampling(
+            temperature=parsed.temperature, top_k=parsed.top_k, top_p=parsed.top_p, seed=parsed.seed
         )
     if parsed.contrastive is not None:
-        contrastive = pb.ContrastiveSearch(top_k=parsed.contrastive, penalty_alpha=parsed.penalty_alpha)
-        options.contrastive_search.CopyFrom(contrastive)
-    if parsed.attention:
-        options.attention.CopyFrom(pb.AttentionOptions(layer=parsed.layer, heads=parsed.heads))
-    return pb.TranslateRequest(
-        source_language=parsed.source,
-        target_language=parsed.target,
-        texts=[text],
+        method = ContrastiveSearch(top_k=parsed.contrastive, penalty_alpha=parsed.penalty_alpha)
+    attention = AttentionOptions(layer=parsed.layer, heads=parsed.heads or ()) if parsed.attention else None
+    return TranslateOptions(
         model=parsed.model,
-        options=options,
+        beam_size=parsed.beam_size,
+        max_target_tokens=parsed.max_tokens,
+        method=method,
+        attention=attention,
     )
 
 
@@ -85,7 +81,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-tokens", type=_int32, metavar="N", help="longest translation, in tokens")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="deadline of each text"
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="deadline of each text"
     )
 
 
@@ -165,6 +161,17 @@ def _whole_number(text: str, least: int, most: int) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    """A deadline; gRPC takes one of 0 or of infinity for one that has passed."""
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text} is no finite number above 0")
     return number
 
 

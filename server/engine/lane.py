@@ -13,14 +13,13 @@ from itertools import islice
 import numpy as np
 
 from export.contract.manifest import Manifest
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.methods import new_search
 from server.engine.searches.search import Continuation, Search
 from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
-from server.engine.session import ModelSession
 from server.engine.source_lengths import capacity_for
-from server.engine.tensors.cuda import CudaLaneTensors
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors
-from server.engine.tensors.shortlist import ShortlistTensors
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import new_lane_tensors
 
 # Of beams of more than 4 fewer sequences run at once: what they take is bounded.
 HYPOTHESES_PER_SLOT = 4
@@ -40,7 +39,11 @@ class LaneKey:
 
 
 def rows_of(width: int, num_slots: int) -> int:
-    """Rows of a lane: one for each slot, fewer where beams are wide, but two if there are two slots."""
+    """Rows of a lane: one for each slot, fewer where beams are wide, but two if there are two slots.
+
+    >>> [rows_of(width, num_slots=96) for width in (1, 4, 16)]
+    [96, 96, 24]
+    """
     return min(num_slots, max(2, -(-HYPOTHESES_PER_SLOT * num_slots // width)))
 
 
@@ -53,10 +56,10 @@ def min_rows(manifest: Manifest, width: int) -> int:
 
 
 def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
-    """The tensors of a lane: each row holds the longest target there may be.
+    """The shape of a lane's tensors: each row holds the longest target there may be, and one token more.
 
-    And one token more: contrastive search runs the last one's candidates. Attention over a source wants room
-    for as many positions as there are hypotheses.
+    Contrastive search runs the last one's candidates. Attention over a source wants room for as many
+    positions as there are hypotheses.
     """
     return LaneShape(
         rows=max(rows_of(key.width, num_slots), min_rows(manifest, key.width)),
@@ -67,7 +70,7 @@ def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
 
 
 def largest_lane_bytes(manifest: Manifest, num_slots: int, max_width: int) -> int:
-    """What the pools take of the largest lane that a request may need: the longest sources, any width."""
+    """Bytes of the largest lane that a request may need: that of the longest sources, of any width."""
     capacity = capacity_for(manifest, manifest.max_source_tokens)
     keys = [LaneKey(width=width, capacity=capacity) for width in range(1, max_width + 1)]
     return max(lane_shape(manifest, key, num_slots).num_bytes(manifest) for key in keys)
@@ -86,29 +89,25 @@ class Running:
         return Finished(sequence_id=self.request.sequence_id, hypotheses=hypotheses)
 
 
-def _new_tensors(session: ModelSession, shape: LaneShape) -> LaneTensors:
-    if session.shortlist is not None:
-        return ShortlistTensors(session, shape, session.shortlist)
-    return LaneTensors(session, shape) if session.device == "cpu" else CudaLaneTensors(session, shape)
-
-
 class Lane:
     """Rows of one shape, those in use first as far as possible.
 
     Args:
-        session: The model.
+        graphs: Of the engine.
         key: The shape of a row.
         num_slots: Of the engine.
     """
 
-    def __init__(self, session: ModelSession, key: LaneKey, num_slots: int) -> None:
-        self._session = session
+    def __init__(self, graphs: GraphRunner, key: LaneKey, num_slots: int) -> None:
+        manifest = graphs.session.manifest
+        self._special_ids = manifest.special_ids
         self.key = key
-        shape = lane_shape(session.manifest, key, num_slots)
-        self._min_rows = min_rows(session.manifest, key.width)
-        self.num_bytes = shape.num_bytes(session.manifest)
-        self._tensors = _new_tensors(session, shape)
+        shape = lane_shape(manifest, key, num_slots)
+        self._min_rows = min_rows(manifest, key.width)
+        self.num_bytes = shape.num_bytes(manifest)
+        self._tensors = new_lane_tensors(graphs, shape)
         self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
+        self._num_reserved = 0  # rows kept for sequences that have not joined yet
         self.num_running = 0  # sequences in it
         self.num_rows_in_use = 0  # rows up to the last one in use: what a step computes
         self._extra_outputs: frozenset[str] | None = frozenset()  # None: to be gathered again
@@ -116,30 +115,42 @@ class Lane:
     @property
     def num_free(self) -> int:
         """Sequences that can still join."""
-        return len(self._running) - self.num_running
+        return len(self._running) - self.num_running - self._num_reserved
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody is in it, and no row is reserved."""
+        return not self.num_running and not self._num_reserved
+
+    def reserve(self) -> bool:
+        """Keep a free row for a sequence that `encode` will be called with; False if there is none."""
+        if not self.num_free:
+            return False
+        self._num_reserved += 1
+        return True
 
     def encode(self, requests: Sequence[SequenceRequest], size: int) -> None:
-        """Encode sources, padded to `size`, and let them join at free rows.
+        """Encode sources, padded to `size` tokens, and let them join at the rows reserved for them.
 
         Raises:
-            InferenceError: then none has joined.
+            InferenceError: then none has joined, and the rows are free.
         """
+        self._num_reserved -= len(requests)
         rows = self._free_rows(len(requests))
-        source = np.full((len(requests), size), self._session.manifest.special_ids.padding, np.int64)
+        source = np.full((len(requests), size), self._special_ids.padding, np.int64)
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source
         source_length = np.array([len(request.source) for request in requests], np.int64)
         self._tensors.encode(source, source_length, np.array(rows, np.int64))
-        end_id = self._session.manifest.special_ids.end
         for row, request in zip(rows, requests, strict=True):
             self._tensors.reset(row, len(request.source))
-            self._seat(row, Running(request, new_search(request, end_id)))
+            self._put(row, Running(request, new_search(request, self._special_ids.end)))
 
     def _free_rows(self, count: int) -> list[int]:
         free = (row for row, r in enumerate(self._running) if r is None)
         return list(islice(free, count))
 
-    def _seat(self, row: int, running: Running | None) -> None:
+    def _put(self, row: int, running: Running | None) -> None:
         self.num_running += (running is not None) - (self._running[row] is not None)
         self._running[row] = running
         self.num_rows_in_use = max(self.num_rows_in_use, row + 1)
@@ -180,7 +191,7 @@ class Lane:
         return results
 
     def _leave(self, row: int) -> None:
-        self._seat(row, None)
+        self._put(row, None)
         self._tensors.free(row)
 
     def _drop_poisoned(self, row: int) -> None:
@@ -208,7 +219,7 @@ class Lane:
         while self.num_rows_in_use - self.num_running > self.num_rows_in_use // 4:
             last, hole = self.num_rows_in_use - 1, self._free_rows(1)[0]
             self._tensors.move_row(last, hole)
-            self._seat(hole, self._running[last])
+            self._put(hole, self._running[last])
             self._leave(last)
 
     def check(self) -> None:

@@ -12,7 +12,28 @@ MAX_ENCODE_TOKENS = 640
 
 
 class Scheduler:
-    """The queue of sequences that wait for a slot; num_tokens are their source tokens."""
+    """Requests that wait for a slot.
+
+    Attributes:
+        num_tokens: Source tokens of all that wait.
+
+    >>> from server.engine.sequence import Beam
+    >>> scheduler = Scheduler()
+    >>> for i in range(3):
+    ...     scheduler.add(
+    ...         SequenceRequest(
+    ...             sequence_id=i,
+    ...             source=(4, 5, 3),
+    ...             method=Beam(beam_size=1),
+    ...             length_penalty=1.0,
+    ...             max_target_tokens=9,
+    ...         )
+    ...     )
+    >>> [request.sequence_id for request in scheduler.take(free_slots=2)]
+    [0, 1]
+    >>> (len(scheduler), scheduler.num_tokens)
+    (1, 3)
+    """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
@@ -36,15 +57,19 @@ class Scheduler:
     def take(
         self, free_slots: int, has_room: Callable[[SequenceRequest], bool] = lambda _: True
     ) -> list[SequenceRequest]:
-        """The next requests to encode, in order of arrival; at least one if there is a slot and room."""
+        """The next requests to encode, in order of arrival; at least one if there is a slot and room.
+
+        Args:
+            has_room: Whether a lane takes one more; asked once for each request that would be taken. One that
+                has no room holds back those behind it.
+        """
         taken: list[SequenceRequest] = []
         tokens = 0
-        while self._waiting and len(taken) < free_slots:
-            first = next(iter(self._waiting.values()))
-            tokens += len(first.source)
-            if (taken and tokens > MAX_ENCODE_TOKENS) or not has_room(first):
+        for request in self._waiting.values():
+            tokens += len(request.source)
+            if len(taken) >= free_slots or (taken and tokens > MAX_ENCODE_TOKENS) or not has_room(request):
                 break
-            request = self._waiting.popitem(last=False)[1]
-            self.num_tokens -= len(request.source)
             taken.append(request)
+        for request in taken:  # only now: if `has_room` raises, all still wait
+            self.remove(request.sequence_id)
         return taken

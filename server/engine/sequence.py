@@ -114,7 +114,7 @@ class Hypothesis:
     Args:
         token_ids: The end of sentence is the last one if stop_reason is END.
         log_prob: Sum over the tokens, natural logarithm; None where the search did without.
-        score: log_prob / length penalty; None likewise.
+        score: log_prob / length penalty; None where there is no log_prob.
         attention: (T, S), the weights with which each token was predicted, where they were asked for.
     """
 

@@ -1,13 +1,11 @@
-"""A model's ONNX Runtime sessions on one device."""
+"""A model's graphs, loaded on one device."""
 
 from __future__ import annotations
 
-import copy
-import ctypes
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import onnxruntime
 
@@ -23,189 +21,141 @@ from export.contract.manifest import (
     SHORTLIST_LOGITS,
     Manifest,
 )
+from export.contract.runtime import EXACT_INTEGERS
 from model.shortlist.shortlist import Shortlist
-from server.engine.sequence import InferenceError
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-
+from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
 
 _ERRORS = 3  # a severity of ONNX Runtime's log
-_NO_CUDA_GRAPH = -1
 _LARGE = frozenset({ENCODER, DECODER_STEP, DECODER_HIDDEN})
 # Threads of an operator go on looking for work that long, as long as Python takes from one step to the next;
 # by default the encoder's keep the step's from their processor for tens of milliseconds.
 _SPIN_MICROSECONDS = 200
 
-
-class DeviceError(RuntimeError):
-    """The device asked for is not there, or the artifact may not run on it."""
+Graphs = Mapping[str, onnxruntime.InferenceSession]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionConfig:
-    """How sessions run.
+    """How graphs are loaded.
 
     Args:
         device: auto, cpu or cuda; auto takes cuda where there is one and the artifact allows it.
         num_threads: Threads inside one operator, on CPU.
-        lone_threads: The same while `ModelSession.is_lone`.
+        num_exclusive_threads: Threads inside one operator while an engine has all processors to itself.
         with_shortlist: Score only each sentence's candidates, on CPU; the artifact must have a shortlist.
     """
 
     device: str = "auto"
     num_threads: int = 1
-    lone_threads: int = 1
+    num_exclusive_threads: int = 1
     with_shortlist: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelSession:
-    """The graphs of one artifact, those that are needed, on one device.
+    """The graphs of one artifact, those that are needed, on one device; engines share it.
 
-    With more `lone_threads` than `num_threads` the large graphs are loaded twice, weights included; only
-    where their products are of integers, so that it changes no bit of a result which of the two runs.
-
-    Attributes:
-        is_lone: Whether nobody else needs the processors now: then `lone_threads` run.
-
-    Raises:
-        DeviceError: asked for cuda without one, or the artifact does not list the device, or a shortlist was
-            asked for that the artifact does not have or the device cannot use.
+    Args:
+        device: cpu or cuda, the one that ONNX Runtime really uses.
+        provider: Of ONNX Runtime, of all graphs.
+        shortlist: Names the tokens to score; None to score the whole vocabulary.
+        graphs: By name.
+        exclusive_graphs: The same with more threads in the large ones, for an engine that has the processors
+            to itself. They hold the weights once more; there are none unless the products are of integers,
+            where it changes no bit of a result which graphs run.
+        replay_numbers: One for each CUDA graph that any engine captures, by which ONNX Runtime knows it.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, config: SessionConfig) -> None:
-        self.manifest = manifest
-        self.is_lone = False
-        self.provider = CPU
-        self._replays = itertools.count(1)
-        wants_cuda = config.device == "cuda" or (config.device == "auto" and self._may_use_cuda())
-        if config.with_shortlist and (manifest.shortlist is None or wants_cuda):
-            missing = "runs on a GPU, where none is used" if manifest.shortlist else "has none"
-            raise DeviceError(f"a shortlist was asked for, model {manifest.name} {missing}")
-        self.shortlist = Shortlist.load(folder) if config.with_shortlist else None
-        self._sessions = {
-            name: self._load(folder / info.file, config, _provider(name) if wants_cuda else CPU)
-            for name, info in manifest.graphs.items()
-            if name in _graphs(config, wants_cuda=wants_cuda)
-        }
-        self.device = "cuda" if self.provider == CUDA else "cpu"
-        self._lone = self._sessions
-        is_faster_alone = config.lone_threads > config.num_threads and manifest.multiplies_integers
-        if self.device == "cpu" and is_faster_alone:
-            alone = replace(config, num_threads=config.lone_threads)
-            self._lone = self._sessions | {
-                name: self._load(folder / manifest.graphs[name].file, alone, CPU)
-                for name in _LARGE & self._sessions.keys()
-            }
-        if self.device not in manifest.devices:
-            raise DeviceError(
-                f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
-                f"not on {self.device}"
-            )
+    manifest: Manifest
+    device: str
+    provider: str
+    shortlist: Shortlist | None
+    graphs: Graphs
+    exclusive_graphs: Graphs | None
+    replay_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def _load(self, path: Path, config: SessionConfig, provider: Any) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = config.num_threads
-        options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
-        options.log_severity_level = _ERRORS
-        if provider != CPU:
-            onnxruntime.preload_dlls()  # CUDA and cuDNN as Python packages are not on the loader's path
-        # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.
-        session = onnxruntime.InferenceSession(
-            str(path),
-            options,
-            providers=[provider] if provider == CPU else [provider, CPU],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
-        self.provider = session.get_providers()[0]  # what it really uses: a missing GPU falls back silently
-        if config.device == "cuda" and self.provider != CUDA:
-            raise DeviceError(f"device cuda was asked for, ONNX Runtime gives {self.provider}")
-        return session
+    @classmethod
+    def load(cls, folder: Path, manifest: Manifest, config: SessionConfig) -> ModelSession:
+        """Choose the device, and load an artifact there.
 
-    def _may_use_cuda(self) -> bool:
-        return (
-            "cuda" in self.manifest.devices
-            and CUDA in onnxruntime.get_available_providers()
-            and _has_cuda_driver()
+        Raises:
+            DeviceError: cuda was asked for and is not there, or the artifact does not list the device, or a
+                shortlist was asked for that the artifact does not have or the device cannot use.
+        """
+        device = choose_device(config.device, manifest)
+        _check_shortlist(device, manifest, config)
+        graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config.num_threads)
+        provider = next(iter(graphs.values())).get_providers()[0]
+        if device == "cuda" and provider != CUDA:  # ONNX Runtime falls back silently
+            if config.device == "cuda":
+                raise DeviceError(f"device cuda was asked for, ONNX Runtime gives {provider}")
+            return cls.load(folder, manifest, replace(config, device="cpu"))
+        check_device(device, manifest)
+        return cls(
+            manifest=manifest,
+            device=device,
+            provider=provider,
+            shortlist=Shortlist.load(folder) if config.with_shortlist else None,
+            graphs=graphs,
+            exclusive_graphs=_load_exclusive_graphs(folder, manifest, device, graphs, config),
         )
+
+    def without_exclusive_graphs(self) -> ModelSession:
+        """This session for a machine on which more threads are not faster; saves their weights' memory."""
+        return replace(self, exclusive_graphs=None)
 
     @property
     def can_move_rows(self) -> bool:
         """Whether a sequence can change its row or lane: on a GPU it stays where it joined."""
         return self.device == "cpu"
 
-    @property
-    def can_be_lone(self) -> bool:
-        """Whether `is_lone` makes a difference."""
-        return self._lone is not self._sessions
 
-    def forget_lone(self) -> None:
-        """Run alike whether lone or not, and give the memory of the second set back; before `for_engine`."""
-        self._lone = self._sessions
-
-    @property
-    def _running(self) -> dict[str, onnxruntime.InferenceSession]:
-        return self._lone if self.is_lone else self._sessions
-
-    def for_engine(self) -> ModelSession:
-        """The same graphs with an `is_lone` of their own."""
-        return copy.copy(self)
-
-    def binding(self, graph: str) -> Any:
-        """A new IOBinding of a graph, for runs under the present `is_lone`."""
-        return self._running[graph].io_binding()
-
-    def new_replay(self) -> int:
-        """A number for one binding's CUDA graph."""
-        return next(self._replays)
-
-    def _run_options(self, replay: int | None) -> onnxruntime.RunOptions | None:
-        if self.device == "cpu":
-            return None
-        options = onnxruntime.RunOptions()
-        options.add_run_config_entry("gpu_graph_id", str(_NO_CUDA_GRAPH if replay is None else replay))
-        return options
-
-    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
-        """Run a graph.
-
-        Args:
-            replay: From `new_replay`: captured in its first run and replayed in later ones, which must be of
-                the same binding.
-
-        Raises:
-            InferenceError: ONNX Runtime failed.
-        """
-        try:
-            self._running[graph].run_with_iobinding(binding, self._run_options(replay))
-        except Exception as error:  # its exceptions share no base but Exception
-            raise InferenceError(_kind(error), f"{graph}: {error}") from error
+def _check_shortlist(device: str, manifest: Manifest, config: SessionConfig) -> None:
+    if config.with_shortlist and (manifest.shortlist is None or device == "cuda"):
+        fault = "runs on a GPU, where none is used" if manifest.shortlist else "has none"
+        raise DeviceError(f"a shortlist was asked for, model {manifest.name} {fault}")
 
 
-def _graphs(config: SessionConfig, *, wants_cuda: bool) -> set[str]:
+def _needed_graphs(device: str, config: SessionConfig) -> frozenset[str]:
     """What is loaded: a decoder step with its output layer or without, never the weights of both."""
     if config.with_shortlist:
-        return {ENCODER, ATTENTION, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
-    needed = {ENCODER, ATTENTION, DECODER_STEP, LOG_PROBS, CANDIDATES}
-    return needed | {COPY_CACHES} if wants_cuda else needed
+        return frozenset({ENCODER, ATTENTION, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS})
+    needed = frozenset({ENCODER, ATTENTION, DECODER_STEP, LOG_PROBS, CANDIDATES})
+    return needed | {COPY_CACHES} if device == "cuda" else needed
 
 
-def _provider(graph: str) -> tuple[str, dict[str, str]]:
-    """Steps replay as CUDA graphs; sources and copies differ in size from run to run."""
-    return CUDA, {"enable_cuda_graph": "0" if graph in {ENCODER, COPY_CACHES} else "1"}
+def _load_exclusive_graphs(
+    folder: Path, manifest: Manifest, device: str, graphs: Graphs, config: SessionConfig
+) -> Graphs | None:
+    num_threads = config.num_exclusive_threads
+    if device != "cpu" or num_threads <= config.num_threads or not manifest.multiplies_integers:
+        return None
+    return {**graphs, **_load_graphs(folder, manifest, device, _LARGE & graphs.keys(), num_threads)}
 
 
-def _has_cuda_driver() -> bool:
-    """Asked before ONNX Runtime is, which logs errors where there is no GPU."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
+def _load_graphs(
+    folder: Path, manifest: Manifest, device: str, names: Iterable[str], num_threads: int
+) -> Graphs:
+    """Those of the graphs named that the artifact has."""
+    if device == "cuda":
+        onnxruntime.preload_dlls()  # CUDA and cuDNN as Python packages are not on the loader's path
+    return {
+        name: _load_graph(folder / manifest.graphs[name].file, device, name, num_threads)
+        for name in names
+        if name in manifest.graphs
+    }
 
 
-def _kind(error: Exception) -> str:
-    text = str(error).lower()
-    if "out of memory" in text or "failed to allocate" in text:
-        return "out_of_memory"
-    return "cuda" if "cuda" in text else "runtime"
+def _load_graph(path: Path, device: str, name: str, num_threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.add_session_config_entry(*EXACT_INTEGERS)
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
+    options.log_severity_level = _ERRORS
+    # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.
+    return onnxruntime.InferenceSession(
+        str(path),
+        options,
+        providers=providers_of(device, name),
+        disabled_optimizers=["SkipLayerNormFusion"],
+    )

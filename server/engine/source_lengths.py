@@ -15,9 +15,9 @@ RUN_COST_TOKENS = 8
 
 
 def capacity_for(manifest: Manifest, num_tokens: int) -> int:
-    """The source positions of the lane for so many tokens: 16, 32, 64, ..., or the same for all."""
-    longest = num_tokens if manifest.has_capacities else manifest.max_source_tokens
-    return max(SMALLEST_CAPACITY, 1 << math.ceil(math.log2(longest)))
+    """The source positions of the lane for so many tokens: 16, 32, 64, ..., or one number for all lengths."""
+    num_positions = num_tokens if manifest.has_capacities else manifest.max_source_tokens
+    return max(SMALLEST_CAPACITY, 1 << math.ceil(math.log2(num_positions)))
 
 
 def encoder_batches(
@@ -29,16 +29,16 @@ def encoder_batches(
     of like length share a run as long as their padding costs less than another run.
     """
     multiple = SOURCE_MULTIPLE if manifest.has_capacities else 1
-    most_padding = 0 if manifest.has_capacities else RUN_COST_TOKENS
+    max_padding = 0 if manifest.has_capacities else RUN_COST_TOKENS
     batch: list[SequenceRequest] = []
     size = padding = 0
     for request in sorted(requests, key=lambda r: len(r.source)):
-        own_size = -(-len(request.source) // multiple) * multiple
-        padding += (own_size - size) * len(batch)
-        if padding > most_padding:
+        padded_length = -(-len(request.source) // multiple) * multiple
+        padding += (padded_length - size) * len(batch)
+        if padding > max_padding:
             yield size, batch
             batch, padding = [], 0
-        size = own_size
+        size = padded_length
         batch.append(request)
     if batch:
         yield size, batch

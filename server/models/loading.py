@@ -1,4 +1,4 @@
-"""The models that a server has loaded, and which of them serves a language pair."""
+"""A model, from its artifact to a worker that translates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.contract.manifest import ArtifactError, Manifest, load_manifest
+from export.contract.manifest import Manifest, load_manifest
 from model.text.tokenizer import Tokenizer
-from server.config import ConfigError, ServerConfig
+from model.text.tokenizers import load_tokenizer
+from server.config import ServerConfig, ServerConfigError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig
-from server.errors import NotServed, shown
 from server.models.machine import available_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.worker import Worker
 
 log = logging.getLogger("traghetto.models")
@@ -54,7 +55,7 @@ class LoadedModel:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name that its manifest gives it."""
         return self.manifest.name
 
     @contextmanager
@@ -79,63 +80,84 @@ class PoolsTooLarge(RuntimeError):
     """The memory for pools does not hold what requests may ask for."""
 
 
-def load_model(folder: Path, config: ServerConfig, metrics: Metrics) -> LoadedModel:
+def load_model(
+    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners
+) -> LoadedModel:
     """Load, check, warm up and start one artifact; it is not in the metrics yet.
 
     Raises:
         ArtifactError: it is damaged, or this machine does not compute what it must.
-        ConfigError: its shortlist is too small for the beams that a call may ask for.
+        ServerConfigError: its shortlist is too small for the beams that a call may ask for.
         DeviceError: it cannot run where it should.
         PoolsTooLarge: its widest lane does not fit into its share of the memory for pools.
     """
     started = time.monotonic()
     manifest = load_manifest(folder)
-    session = ModelSession(
+    session = _open_session(folder, manifest, config)
+    engines = _engines(session, config)
+    for engine in engines:
+        _prepare(engine, session, config)
+    tokenizer = load_tokenizer(folder)
+    worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners)
+    worker.start()
+    model = LoadedModel(
+        manifest=manifest,
+        sha256=manifest.digest(),
+        tokenizer=tokenizer,
+        worker=worker,
+        provider=session.provider,
+        load_seconds=time.monotonic() - started,
+        max_source_tokens=_limit(config.max_source_tokens, manifest.max_source_tokens),
+        max_target_tokens=_limit(config.max_target_tokens, manifest.max_target_tokens),
+    )
+    _log_loaded(model)
+    return model
+
+
+def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> ModelSession:
+    """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
+    session = ModelSession.load(
         folder,
         manifest,
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
-            lone_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
+            num_exclusive_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
             with_shortlist=_uses_shortlist(manifest, config),
         ),
     )
     _check_candidates(session, config)
-    if session.can_be_lone and not config.lone_threads and not _is_faster_lone(session):
-        session.forget_lone()
-    engines = _engines(session, config)
-    for engine in engines:
-        for is_lone in (False, True) if session.can_be_lone else (False,):
-            engine.set_lone(is_lone)
-            self_check(engine, manifest)
-            warm_up(engine, manifest, config.max_beam_size, by_rows=session.device == "cuda")
-    tokenizer = Tokenizer.load(folder)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue)
-    worker.start()
-    seconds = time.monotonic() - started
-    digest = manifest.digest()
+    if session.exclusive_graphs and not config.lone_threads and not _is_faster_lone(session):
+        return session.without_exclusive_graphs()
+    return session
+
+
+def _prepare(engine: Engine, session: ModelSession, config: ServerConfig) -> None:
+    """Let an engine repeat the artifact's translations and run each kind of step.
+
+    Raises:
+        ArtifactError: one fails, or differs.
+    """
+    for is_exclusive in (False, True) if session.exclusive_graphs else (False,):
+        engine.set_exclusive(is_exclusive)
+        self_check(engine, session.manifest)
+        warm_up(engine, session.manifest, config.max_beam_size, by_rows=session.device == "cuda")
+
+
+def _limit(limit: int | None, model_limit: int) -> int:
+    """The server's limit, if it has one, within the model's own."""
+    return model_limit if limit is None else min(limit, model_limit)
+
+
+def _log_loaded(model: LoadedModel) -> None:
     log.info(
         "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
-        manifest.name,
-        manifest.architecture,
-        manifest.precision,
-        session.provider,
-        seconds,
-        digest,
-    )
-    return LoadedModel(
-        manifest=manifest,
-        sha256=digest,
-        tokenizer=tokenizer,
-        worker=worker,
-        provider=session.provider,
-        load_seconds=seconds,
-        max_source_tokens=min(
-            config.max_source_tokens or manifest.max_source_tokens, manifest.max_source_tokens
-        ),
-        max_target_tokens=min(
-            config.max_target_tokens or manifest.max_target_tokens, manifest.max_target_tokens
-        ),
+        model.name,
+        model.manifest.architecture,
+        model.manifest.precision,
+        model.provider,
+        model.load_seconds,
+        model.sha256,
     )
 
 
@@ -156,11 +178,11 @@ def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
     """A beam of W reads the 2W best candidates of a sentence.
 
     Raises:
-        ConfigError: there may be fewer.
+        ServerConfigError: there may be fewer.
     """
     if session.shortlist is None or session.shortlist.fewest_candidates >= 2 * config.max_beam_size:
         return
-    raise ConfigError(
+    raise ServerConfigError(
         f"--max-beam-size {config.max_beam_size} with --shortlist needs {2 * config.max_beam_size} "
         f"candidates for every sentence, the shortlist of model {session.manifest.name} promises "
         f"{session.shortlist.fewest_candidates}: lower the one or leave out the other"
@@ -171,8 +193,8 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
     """An engine for each runner, with an equal part of the memory for pools."""
     manifest = session.manifest
     num_runners = (config.runners or num_processors()) if session.device == "cpu" else 1
-    most = int(config.pool_gib * GIB) or available_bytes() * 3 // 4
-    share = most // (len(config.artifacts) * num_runners)
+    pool_bytes = available_bytes() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
+    share = pool_bytes // (len(config.artifacts) * num_runners)
     widest = max(config.max_beam_size, manifest.self_check.beam_size)
     needed = largest_lane_bytes(manifest, config.slots, widest)
     if needed > share:
@@ -180,59 +202,7 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
             f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "
             f"({config.slots} slots, beams of {widest}, {manifest.max_source_tokens} source "
             f"and {manifest.max_target_tokens} target tokens), and has {share / GIB:.3g} of the "
-            f"{most / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
+            f"{pool_bytes / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
             "--pool-gib"
         )
     return [Engine(session, config.slots, share) for _ in range(num_runners)]
-
-
-class Models:
-    """Loaded models by name; for a pair the first that serves it.
-
-    Raises:
-        ArtifactError: two have the same name.
-    """
-
-    def __init__(self, models: list[LoadedModel]) -> None:
-        self._by_name = {model.name: model for model in models}
-        if len(self._by_name) < len(models):
-            raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
-        self._by_pair: dict[tuple[str, str], LoadedModel] = {}
-        for model in models:
-            for source, target in model.manifest.language_pairs:
-                self._by_pair.setdefault((source.lower(), target.lower()), model)
-
-    def __iter__(self) -> Iterator[LoadedModel]:
-        return iter(sorted(self._by_name.values(), key=lambda model: model.name))
-
-    @property
-    def in_order(self) -> list[LoadedModel]:
-        """In order of preference."""
-        return list(self._by_name.values())
-
-    def find(
-        self, name: str, source_language: str, target_language: str
-    ) -> tuple[LoadedModel, tuple[str, str]]:
-        """The model for a pair, and the pair as the model spells it.
-
-        Raises:
-            NotServed: no such model or pair; names what is served.
-        """
-        if name and name not in self._by_name:
-            served = ", ".join(sorted(self._by_name))
-            raise NotServed("model", shown(name), f"no model {shown(name)}; served: {served}")
-        pair = (source_language.lower(), target_language.lower())
-        model = self._by_name[name] if name else self._by_pair.get(pair)
-        if model is not None:
-            for a, b in model.manifest.language_pairs:
-                if (a.lower(), b.lower()) == pair:
-                    return model, (a, b)
-        asked = shown(f"{source_language}-{target_language}")
-        by = f" by model {name!r}" if name else ""
-        raise NotServed(
-            "language_pair", asked, f"the pair {asked} is not served{by}; served: {self._pairs(name)}"
-        )
-
-    def _pairs(self, name: str) -> str:
-        models = [self._by_name[name]] if name else self.in_order
-        return ", ".join(sorted({f"{a}-{b}" for m in models for a, b in m.manifest.language_pairs}))

@@ -12,15 +12,18 @@ from typing import Any
 
 from export.contract.manifest import ArtifactError, load_manifest
 from model.text.tokenizer import TokenizerError
-from server.config import ConfigError, ServerConfig
-from server.engine.session import DeviceError
+from server.config import ServerConfig, ServerConfigError
+from server.engine.device import DeviceError
 from server.errors import Draining
-from server.models.loading import LoadedModel, Models, PoolsTooLarge, load_model
+from server.models.catalogue import Models
+from server.models.loading import LoadedModel, PoolsTooLarge, load_model
 from server.telemetry.metrics import Metrics
+from server.telemetry.model_metrics import ModelMetrics
+from server.work.busy_runners import BusyRunners
 
 log = logging.getLogger("traghetto.models")
 
-UNSERVABLE = (ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError)
+UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError)
 
 
 class Outcome(enum.StrEnum):
@@ -51,17 +54,20 @@ class ServedModels:
     """Loads all artifacts, and again when it is told to; of the event loop's thread, but for its beginning.
 
     Raises:
-        ArtifactError, ConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and `Models`.
+        ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and
+            `Models` raise them.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
-        self.current = Models([load_model(folder, config, metrics) for folder in config.artifacts])
+        self._busy_runners = busy_runners = BusyRunners()
+        self.current = Models(
+            [load_model(folder, config, metrics, busy_runners) for folder in config.artifacts]
+        )
         self._lock = asyncio.Lock()  # one reload at a time
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds none
         self._is_stopping = False
-        for model in self.current.in_order:
-            self._show(model)
+        self._series = [self._publish(model) for model in self.current.in_order]  # by artifact
 
     @property
     def failed(self) -> list[str]:
@@ -75,8 +81,8 @@ class ServedModels:
     async def reload(self) -> list[Reload]:
         """Read every artifact folder again and serve what is new; no call fails by it."""
         async with self._lock:
-            found = [await self._reload(i, folder) for i, folder in enumerate(self._config.artifacts)]
-        for result in found:
+            results = [await self._reload(i, folder) for i, folder in enumerate(self._config.artifacts)]
+        for result in results:
             self._metrics.model_reloads[result.outcome].inc()
             log.log(
                 logging.ERROR if result.outcome is Outcome.REFUSED else logging.INFO,
@@ -87,7 +93,7 @@ class ServedModels:
                 result.sha256,
                 f": {result.message}" if result.message else "",
             )
-        return found
+        return results
 
     async def _reload(self, i: int, folder: Path) -> Reload:
         old = self.current.in_order[i]
@@ -104,7 +110,7 @@ class ServedModels:
     def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
         try:
             is_same = load_manifest(folder).digest() == old.sha256
-            return None if is_same else load_model(folder, self._config, self._metrics)
+            return None if is_same else load_model(folder, self._config, self._metrics, self._busy_runners)
         except OSError as error:
             raise ArtifactError(f"artifact {folder} cannot be read: {error}") from error
 
@@ -123,8 +129,8 @@ class ServedModels:
         except (ArtifactError, Draining):
             await asyncio.to_thread(new.worker.stop)
             raise
-        self._hide(old)
-        self._show(new)
+        self._series[i].remove()  # calls that the old one still has are the last of it
+        self._series[i] = self._publish(new)
         self._keep(old.retire())
 
     def _refuse_if_stopping(self) -> None:
@@ -136,20 +142,15 @@ class ServedModels:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _show(self, model: LoadedModel) -> None:
-        metrics, precision = self._metrics, model.manifest.precision
-        model.worker.show()
-        metrics.model_load_seconds.labels(model.name).set(model.load_seconds)
-        metrics.model_info.labels(model.name, model.sha256, precision).set(1)
-        metrics.provider_info.labels(model.name, model.provider, self._config.device).set(1)
-
-    def _hide(self, model: LoadedModel) -> None:
-        """Take an old artifact out of the metrics; calls that it still has are the last of it."""
-        metrics = self._metrics
-        model.worker.hide()
-        metrics.model_load_seconds.remove(model.name)
-        metrics.model_info.remove(model.name, model.sha256, model.manifest.precision)
-        metrics.provider_info.remove(model.name, model.provider, self._config.device)
+    def _publish(self, model: LoadedModel) -> ModelMetrics:
+        """Put a model into the metrics, from which another one of its name has gone."""
+        series = self._metrics.of_model(model.name)
+        series.set_identity(
+            sha256=model.sha256, precision=model.manifest.precision, load_seconds=model.load_seconds
+        )
+        series.set_provider(model.provider, self._config.device)
+        model.worker.publish(series)
+        return series
 
     def drain(self) -> None:
         """Refuse new texts from now on, and reloads."""

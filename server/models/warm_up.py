@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from export.contract.manifest import ArtifactError, Manifest
 from server.config import DEFAULT_BEAM_SIZE
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
 from server.engine.source_lengths import capacity_for
 
@@ -28,9 +29,9 @@ def self_check(engine: Engine, manifest: Manifest) -> None:
         _request(beam_size, expected.source, beam_size, expected.max_target_tokens) for beam_size in targets
     ]
     for result in _run(engine, manifest, requests):
-        if (found := result.hypotheses[0].token_ids) != targets[result.sequence_id]:
+        if (token_ids := result.hypotheses[0].token_ids) != targets[result.sequence_id]:
             raise ArtifactError(
-                f"model {manifest.name} fails its self-check: this machine gives tokens {list(found)}, "
+                f"model {manifest.name} fails its self-check: this machine gives tokens {list(token_ids)}, "
                 f"the artifact has {list(targets[result.sequence_id])}"
             )
 
@@ -66,7 +67,7 @@ def lone_speedup(engine: Engine, manifest: Manifest) -> float:
     request = _request(0, expected.source, 1, expected.max_target_tokens)
 
     def timed(*, is_lone: bool) -> float:
-        engine.set_lone(is_lone)
+        engine.set_exclusive(is_lone)
         started = time.perf_counter()
         for _ in _run(engine, manifest, [request]):
             pass
@@ -83,8 +84,8 @@ def _source_lengths(manifest: Manifest) -> list[int]:
     return sorted(min(capacity, longest) for capacity in capacities)
 
 
-def _powers_of_two(most: int) -> list[int]:
-    return [1 << i for i in range(most.bit_length())]
+def _powers_of_two(limit: int) -> list[int]:
+    return [1 << i for i in range(limit.bit_length())]
 
 
 def _source(manifest: Manifest, length: int) -> tuple[int, ...]:
@@ -93,21 +94,24 @@ def _source(manifest: Manifest, length: int) -> tuple[int, ...]:
     return (*(tokens * length)[: length - 1], end)
 
 
-def _request(sequence_id: int, source: Sequence[int], beam_size: int, most: int) -> SequenceRequest:
+def _request(
+    sequence_id: int, source: Sequence[int], beam_size: int, max_target_tokens: int
+) -> SequenceRequest:
     return SequenceRequest(
         sequence_id=sequence_id,
         source=tuple(source),
         method=Beam(beam_size=beam_size),
         length_penalty=1.0,
-        max_target_tokens=most,
+        max_target_tokens=max_target_tokens,
     )
 
 
 def _run(engine: Engine, manifest: Manifest, requests: Sequence[SequenceRequest]) -> Iterator[Finished]:
+    waiting = Scheduler()
     for request in requests:
-        engine.submit(request)
-    while engine.num_waiting or engine.num_running:
-        for report in (engine.admit(), engine.decode_step()):
+        waiting.add(request)
+    while waiting or engine.num_running:
+        for report in (engine.admit(waiting.take(engine.num_free, engine.reserve)), engine.decode_step()):
             for result in report.results if report else ():
                 if isinstance(result, Failed):
                     raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")

@@ -44,6 +44,7 @@ class Call:
     Args:
         model, pair: Of those served; empty until one is found, for what a client asks for is not repeated.
         search: The method's name, and how many hypotheses run side by side.
+        call_stages: Start and end of each stage that the call as a whole goes through.
         jobs: When the call's texts went through the model.
     """
 
@@ -60,7 +61,7 @@ class Call:
     num_texts: int = 0
     source_tokens: int = 0
     target_tokens: int = 0
-    own_stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    call_stages: dict[str, tuple[float, float]] = field(default_factory=dict)
     jobs: list[JobTimes] = field(default_factory=list)
 
     @property
@@ -74,23 +75,23 @@ class Call:
         Texts go through the model side by side, so of several each stage lasts from the first that began it
         to the last that left it, and stages overlap. One that the call's end cut short ends with it.
         """
-        own = self.own_stages
-        found = {name: own[name] for name in _STAGES_BEFORE if name in own}
-        found |= _model_stages(self.jobs, ended)
-        return found | {name: own[name] for name in _STAGES_AFTER if name in own}
+        of_call = self.call_stages
+        before = {name: of_call[name] for name in _STAGES_BEFORE if name in of_call}
+        after = {name: of_call[name] for name in _STAGES_AFTER if name in of_call}
+        return before | _model_stages(self.jobs, ended) | after
 
 
 def _model_stages(jobs: list[JobTimes], ended: float) -> dict[str, tuple[float, float]]:
     # Read once: a runner may go on writing after a call was cancelled.
     times = [(job.queued, job.joined, job.encoded, job.finished) for job in jobs]
-    found = {}
+    stages = {}
     for i, name in enumerate(_MODEL_STAGES):
         begun = [(start, moments[i + 1 :]) for moments in times if (start := moments[i]) is not None]
         if begun:
             first = min(start for start, _ in begun)
             last = max(next((m for m in later if m is not None), ended) for _, later in begun)
-            found[name] = (min(first, ended), min(last, ended))
-    return found
+            stages[name] = (min(first, ended), min(last, ended))
+    return stages
 
 
 # Set by the interceptor and read by the service, which run in one task for each call.
@@ -99,12 +100,12 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 
 def begin_call(service: str, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Call:
     """A call that arrives now, with the id and the trace that its metadata names."""
-    found = {key: value for key, value in metadata or () if isinstance(value, str)}
-    parent = found.get("traceparent")
+    texts = {key: value for key, value in metadata or () if isinstance(value, str)}
+    parent = texts.get("traceparent")
     return Call(
         service,
         method,
-        request_id_of(found.get(REQUEST_ID, "")),
+        request_id_of(texts.get(REQUEST_ID, "")),
         parse_traceparent(parent) if parent else None,
     )
 
@@ -116,7 +117,7 @@ def request_id_of(value: str) -> str:
 
 def parse_traceparent(value: str) -> TraceParent | None:
     """The caller's span; None for a header that is none."""
-    found = _TRACEPARENT.fullmatch(value)
-    if found is None or (found["version"] == "00" and found["more"] is not None):
+    header = _TRACEPARENT.fullmatch(value)
+    if header is None or (header["version"] == "00" and header["more"] is not None):
         return None
-    return TraceParent(found["trace_id"], found["span_id"], bool(int(found["flags"], 16) & _SAMPLED))
+    return TraceParent(header["trace_id"], header["span_id"], bool(int(header["flags"], 16) & _SAMPLED))

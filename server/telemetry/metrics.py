@@ -16,6 +16,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from server.telemetry.model_metrics import ModelMetrics
+
 LATENCY_SECONDS = (
     0.005,
     0.01,
@@ -181,3 +183,7 @@ class Metrics:
             "When the TLS certificate in use ends, in unix seconds; 0 without TLS.",
             registry=registry,
         )
+
+    def of_model(self, name: str) -> ModelMetrics:
+        """The series of a model of that name, to be set and, when it goes, removed together."""
+        return ModelMetrics(self, name)

@@ -6,7 +6,6 @@ it is over, from the times it kept, and leave from a thread of the SDK: nothing 
 
 from __future__ import annotations
 
-import importlib.metadata
 import threading
 
 from opentelemetry.context import Context
@@ -28,6 +27,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from server.telemetry.call import Call, TraceParent
+from traghetto.version import __version__
 
 _EXPORT_SECONDS = 5.0  # for one batch, and for all that is left when the server stops
 # Of a server's span only these are errors; the others are the client's own (semantic conventions for gRPC).
@@ -43,9 +43,8 @@ class Tracing:
     """
 
     def __init__(self, endpoint: str, ratio: float) -> None:
-        version = importlib.metadata.version("traghetto")
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win: an operator knows the service's place.
-        resource = Resource.create({"service.name": "traghetto", "service.version": version}).merge(
+        resource = Resource.create({"service.name": "traghetto", "service.version": __version__}).merge(
             OTELResourceDetector().detect()
         )
         self._provider = TracerProvider(
@@ -54,7 +53,7 @@ class Tracing:
         self._provider.add_span_processor(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_SECONDS))
         )
-        self._tracer = self._provider.get_tracer("traghetto", version)
+        self._tracer = self._provider.get_tracer("traghetto", __version__)
 
     def record(self, call: Call, code: str, ended: float) -> str | None:
         """Make the spans of a call that is over; its trace id, or None if it is not sampled."""
@@ -102,16 +101,16 @@ def _context(parent: TraceParent | None) -> Context:
 
 def _attributes(call: Call, code: str) -> dict[str, AttributeValue]:
     """Never the text, and of what the client sent only a request id of harmless form."""
-    found: dict[str, AttributeValue] = {
+    attributes: dict[str, AttributeValue] = {
         "rpc.system.name": "grpc",
         "rpc.method": f"{call.service}/{call.method}",
         "rpc.response.status_code": code,
         "traghetto.request_id": call.request_id,
     }
     if call.num_texts:
-        found["traghetto.texts"] = call.num_texts
+        attributes["traghetto.texts"] = call.num_texts
     if call.model:
-        found |= {
+        attributes |= {
             "traghetto.model": call.model,
             "traghetto.language_pair": call.pair,
             "traghetto.source_tokens": call.source_tokens,
@@ -119,4 +118,4 @@ def _attributes(call: Call, code: str) -> dict[str, AttributeValue]:
             "traghetto.search": call.search,
             "traghetto.beam_size": call.beam_size,
         }
-    return found
+    return attributes

@@ -33,51 +33,51 @@ class Certificates:
         self._files, self._set_expiry = files, set_expiry
         self._lock = threading.Lock()
         self._last_fault = ""
-        self._found = read_bytes(files)
-        self._contents = check(files, self._found)
+        self._bytes = read_bytes(files)
+        self._contents = check(files, self._bytes)
         self._tell("TLS")
 
     def refresh(self) -> TlsContents:
         """Read the files again; gives what is in use from now on."""
         with self._lock:
-            found = read_bytes(self._files)
+            unchecked = read_bytes(self._files)
             for _ in range(_MAX_READS):
-                if found == self._found:
+                if unchecked == self._bytes:
                     self._last_fault = ""
                     break
                 try:
-                    contents = check(self._files, found)
+                    contents = check(self._files, unchecked)
                 except TlsError as error:
                     again = read_bytes(self._files)
-                    if again == found:
+                    if again == unchecked:
                         self._refuse(str(error))
                         break
-                    found = again  # the files were swapped while they were read
+                    unchecked = again  # the files were swapped while they were read
                 else:
-                    self._take(found, contents)
+                    self._take(unchecked, contents)
                     break
             return self._contents
 
     def credentials(self) -> grpc.ServerCredentials:
         """For one port; every handshake looks at the files first."""
-        given = self._contents
+        latest = self._contents
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
-            nonlocal given
+            nonlocal latest
             contents = self.refresh()
-            if contents is given:
+            if contents is latest:
                 return None  # the port keeps what it has
-            given = contents
+            latest = contents
             return _configuration(contents)
 
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(given),
+            _configuration(latest),
             cast("Callable[[], grpc.ServerCertificateConfiguration]", fetch),  # its type leaves None out
-            require_client_authentication=given.authorities is not None,
+            require_client_authentication=latest.authorities is not None,
         )
 
-    def _take(self, found: TlsBytes, contents: TlsContents) -> None:
-        self._found, self._contents, self._last_fault = found, contents, ""
+    def _take(self, unchecked: TlsBytes, contents: TlsContents) -> None:
+        self._bytes, self._contents, self._last_fault = unchecked, contents, ""
         self._tell("TLS has new files")
 
     def _refuse(self, fault: str) -> None:

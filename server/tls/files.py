@@ -62,8 +62,8 @@ class TlsContents:
 
     Args:
         certificate, key, authorities: PEM; None without such a file.
-        serial: The own certificate's serial number, 0 without one.
-        expiry: When the own certificate ends.
+        serial: Serial number of the first certificate, 0 without one.
+        expiry: When the first certificate ends; the last moment that there is, without one.
     """
 
     certificate: bytes | None
@@ -78,7 +78,7 @@ def read_bytes(files: TlsFiles) -> TlsBytes:
     return TlsBytes(_read(files.certificate), _read(files.key), _read(files.authorities))
 
 
-def check(files: TlsFiles, found: TlsBytes) -> TlsContents:
+def check(files: TlsFiles, unchecked: TlsBytes) -> TlsContents:
     """Check that what the files hold can serve for TLS now.
 
     Raises:
@@ -87,27 +87,29 @@ def check(files: TlsFiles, found: TlsBytes) -> TlsContents:
     """
     now = datetime.now(UTC)
     faults = [
-        f"{file}: {text}" for file, text in zip(_in_order(files), found, strict=True) if isinstance(text, str)
+        f"{file}: {text}"
+        for file, text in zip(_in_order(files), unchecked, strict=True)
+        if isinstance(text, str)
     ]
-    own = None
-    if files.certificate and isinstance(found.certificate, bytes):
-        chain = _certificates(found.certificate)
-        own = chain[0] if chain else None
-        faults += [f"{files.certificate} {fault}" for fault in _own_faults(own, now)]
-    if files.key and isinstance(found.key, bytes):
-        faults += [f"{files.key} {fault}" for fault in _key_faults(found.key, own, files.certificate)]
-    if files.authorities and isinstance(found.authorities, bytes):
-        trusted = _certificates(found.authorities)
+    leaf = None
+    if files.certificate and isinstance(unchecked.certificate, bytes):
+        chain = _certificates(unchecked.certificate)
+        leaf = chain[0] if chain else None
+        faults += [f"{files.certificate} {fault}" for fault in _certificate_faults(leaf, now)]
+    if files.key and isinstance(unchecked.key, bytes):
+        faults += [f"{files.key} {fault}" for fault in _key_faults(unchecked.key, leaf, files.certificate)]
+    if files.authorities and isinstance(unchecked.authorities, bytes):
+        trusted = _certificates(unchecked.authorities)
         faults += [f"{files.authorities} {fault}" for fault in _authority_faults(trusted, now)]
     if faults:
         raise TlsError(faults)
-    certificate, key, authorities = (i if isinstance(i, bytes) and i else None for i in found)
+    certificate, key, authorities = (i if isinstance(i, bytes) and i else None for i in unchecked)
     return TlsContents(
         certificate=certificate,
         key=key,
         authorities=authorities,
-        serial=own.serial_number if own else 0,
-        expiry=own.not_valid_after_utc if own else datetime.max.replace(tzinfo=UTC),
+        serial=leaf.serial_number if leaf else 0,
+        expiry=leaf.not_valid_after_utc if leaf else datetime.max.replace(tzinfo=UTC),
     )
 
 
@@ -131,16 +133,16 @@ def _certificates(content: bytes) -> list[x509.Certificate]:
         return []
 
 
-def _own_faults(own: x509.Certificate | None, now: datetime) -> Iterator[str]:
+def _certificate_faults(leaf: x509.Certificate | None, now: datetime) -> Iterator[str]:
     # Of the chain only the first: an authority's old certificate may well be served beside its new one.
-    if own is None:
+    if leaf is None:
         yield "holds no certificate in PEM"
         return
-    if own.not_valid_after_utc < now:
-        yield f"expired on {own.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"
-    if own.not_valid_before_utc > now:
-        yield f"is not valid before {own.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC"
-    if not _is_negotiated(own.public_key()):
+    if leaf.not_valid_after_utc < now:
+        yield f"expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"
+    if leaf.not_valid_before_utc > now:
+        yield f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC"
+    if not _is_negotiated(leaf.public_key()):
         yield "has a key of a kind that gRPC does not negotiate: it takes RSA and the curves P-256 and P-384"
 
 
@@ -151,7 +153,7 @@ def _is_negotiated(key: PublicKeyTypes) -> bool:
     return isinstance(key, rsa.RSAPublicKey)
 
 
-def _key_faults(content: bytes, own: x509.Certificate | None, certificate: PemFile | None) -> Iterator[str]:
+def _key_faults(content: bytes, leaf: x509.Certificate | None, certificate: PemFile | None) -> Iterator[str]:
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
@@ -159,7 +161,7 @@ def _key_faults(content: bytes, own: x509.Certificate | None, certificate: PemFi
     except (ValueError, UnsupportedAlgorithm):
         yield "holds no private key in PEM"
     else:
-        if own is not None and key.public_key() != own.public_key():
+        if leaf is not None and key.public_key() != leaf.public_key():
             yield f"does not belong to the first certificate of {certificate}"
 
 

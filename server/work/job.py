@@ -1,13 +1,12 @@
-"""A text that waits for its translation, and the queue that all runners of a model take from."""
+"""A text to translate, from its submission until its future is done."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from server.engine.sequence import AttentionChoice, Hypothesis, Method, SequenceRequest
+from server.engine.sequence import Hypothesis, SequenceRequest
+from server.work.options import SearchOptions
 
 
 @dataclass(slots=True)
@@ -29,31 +28,20 @@ class JobTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One source to translate and how, see `SequenceRequest`.
+    """One source to translate and how.
 
     Args:
+        source: Token ids, special ones included.
         deadline: On the monotonic clock, in seconds; None for none.
     """
 
     source: tuple[int, ...]
-    method: Method
-    length_penalty: float
-    max_target_tokens: int
-    attention: AttentionChoice | None = None
-    with_scores: bool = True
+    options: SearchOptions
     deadline: float | None = None
 
     def request(self, sequence_id: int) -> SequenceRequest:
-        """For the engine."""
-        return SequenceRequest(
-            sequence_id=sequence_id,
-            source=self.source,
-            method=self.method,
-            length_penalty=self.length_penalty,
-            max_target_tokens=self.max_target_tokens,
-            attention=self.attention,
-            with_scores=self.with_scores,
-        )
+        """What the engine is asked for."""
+        return self.options.request(sequence_id, self.source)
 
     def is_late(self, now: float) -> bool:
         """Whether its deadline has passed."""
@@ -81,38 +69,3 @@ class Live:
     def times(self) -> JobTimes:
         """How far it has got."""
         return self.future.times
-
-
-class JobQueue:
-    """What a model's runners share; `changed` guards all of it and wakes them.
-
-    num_waiting counts the jobs that have no slot yet, those that a runner has already taken included;
-    num_taken those that some runner has taken and not ended; num_runners are those that have not failed.
-    """
-
-    def __init__(self, num_runners: int) -> None:
-        self.num_runners = num_runners
-        self.changed = threading.Condition()
-        self.waiting: OrderedDict[int, Live] = OrderedDict()
-        self.num_waiting = 0
-        self.num_waiting_tokens = 0
-        self.num_taken = 0
-        self.is_draining = False
-        self.is_stopped = False
-
-    def add(self, sequence_id: int, live: Live) -> None:
-        """Queue a job; call it with `changed` held, as `leave`."""
-        self.waiting[sequence_id] = live
-        self.num_waiting += 1
-        self.num_waiting_tokens += len(live.job.source)
-
-    def abandon(self) -> list[Live]:
-        """Forget all that no runner has taken; the caller, who holds `changed`, must end them."""
-        left = list(self.waiting.values())
-        self.waiting.clear()
-        return left
-
-    def leave(self, live: Live) -> None:
-        """A job has got its slot, or ended without one."""
-        self.num_waiting -= 1
-        self.num_waiting_tokens -= len(live.job.source)

@@ -31,7 +31,7 @@ class LoopWaker:
         self._is_woken = False
 
     async def all_done(self, futures: Sequence[Future[Any]]) -> None:
-        """Return once all are done, however they ended."""
+        """Return once all futures are done, however they ended."""
         if not futures:
             return
         waiting = _Waiting(len(futures), asyncio.get_running_loop().create_future())
@@ -40,7 +40,7 @@ class LoopWaker:
         await waiting.is_over
 
     def _put(self, waiting: _Waiting) -> None:
-        """One more future of a call is done; of any thread."""
+        """Note that one more future of a call is done; any thread may call it."""
         self._done.append(waiting)
         loop = waiting.is_over.get_loop()
         if not self._is_woken and not loop.is_closed():

@@ -17,7 +17,7 @@ from model.networks.attention import MultiHeadAttention, scaled_dot_product_atte
 from model.networks.build import build_model
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.source_attention import SourceAttention
-from model.text.tokenizer import START_ID
+from model.text.sentencepiece_tokenizer import START_ID
 from tests.architectures.held_out import Text, texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import Places

@@ -12,7 +12,8 @@ from model.checkpoint import load_checkpoint
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search_batch
 from model.text.evaluation import evaluate
-from model.text.tokenizer import PADDING_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import PADDING_ID, START_ID
+from model.text.tokenizer import Tokenizer
 from model.training.batches import pad
 from tests.architectures.held_out import Direction, Text, texts_by_length
 from tests.architectures.runs import final_checkpoint
@@ -60,7 +61,7 @@ def measure_lengths(places: Places, variant: str) -> Lengths:
 
 def padded_sources(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
     """Sources (B, S) and where they are padding."""
-    source = pad([text.source for text in texts])
+    source = pad([text.source for text in texts], PADDING_ID)
     return source, source == PADDING_ID
 
 
@@ -71,8 +72,8 @@ def loss_of(texts: Direction, model: EncoderDecoder) -> tuple[float, int]:
     for start in range(0, len(texts), TRANSLATED_TEXTS):
         chosen = texts[start : start + TRANSLATED_TEXTS]
         source, is_padding = padded_sources(chosen)
-        fed = pad([[START_ID, *text.target[:-1]] for text in chosen])
-        expected = pad([text.target for text in chosen])
+        fed = pad([[START_ID, *text.target[:-1]] for text in chosen], PADDING_ID)
+        expected = pad([text.target for text in chosen], PADDING_ID)
         logits = model(source, fed, is_padding)  # (B, T, V)
         loss = nn.functional.cross_entropy(
             logits.flatten(0, 1), expected.flatten(), ignore_index=PADDING_ID, reduction="sum"

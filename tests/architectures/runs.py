@@ -15,7 +15,9 @@ import torch
 from model.checkpoint import load_weights, save_checkpoint
 from model.networks.build import build_model
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import FILE_NAME, Tokenizer, train_tokenizer
+from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from model.training.batches import Example
 from model.training.config import DataConfig, load_run_config
 from model.training.curves import append_row
@@ -97,7 +99,7 @@ def shared_tokenizer(places: Places, data: DataConfig) -> Tokenizer:
         text = dict.fromkeys(sentence for pair in pairs for sentence in pair)
         places.build.mkdir(parents=True, exist_ok=True)
         train_tokenizer(text, data.vocabulary_size, data.languages).save(places.build)
-    return Tokenizer.load(places.build)
+    return load_tokenizer(places.build)
 
 
 def is_trained(places: Places, variant: str) -> bool:
@@ -132,6 +134,6 @@ def final_checkpoint(places: Places, variant: str) -> Path:
         progress = torch.load(run / SNAPSHOT_NAME, map_location="cpu", weights_only=True)["progress"]
         model = build_model(load_run_config(CONFIGS / f"{variant}.yaml").model)
         load_weights(model, average(progress["recent"]))
-        save_checkpoint(folder, model, Tokenizer.load(run))
+        save_checkpoint(folder, model, load_tokenizer(run))
         shutil.copy(run / BEST_FOLDER / SENTENCES_NAME, folder / SENTENCES_NAME)
     return folder

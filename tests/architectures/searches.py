@@ -14,7 +14,7 @@ from model.text.parallel_text import read_pairs
 from server.commands.evaluate import running_server
 from tests.architectures.held_out import TEST_FILE
 from tests.architectures.variants import Places
-from traghetto.client import Client, ContrastiveSearch, Sampling, TextError
+from traghetto import Client, ContrastiveSearch, Sampling, TextError
 
 ARTIFACT = Path(__file__).parents[2] / "export/artifacts/en-it"
 NUM_SENTENCES = 400

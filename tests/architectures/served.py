@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.commands.evaluate import running_server
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import SERVED, SERVED_INT8, Places
-from traghetto.client import Client, TextError
+from traghetto import Client, TextError
 
 log = logging.getLogger("traghetto.study")
 
@@ -83,7 +83,7 @@ def measure_served(places: Places) -> Served:
     """Export and serve; in each round every model has its turn."""
     artifacts = [_export(places, variant, "fp32") for variant in SERVED]
     artifacts += [_export(places, variant, "int8") for variant in SERVED_INT8]
-    tokenizer = Tokenizer.load(places.build)
+    tokenizer = load_tokenizer(places.build)
     texts = [text.text for text in texts_by_length(places.data, tokenizer, NUM_TEXTS)[_BUCKET][0]]
     names = [artifact.name for artifact in artifacts]
     found = Served({name: [] for name in names}, {name: [] for name in names}, {})

@@ -1,4 +1,4 @@
-"""Draws deploy/grafana/preview.png from real servers under load: `make dashboard-preview`."""
+"""Draws deploy/grafana/preview.png from real servers on a good day: `make dashboard-preview`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.deploy.drawing import draw
 from tests.deploy.rule_files import ROOT
+from tests.deploy.traffic import GOOD_DAY
 from tests.deploy.watched import watched_servers
 
 PREVIEW = ROOT / "deploy/grafana/preview.png"
@@ -19,7 +20,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of load (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=PREVIEW)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, watched_servers(Path(folder), arguments.seconds) as watched:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        watched_servers(Path(folder), arguments.seconds, GOOD_DAY) as watched,
+    ):
         draw(watched, arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size // 1024} KiB")
 

@@ -18,12 +18,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.deploy.dockerfile import REPOSITORY, Builder, read_stages
 from tests.deploy.manifests import FOLDER, load
 from tests.programs import PATIENCE_SECONDS
-from traghetto.client import Client
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import Client, Translation
 
 READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=\S+ health=(\S+) admin=\S+ models=(\S+)\n")
-# Of the lock, for other systems or for the build alone.
-NOT_INSTALLED = {"colorama", "setuptools"}
+# Of the lock, for other systems.
+NOT_INSTALLED = {"colorama"}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_the_environment_is_the_lock_and_the_project(image: Builder) -> None:
         "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
     )
     found = json.loads(run_inside(image, "python", "-I", "-c", program).stdout)
-    assert found.pop("traghetto")
+    assert found.pop("traghetto") == found.pop("traghetto-server")
     assert found == {name: version for name, version in locked().items() if name not in NOT_INSTALLED}
 
 
@@ -82,7 +81,8 @@ def test_the_list_of_contents_is_complete(image: Builder) -> None:
     listed = {
         component["name"].lower().replace("_", "-"): component["version"] for component in sbom["components"]
     }
-    listed.pop("traghetto", None)
+    for name in ("traghetto", "traghetto-server"):
+        listed.pop(name, None)
     assert listed == {name: version for name, version in locked().items() if name not in NOT_INSTALLED}
     assert "timestamp" not in sbom["metadata"]  # the same contents give the same file
 
@@ -131,7 +131,7 @@ def test_it_serves_and_answers_the_probes(image: Builder, tmp_path: Path) -> Non
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with Client(address) as client:
             (result,) = client.translate(["The cat is on the table."], "en", "it")
-        assert isinstance(result, pb.Translation)
+        assert isinstance(result, Translation)
         assert result.text == "Il gatto è sul tavolo."
         process.send_signal(getattr(signal, read_stages()["runtime"].all("STOPSIGNAL")[0]))
         assert process.wait(PATIENCE_SECONDS) == 0

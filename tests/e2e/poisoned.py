@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from export.contract.manifest import file_info
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from tests.e2e.copied_artifact import copied_artifact
 
 SCALES = "model.output.weight_scale"
@@ -25,7 +25,7 @@ def poison(artifact: Path, folder: Path) -> Path:
         (scales,) = (tensor for tensor in model.graph.initializer if tensor.name == SCALES)
         load_external_data_for_tensor(scales, str(folder))
         values = numpy_helper.to_array(scales)
-        assert Tokenizer.load(artifact).encode_source(POISON, "it")[-2] == len(values) - 1
+        assert load_tokenizer(artifact).encode_source(POISON, "it")[-2] == len(values) - 1
         scales.CopyFrom(numpy_helper.from_array(values[:-1], SCALES))  # the decoder's own stay whole
         onnx.save(model, path)
         manifest["files"]["encoder.onnx"] = dataclasses.asdict(file_info(path))

@@ -23,8 +23,7 @@ import pytest
 
 from tests.programs import program
 from tests.running_server import RunningServer, StartServer
-from traghetto.client import CallError, Client
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import CallError, Client, Translation
 
 PATIENCE_SECONDS = 120.0
 ROOT = Path(__file__).parents[2]
@@ -117,7 +116,7 @@ def wait_for_port(address: str, process: subprocess.Popen[bytes], errors: Path) 
 
 def translate(client: Client) -> None:
     (result,) = client.translate(["The cat is on the table."], "en", "it", beam_size=1)
-    assert isinstance(result, pb.Translation)
+    assert isinstance(result, Translation)
     assert result.text
 
 

@@ -11,9 +11,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.running_server import RunningServer, StartServer
-from traghetto.client import Client
+from traghetto import Client
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from traghetto.responses import results_of
 
 PATIENCE_SECONDS = 120.0
 REFUSED = 'translator_requests_rejected_total{reason="queue_full"}'
@@ -53,7 +54,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back_and_loses_none_it_accep
     assert all(call.result(PATIENCE_SECONDS).items[0].translation.text for call in accepted)
     assert running.result(PATIENCE_SECONDS).items[0].translation.text
     assert crowded_server.scrape()["translator_decode_steps_total"] > 200, "find a text that takes longer"
-    assert patient == [item.translation for item in stub.Translate(make_request("Hello!", "Thanks.")).items]
+    assert patient == results_of(stub.Translate(make_request("Hello!", "Thanks.")))
 
 
 def test_a_call_that_no_queue_could_take_is_invalid(

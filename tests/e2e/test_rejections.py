@@ -69,8 +69,10 @@ def test_a_call_that_meets_a_draining_model_is_refused_and_counted(
     assert loaded.rejected() == {"draining": 1}
 
 
-def test_a_call_whose_deadline_passed_before_it_could_wait_is_refused_and_counted(loaded: Loaded) -> None:
-    call = Call("translation.v1.TranslationService", "Translate", "id")
+def test_a_call_whose_deadline_passed_before_it_could_wait_is_refused_and_counted(
+    loaded: Loaded, make_request: MakeRequest
+) -> None:
+    call, now = Call("translation.v1.TranslationService", "Translate", "id"), time.monotonic()
     with pytest.raises(DeadlineExceeded):
-        asyncio.run(loaded.service._run(call, loaded.model, {}, time.monotonic()))
+        asyncio.run(loaded.service.answer(make_request("Yes."), call, started=now, deadline=now))
     assert loaded.rejected() == {"deadline": 1}

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from export.contract.manifest import load_manifest
-from export.contract.tensors import Pools, TensorSpec
+from export.contract.tensors import Pools
 from export.proof.graph_model import GraphModel
 from export.proof.shortlist_model import ShortlistScorer
 from model.searches.beam_search import beam_search, greedy_search
 from model.shortlist.shortlist import Shortlist
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from tests.running_server import RunningServer, StartServer
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
@@ -59,10 +59,10 @@ def found(
 def test_texts_are_translated_with_their_candidates_alone(
     found: Callable[[int], list[str]], artifact: Path, texts: list[str], beam_size: int
 ) -> None:
-    manifest, tokenizer = load_manifest(artifact), Tokenizer.load(artifact)
+    manifest, tokenizer = load_manifest(artifact), load_tokenizer(artifact)
     kinds = (manifest.caches, manifest.states, manifest.memory)
-    specs = (tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds)
-    scorer = ShortlistScorer(GraphModel(artifact, Pools(*specs)), beam_size, 64, Shortlist.load(artifact))
+    graphs = GraphModel(artifact, Pools(*kinds), manifest.special_ids)
+    scorer = ShortlistScorer(graphs, beam_size, 64, Shortlist.load(artifact))
     expected = []
     for text in texts:
         source = tokenizer.encode_source(text, "it")

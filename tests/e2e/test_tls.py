@@ -19,9 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.certificates import Authority, Issued
 from tests.running_server import RunningServer, StartServer
-from traghetto.client import CallError, Client
-from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.tls import Tls, channel_credentials
+from traghetto import CallError, Client, Tls, Translation
+from traghetto.tls import channel_credentials
 
 PATIENCE_SECONDS = 120.0
 EXPIRY = "translator_tls_certificate_expiry_timestamp_seconds"
@@ -87,7 +86,7 @@ def translation(server: TlsServer, tls: Tls | None) -> str:
 
 def translated(client: Client) -> str:
     (result,) = client.translate([TEXT], "en", "it", beam_size=1)
-    assert isinstance(result, pb.Translation)
+    assert isinstance(result, Translation)
     assert result.text
     return result.text
 

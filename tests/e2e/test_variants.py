@@ -14,20 +14,21 @@ import torch
 import yaml
 from torch import Tensor
 
-from export.artifact import Limits, build_artifact
+from export.artifact import build_artifact
 from export.contract.manifest import PROOF_NAME, load_manifest
+from export.limits import Limits
 from model.checkpoint import load_checkpoint
 from model.networks.config import RecurrentConfig
 from model.networks.encoder_decoder import EncoderDecoder
-from model.searches.beam_search import Hypothesis, beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
-from model.text.tokenizer import START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import START_ID
+from model.text.tokenizer import Tokenizer
 from model.training.config import load_run_config
 from model.training.trainer import BEST_FOLDER, Trainer
 from tests.running_server import RunningServer, StartServer
-from traghetto.client import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import AttentionOptions, CallError, Client, ContrastiveSearch, Sampling, Translation
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits until every variant is trained and proven
 
@@ -142,7 +143,7 @@ def check_method(
     variant: Variant,
     client: Client,
     texts: list[str],
-    search: Callable[[list[int], int], Hypothesis],
+    search: Callable[[list[int], int], SearchResult],
     **method: object,
 ) -> None:
     """All texts in one call against the slow search over PyTorch, one at a time."""
@@ -153,7 +154,7 @@ def check_method(
     # Contrastive search runs the candidates for its last token too, and needs room for them.
     most = LIMITS.max_target_tokens - isinstance(method.get("method"), ContrastiveSearch)
     for source, result in zip(sources, found, strict=True):
-        assert isinstance(result, pb.Translation)
+        assert isinstance(result, Translation)
         expected = search(source, min(2 * len(source) + 16, most))
         assert result.text == variant.tokenizer.detokenize(expected.token_ids)
         assert result.target_tokens == len(expected.token_ids)
@@ -187,7 +188,7 @@ ATTENTIVE = [name for name in NAMES if load_run_config(CONFIGS / f"{name}.yaml")
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(ATTENTIVE)))
 def test_a_model_without_attention_refuses_to_return_any(client: Client, name: str) -> None:
     (served,) = [model for model in client.models() if model.name == name]
-    assert not served.HasField("attention")
+    assert served.attention is None
     with pytest.raises(CallError, match=f"INVALID_ARGUMENT.*'{name}' returns no attention"):
         client.translate(["Yes."], "en", "it", model=name, attention=AttentionOptions())
 
@@ -203,8 +204,9 @@ def test_the_attention_served_is_that_of_pytorch(
         options = AttentionOptions(layer=info.num_layers - 1, heads=heads)
         found = client.translate(texts[:3], "en", "it", model=name, attention=options)
         for text, result in zip(texts, found, strict=False):
-            assert isinstance(result, pb.Translation)
+            assert isinstance(result, Translation)
             attention = result.hypotheses[0].attention
+            assert attention is not None
             shape = len(attention.target_tokens), len(attention.source_tokens)
             weights = np.array(attention.weights).reshape(shape)
             of_heads = attention_of(chosen, text)[heads or slice(None)]  # (h, T, S)

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from export.artifact import Limits, build_artifact
+from export.artifact import build_artifact
+from export.limits import Limits
 from export.proof.sentences import MIN_PAIRS
 from model.checkpoint import load_checkpoint, save_checkpoint
 from tests.load.base_shortlist import base_shortlist

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from model.shortlist.shortlist import Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
 from tests.load.base_weights import FIRST_WORD_ID, NUM_FREQUENT, VOCABULARY_SIZE
 
 # As in the bundled model's, where 604 words are candidates of every sentence.

@@ -8,7 +8,15 @@ from typing import Any
 
 from sentencepiece import sentencepiece_model_pb2
 
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer, language_tag
+from model.text.sentencepiece_tokenizer import (
+    END_ID,
+    PADDING_ID,
+    START_ID,
+    UNKNOWN_ID,
+    SentencePieceTokenizer,
+    language_tag,
+)
+from model.text.tokenizer import Tokenizer
 from tests.load.base_weights import FIRST_WORD_ID, MAX_TARGET_LENGTH, VOCABULARY_SIZE
 
 LANGUAGES = ("en", "it")  # nobody's: artifacts have a pair, and every text may be either
@@ -38,7 +46,7 @@ def base_tokenizer() -> Tokenizer:
     trainer.pad_id, trainer.unk_id, trainer.bos_id, trainer.eos_id = _SPECIAL
     trainer.pad_piece, trainer.unk_piece, trainer.bos_piece, trainer.eos_piece = _SPECIAL.values()
     model.normalizer_spec.name = "identity"
-    return Tokenizer(model.SerializeToString())
+    return SentencePieceTokenizer(model.SerializeToString())
 
 
 def base_text(num_source_tokens: int, num_target_tokens: int, choice: random.Random) -> str:

@@ -25,7 +25,7 @@ from model.networks.attention import MultiHeadAttention
 from model.networks.config import TransformerConfig
 from model.networks.embeddings import SinusoidalPositions
 from model.networks.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
-from model.text.tokenizer import END_ID
+from model.text.sentencepiece_tokenizer import END_ID
 
 MAX_TARGET_LENGTH = 64
 VOCABULARY_SIZE = 32_000

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from export.contract.manifest import load_manifest
 from model.text.parallel_text import read_pairs
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import Beam, Finished, Hypothesis, SequenceRequest
 from server.engine.session import ModelSession, SessionConfig
 
@@ -26,7 +27,7 @@ BEAM_SIZES = (1, 4)
 SLOTS = (8, 32, 64)
 _DEFAULT_SENTENCES = 2000
 _BURST_PROBABILITY = 1 / 12  # of a step; a burst then fills the engine half on average
-_LONE_PROBABILITY = 1 / 2  # of a step
+_EXCLUSIVE_PROBABILITY = 1 / 2  # of a step
 Results = Mapping[int, tuple[Hypothesis, ...]]
 
 
@@ -63,7 +64,9 @@ class Comparison:
 
 def open_session(artifact: Path) -> ModelSession:
     """An artifact on CPU, its files checked."""
-    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu", lone_threads=2))
+    return ModelSession.load(
+        artifact, load_manifest(artifact), SessionConfig(device="cpu", num_exclusive_threads=2)
+    )
 
 
 def sources_of(
@@ -74,7 +77,7 @@ def sources_of(
     Args:
         pairs: Columns in the order of the artifact's languages.
     """
-    tokenizer = Tokenizer.load(artifact)
+    tokenizer = load_tokenizer(artifact)
     first, second = tokenizer.languages
     texts = [row for a, b in pairs for row in ((a, second), (b, first))]
     chosen = random.Random(seed).sample(texts, min(count, len(texts)))
@@ -120,13 +123,13 @@ def _translated(
 ) -> tuple[Results, int]:
     """The results, and how many joined among others; all requests arrive at once without `arrivals`."""
     results: dict[int, tuple[Hypothesis, ...]] = {}
-    coming, num_joined = deque(requests), 0
-    while coming or engine.num_waiting or engine.num_running:
-        engine.set_lone(arrivals is None or arrivals.random() < _LONE_PROBABILITY)
+    coming, waiting, num_joined = deque(requests), Scheduler(), 0
+    while coming or waiting or engine.num_running:
+        engine.set_exclusive(arrivals is None or arrivals.random() < _EXCLUSIVE_PROBABILITY)
         for _ in range(_num_arriving(engine, len(coming), arrivals)):
-            engine.submit(coming.popleft())
+            waiting.add(coming.popleft())
         has_others = engine.num_running > 0
-        joined = engine.admit()
+        joined = engine.admit(waiting.take(engine.num_free, engine.reserve))
         num_joined += len(joined.joined) if joined and has_others else 0
         report = engine.decode_step()
         for result in report.results if report else ():

@@ -17,7 +17,8 @@ from torch import nn
 from model.networks.attention import MultiHeadAttention
 from model.networks.embeddings import Embedding
 from model.networks.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
-from model.text.tokenizer import END_ID, START_ID, UNKNOWN_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, START_ID, UNKNOWN_ID
+from model.text.tokenizer import Tokenizer
 
 _MAX_POSITIONS = 1024
 _BATCH_TOKENS = 2048  # its best setting on this project's machines: more or less is slower

@@ -10,7 +10,9 @@ from server.config import ServerConfig
 from server.engine.sequence import Beam
 from server.models.loading import load_model
 from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.job import Job
+from server.work.options import SearchOptions
 from server.work.worker import Worker
 
 _LENGTH_PENALTY = 1.0
@@ -27,7 +29,9 @@ class Ours:
 
     def __init__(self, folder: Path, **config: Any) -> None:
         options: dict[str, Any] = {"max_queue": _MAX_QUEUE} | config
-        self._model = load_model(folder, ServerConfig(artifacts=(folder,), **options), Metrics())
+        self._model = load_model(
+            folder, ServerConfig(artifacts=(folder,), **options), Metrics(), BusyRunners()
+        )
 
     @property
     def worker(self) -> Worker:
@@ -42,10 +46,12 @@ class Ours:
         jobs = [
             Job(
                 source=tuple(source),
-                method=Beam(beam_size=beam_size),
-                length_penalty=_LENGTH_PENALTY,
-                max_target_tokens=max_target_tokens,
-                with_scores=False,  # the peers return none
+                options=SearchOptions(
+                    method=Beam(beam_size=beam_size),
+                    length_penalty=_LENGTH_PENALTY,
+                    max_target_tokens=max_target_tokens,
+                    with_scores=False,  # the peers return none
+                ),
             )
             for source in sources
         ]

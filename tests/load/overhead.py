@@ -9,7 +9,8 @@ from server.commands.evaluate import serving
 from tests.load.grpc_requests import requests_of
 from tests.load.subjects import Subject
 from tests.running_server import scrape
-from traghetto.client import Client
+from traghetto import Client
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 _NUM_SENTENCES = 40
 _NUM_TURNS = 5  # after a warm-up
@@ -41,16 +42,27 @@ def single_request_overhead(subject: Subject) -> Overhead:
     requests = requests_of(subject.first(_NUM_SENTENCES))
     with serving(subject.artifact) as places, Client(places["grpc"]) as client:
         for request in requests:
-            client.call(request)
+            _translate(client, request)
         before, started = _engine_and_server_seconds(places["metrics"]), time.perf_counter()
         for request in requests * _NUM_TURNS:
-            client.call(request)
+            _translate(client, request)
         seconds, after = time.perf_counter() - started, _engine_and_server_seconds(places["metrics"])
     milliseconds = 1000 / (len(requests) * _NUM_TURNS)
     return Overhead(
         client_milliseconds=seconds * milliseconds,
         server_milliseconds=(after[1] - before[1]) * milliseconds,
         engine_milliseconds=(after[0] - before[0]) * milliseconds,
+    )
+
+
+def _translate(client: Client, request: pb.TranslateRequest) -> None:
+    client.translate(
+        request.texts,
+        request.source_language,
+        request.target_language,
+        beam_size=request.options.beam_size,
+        max_target_tokens=request.options.max_target_tokens,
+        skip_scores=request.options.skip_scores,
     )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import ctranslate2
 import grpc
 
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from tests.load.peer_batchers import BATCHERS, Batcher, PeerConfig
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
@@ -84,7 +86,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     batcher: Batcher = BATCHERS[arguments.batcher](translator, config)
     batcher.start()
     server = grpc.aio.server()
-    service = PeerService(Tokenizer.load(arguments.tokenizer), batcher)
+    service = PeerService(load_tokenizer(arguments.tokenizer), batcher)
     pb_grpc.add_TranslationServiceServicer_to_server(service, server)
     host = arguments.listen.rpartition(":")[0]
     port = server.add_insecure_port(arguments.listen)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model.text.parallel_text import read_pairs
 from server.commands.evaluate import running_server
-from traghetto.client import CallError, Client, TextError
+from traghetto import CallError, Client, TextError
 
 _ROOT = Path(__file__).parents[2]
 _SENTENCES = _ROOT / "tests/data/en-it.tsv"

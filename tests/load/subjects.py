@@ -15,6 +15,7 @@ from model.networks.transformer import Transformer
 from model.text.evaluation import Quality, evaluate
 from model.text.parallel_text import read_pairs
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from tests.load.base_model import base_artifact, base_checkpoint, base_texts
 from tests.load.ctranslate2_peer import ctranslate2_model
 
@@ -69,7 +70,7 @@ class Subject:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Of all its forms."""
-        return Tokenizer.load(self.checkpoint)
+        return load_tokenizer(self.checkpoint)
 
     @cached_property
     def ctranslate2_folder(self) -> Path:
@@ -102,7 +103,7 @@ def subject(name: str, build: Path, data: Path | None) -> Subject:
 
 def _base(build: Path) -> Subject:
     checkpoint = base_checkpoint(build / "bench/base")
-    tokenizer = Tokenizer.load(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     texts = base_texts(_NUM_BASE_TEXTS, _BASE_SEED)
     return Subject(
         name="base",
@@ -116,7 +117,7 @@ def _base(build: Path) -> Subject:
 
 def _bundled(build: Path, data: Path | None) -> Subject:
     checkpoint = _ROOT / "model/pretrained/en-it"
-    tokenizer = Tokenizer.load(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     both = [
         row
         for english, italian in _pairs(data)

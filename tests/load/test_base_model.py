@@ -9,7 +9,8 @@ import pytest
 
 from model.networks.transformer import Transformer
 from model.searches.beam_search import beam_search, greedy_search
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
 from tests.load.base_shortlist import base_shortlist
 from tests.load.base_text import LANGUAGES, base_text, base_texts, base_tokenizer, target_length
 from tests.load.base_weights import VOCABULARY_SIZE, base_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 from tests.load.base_model import base_artifact
 from tests.load.base_text import base_texts, target_length
 from tests.load.ours import Ours
@@ -19,7 +19,7 @@ _BUILD = Path(__file__).parents[2] / "build"
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_ours_ends_base_targets_where_they_should(beam_size: int) -> None:
     folder = base_artifact(_BUILD)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     texts = base_texts(200, seed=7)
     engine = Ours(folder)
     try:

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from model.checkpoint import load_checkpoint
 from model.networks.transformer import Transformer
 from model.searches.beam_search import greedy_search_batch
-from model.text.tokenizer import PADDING_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import PADDING_ID
+from model.text.tokenizer import Tokenizer
 from tests.load.base_model import base_checkpoint
 from tests.load.base_text import base_texts, target_length
 from tests.load.ctranslate2_peer import CTranslate2Peer, ctranslate2_model, write_vocabulary_map

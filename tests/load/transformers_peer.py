@@ -15,7 +15,7 @@ from transformers import M2M100Config, M2M100ForConditionalGeneration
 from model.networks.config import TransformerConfig
 from model.networks.embeddings import SinusoidalPositions
 from model.networks.transformer import Transformer
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID
+from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID, START_ID
 
 _MAX_POSITIONS = 1024
 _BATCH_SENTENCES = 32

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.artifact import Limits, build_artifact, structure_sha256
+from export.artifact import build_artifact
 from export.contract.manifest import (
     ATTENTION,
     CANDIDATES,
@@ -27,15 +27,20 @@ from export.contract.manifest import (
     Manifest,
     load_manifest,
 )
+from export.describe import structure_sha256
+from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
-from export.graphs.to_onnx import ExportError, export_encoder
+from export.graphs.to_onnx import ExportError
+from export.limits import Limits
 from export.proof.checks import ProofError
 from export.proof.graph_model import GraphModel, GraphScorer
 from model.checkpoint import unique_weights
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import EncoderLayer, Transformer
 from model.searches.beam_search import Scorer, beam_search, greedy_search
-from model.text.tokenizer import Tokenizer, train_tokenizer
+from model.text.sentencepiece_tokenizer import train_tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 
 Build = Callable[[str], Path]
 LIMITS = Limits(max_source_tokens=40, max_target_tokens=50)
@@ -86,7 +91,7 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
     assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION} | for_a_gpu
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
     assert {path.stem for path in folder.glob("*.onnx")} == manifest.graphs.keys()
-    assert Tokenizer.load(folder).serialized == tokenizer.serialized
+    assert load_tokenizer(folder).serialized == tokenizer.serialized
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -98,7 +103,7 @@ def test_its_self_check_can_be_repeated(build: Build, shallow_model: Transformer
     pools = graphs_of(shallow_model).pools
     dtypes = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
     assert {spec.dtype for spec in (*manifest.caches, *manifest.memory)} == {dtypes[precision]}
-    graphs = GraphModel(build(precision), pools.of_type(dtypes[precision]))
+    graphs = GraphModel(build(precision), pools.of_type(dtypes[precision]), manifest.special_ids)
     scorers: list[Scorer] = [GraphScorer(graphs, 1, 64), GraphScorer(graphs, check.beam_size, 64)]
     if precision == "fp32":
         scorers += [shallow_model, shallow_model]

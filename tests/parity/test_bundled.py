@@ -9,8 +9,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import _int8, checkpoint_sha256, export_graphs, structure_sha256
 from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS, Manifest, load_manifest
+from export.describe import checkpoint_sha256, structure_sha256
+from export.graphs.all_graphs import export_graphs
+from export.precisions import int8_graphs
 from export.proof.sentences import prepare
 from model.checkpoint import load_checkpoint
 from model.networks.encoder_decoder import EncoderDecoder
@@ -55,7 +57,7 @@ def test_the_exporter_still_writes_the_artifacts_graphs_and_weights(
 ) -> None:
     model, tokenizer = checkpoint
     exact, sentences = export_graphs(model, "float32"), prepare(pairs, tokenizer)
-    exported = next(iter(_int8(model, tokenizer, exact, sentences)))
+    exported = next(iter(int8_graphs(model, tokenizer, exact, sentences)))
     assert exported.keys() == manifest.graphs.keys() - {DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
     pools = {f"{spec.name}_scale" for spec in (*manifest.caches, *manifest.memory)}
     for graph, fresh in exported.items():

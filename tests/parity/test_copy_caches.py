@@ -15,7 +15,7 @@ from export.proof.graph_model import Arrays, GraphModel
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.transformer import Transformer
 from server.engine.searches.search import keep_places
-from server.engine.tensors.lane_tensors import bind_array
+from server.engine.tensors.host import bind_array
 
 OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
 CAPACITY = 16

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from export.contract.manifest import Manifest, load_manifest
-from export.contract.tensors import SOURCE_AXIS, Pools, TensorSpec
+from export.contract.tensors import SOURCE_AXIS, Pools
 from export.proof.graph_model import Beams, GraphModel, GraphScorer
-from model.searches.beam_search import Hypothesis as ExpectedHypothesis
-from model.searches.beam_search import beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
-from model.text.tokenizer import END_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.tokenizers import load_tokenizer
 from server.engine.engine import Engine
 from server.engine.lane import LaneKey, lane_shape
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -63,7 +64,7 @@ def artifact(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def session(artifact: Path) -> ModelSession:
-    return ModelSession(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
+    return ModelSession.load(artifact, load_manifest(artifact), SessionConfig(device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,7 @@ def choices(session: ModelSession) -> list[AttentionChoice]:
 def graphs(artifact: Path, session: ModelSession) -> GraphModel:
     manifest = session.manifest
     kinds = (manifest.caches, manifest.states, manifest.memory)
-    return GraphModel(
-        artifact, Pools(*(tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds))
-    )
+    return GraphModel(artifact, Pools(*kinds), manifest.special_ids)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def sources(artifact: Path, pairs: list[tuple[str, str]]) -> list[tuple[int, ...
 
     Nonsense is short, yet its translation rambles on: it stays when those that came with it have left.
     """
-    tokenizer, rng = Tokenizer.load(artifact), random.Random(7)
+    tokenizer, rng = load_tokenizer(artifact), random.Random(7)
     chosen = rng.sample(pairs, NUM_SENTENCES)
     found = []
     for i, pair in enumerate(chosen):
@@ -139,13 +138,13 @@ def places(engine: Engine) -> dict[int, tuple[LaneKey, int]]:
 
 def run(engine: Engine, requests: Sequence[SequenceRequest], rng: random.Random | None = None) -> Run:
     """Step until all is done; requests arrive all at once, or now and then."""
-    seen, waiting, before = Run(), list(requests), places(engine)
-    while waiting or engine.num_waiting or engine.num_running:
-        num_arriving = len(waiting) if rng is None else rng.choice((0, 0, 0, 1, 1, 4))
-        for request in waiting[:num_arriving]:
-            engine.submit(request)
-        del waiting[:num_arriving]
-        engine.admit()
+    seen, coming, waiting, before = Run(), list(requests), Scheduler(), places(engine)
+    while coming or waiting or engine.num_running:
+        num_arriving = len(coming) if rng is None else rng.choice((0, 0, 0, 1, 1, 4))
+        for request in coming[:num_arriving]:
+            waiting.add(request)
+        del coming[:num_arriving]
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         before = places(engine)
         seen.most_running = max(seen.most_running, engine.num_running)
         report = engine.decode_step()
@@ -231,7 +230,7 @@ def test_a_target_may_be_as_long_as_the_artifact_allows(
         for i, source in enumerate(sources[:NUM_SLOTS])
     ]
     manifest = dataclasses.replace(session.manifest, max_target_tokens=limit)
-    narrow = ModelSession(artifact, manifest, SessionConfig(device="cpu"))
+    narrow = ModelSession.load(artifact, manifest, SessionConfig(device="cpu"))
     found = run(Engine(narrow, NUM_SLOTS), requests).results
     assert {len(hypotheses[0].token_ids) for hypotheses in found.values()} >= {limit}
     assert found == run(Engine(session, NUM_SLOTS), requests).results
@@ -329,7 +328,7 @@ class LaneScorer(GraphScorer):
         return beams
 
 
-def oracle(graphs: GraphModel, request: SequenceRequest, manifest: Manifest) -> list[ExpectedHypothesis]:
+def oracle(graphs: GraphModel, request: SequenceRequest, manifest: Manifest) -> list[SearchResult]:
     source, limit = list(request.source), request.max_target_tokens
     scorer = LaneScorer(graphs, request.method.width, manifest)
     match request.method:

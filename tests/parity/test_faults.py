@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.artifact import export_graphs, write_graphs
 from export.contract.manifest import ATTENTION, DECODER_STEP, ENCODER
+from export.folder import write_graphs
+from export.graphs.all_graphs import export_attention, export_decoder_step, export_encoder, export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.recurrent import RecurrentEncoderGraph, RecurrentStepGraph
 from export.graphs.step import StepInputs, StepOutputs
-from export.graphs.to_onnx import Exported, export_attention, export_decoder_step, export_encoder
+from export.graphs.to_onnx import Exported
 from export.graphs.transformer import AttentionGraph, TransformerEncoderGraph, TransformerStepGraph
 from export.proof.checks import Check, ProofError, require
 from export.proof.graph_model import Arrays, GraphModel
@@ -235,7 +236,8 @@ def test_hypotheses_whose_caches_are_not_reordered_are_refused_and_named(
     small_model: Transformer, exported: dict[str, Exported], tmp_path: Path, sentences: list[Sentence]
 ) -> None:
     write_graphs(tmp_path, exported)
-    refused_for(small_model, NeverReorders(tmp_path, graphs_of(small_model).pools), sentences, "beams")
+    graphs = NeverReorders(tmp_path, graphs_of(small_model).pools, small_model.special_ids)
+    refused_for(small_model, graphs, sentences, "beams")
 
 
 def refused_for(model: EncoderDecoder, graphs: GraphModel, sentences: list[Sentence], check: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from export.artifact import Limits, build_artifact, structure_sha256
+from export.artifact import build_artifact
 from export.contract.manifest import (
     DECODER_STEP,
     MANIFEST_NAME,
@@ -24,18 +24,23 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import Pools, TensorSpec
+from export.describe import structure_sha256
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.shortlist_model import ShortlistScorer
 from model.networks.transformer import Transformer
-from model.searches.beam_search import Hypothesis as ExpectedHypothesis
-from model.searches.beam_search import beam_search, greedy_search
+from model.searches.beam_search import SearchResult, beam_search, greedy_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
+from server.engine.device import DeviceError
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -46,7 +51,7 @@ from server.engine.sequence import (
     Sampling,
     SequenceRequest,
 )
-from server.engine.session import DeviceError, ModelSession, SessionConfig
+from server.engine.session import ModelSession, SessionConfig
 
 REPOSITORY = Path(__file__).parents[2]
 ARTIFACT = REPOSITORY / "export/artifacts/en-it"
@@ -68,7 +73,7 @@ def manifest() -> Manifest:
 
 @pytest.fixture(scope="module")
 def session(manifest: Manifest) -> ModelSession:
-    return ModelSession(ARTIFACT, manifest, SessionConfig(device="cpu", with_shortlist=True))
+    return ModelSession.load(ARTIFACT, manifest, SessionConfig(device="cpu", with_shortlist=True))
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +84,13 @@ def shortlist() -> Shortlist:
 @pytest.fixture(scope="module")
 def graphs(manifest: Manifest) -> GraphModel:
     kinds = (manifest.caches, manifest.states, manifest.memory)
-    return GraphModel(
-        ARTIFACT, Pools(*(tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in kinds))
-    )
+    return GraphModel(ARTIFACT, Pools(*kinds), manifest.special_ids)
 
 
 @pytest.fixture(scope="module")
 def sources(pairs: list[tuple[str, str]]) -> list[tuple[int, ...]]:
     """Both directions; some of three sentences."""
-    tokenizer, rng = Tokenizer.load(ARTIFACT), random.Random(5)
+    tokenizer, rng = load_tokenizer(ARTIFACT), random.Random(5)
     chosen = rng.sample(pairs, NUM_SENTENCES)
     found = []
     for i, pair in enumerate(chosen):
@@ -113,13 +116,13 @@ def run(
     engine: Engine, requests: Sequence[SequenceRequest], rng: random.Random | None = None
 ) -> dict[int, tuple[Hypothesis, ...]]:
     """Step until all is done; requests arrive all at once, or now and then."""
-    results, waiting = {}, list(requests)
-    while waiting or engine.num_waiting or engine.num_running:
-        num_arriving = len(waiting) if rng is None else rng.choice((0, 0, 1, 1, 4))
-        for request in waiting[:num_arriving]:
-            engine.submit(request)
-        del waiting[:num_arriving]
-        engine.admit()
+    results, coming, waiting = {}, list(requests), Scheduler()
+    while coming or waiting or engine.num_running:
+        num_arriving = len(coming) if rng is None else rng.choice((0, 0, 1, 1, 4))
+        for request in coming[:num_arriving]:
+            waiting.add(request)
+        del coming[:num_arriving]
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         report = engine.decode_step()
         for result in report.results if report else ():
             assert isinstance(result, Finished)
@@ -151,9 +154,7 @@ def test_every_sequence_is_the_same_alone_and_among_others(
         assert all(candidates.issuperset(h.token_ids) for h in alone[request.sequence_id])
 
 
-def oracle(
-    graphs: GraphModel, request: SequenceRequest, shortlist: Shortlist
-) -> Sequence[ExpectedHypothesis]:
+def oracle(graphs: GraphModel, request: SequenceRequest, shortlist: Shortlist) -> Sequence[SearchResult]:
     source, limit = list(request.source), request.max_target_tokens
     capacity = max(len(source), limit + 1)  # more changes nothing
     scorer = ShortlistScorer(graphs, request.method.width, capacity, shortlist)
@@ -193,7 +194,7 @@ def test_attention_is_that_of_the_whole_step(
 ) -> None:
     """Of a translation that the shortlist leaves as it is."""
     source = manifest.self_check.source
-    whole = ModelSession(ARTIFACT, manifest, SessionConfig(device="cpu"))
+    whole = ModelSession.load(ARTIFACT, manifest, SessionConfig(device="cpu"))
     request = request_of(0, source, Beam(beam_size=1))
     found = run(Engine(session, 4), [request, request_of(1, sources[0], Beam(beam_size=1))])[0]
     expected = run(Engine(whole, 4), [request])[0]
@@ -236,7 +237,7 @@ def test_the_masked_oracle_gives_its_candidates_all_the_probability(
 def test_a_shortlist_that_an_artifact_does_not_have_is_refused(manifest: Manifest) -> None:
     folder = REPOSITORY / "export/artifacts/en-it-lstm"
     with pytest.raises(DeviceError, match="a shortlist was asked for, model en-it-lstm has none"):
-        ModelSession(folder, load_manifest(folder), SessionConfig(device="cpu", with_shortlist=True))
+        ModelSession.load(folder, load_manifest(folder), SessionConfig(device="cpu", with_shortlist=True))
 
 
 def test_an_artifact_is_proved_with_its_shortlist_and_refused_without_its_graphs(

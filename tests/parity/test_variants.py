@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from export.artifact import _int8, export_graphs
+from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported
+from export.precisions import int8_graphs
 from export.proof.checks import require
 from export.proof.graph_model import GraphModel
 from export.proof.sentences import Sentence
@@ -83,5 +84,5 @@ def agrees_and_keeps_to_its_rows(
     graphs = open_graphs(model, exported)
     require(log_prob_checks(model, graphs, sentences))
     require(neighbour_checks(model, graphs, sentences))
-    for smaller in _int8(model, tokenizer, exported, sentences):
+    for smaller in int8_graphs(model, tokenizer, exported, sentences):
         require(neighbour_checks(model, open_graphs(model, smaller), sentences))

@@ -33,11 +33,11 @@ class WithAttention:
 
     @property
     def extra_outputs(self) -> frozenset[str]:
-        """The search's own and the layer's attention."""
+        """What the search reads, and the layer's attention."""
         return self._search.extra_outputs | {self._output}
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
-        """See `Search.advance`."""
+        """Keep the step's attention and let the search take the step, see `Search.advance`."""
         weights = step.extra[self._output][row][self._heads, :, : self._source_length]  # (h, W, S)
         self._weights.append(weights.mean(axis=0, dtype=np.float32))  # (W, S)
         continuation = self._search.advance(step, row)
@@ -46,7 +46,7 @@ class WithAttention:
         return continuation
 
     def endings(self) -> tuple[Ending, ...]:
-        """The search's own, with attention."""
+        """The search's endings, each hypothesis with its attention."""
         return tuple(self._attended(ending) for ending in self._search.endings())
 
     def _attended(self, ending: Ending) -> Ending:

@@ -29,7 +29,7 @@ class GreedySearch:
         self.extra_outputs = frozenset((LOG_PROBS,) if request.with_scores else ())
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
-        """See `Search.advance`."""
+        """Take the best next token, see `Search.advance`."""
         assert step.greedy is not None, "a beam of one"
         token, score = int(step.greedy.token[row]), float(step.greedy.score[row])
         if math.isnan(score):
@@ -38,7 +38,7 @@ class GreedySearch:
         return None if self._target.is_over else Continuation([0], [token])
 
     def endings(self) -> tuple[Ending, ...]:
-        """The one hypothesis."""
+        """The one hypothesis, of a search that is over."""
         return self._target.endings(with_scores=self._with_scores)
 
 
@@ -61,7 +61,7 @@ class BeamSearch:
         self._finished: list[Ending] = []
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
-        """See `Search.advance`."""
+        """Extend the beam by the best candidates, see `Search.advance`."""
         assert step.candidates is not None, "asked for"
         tokens = step.candidates.token[row].ravel().tolist()  # (W · 2W)
         totals = self._totals(step.candidates.score[row])
@@ -103,6 +103,6 @@ class BeamSearch:
         self._finished.append(Ending(finish(self._request, token_ids, log_prob, reason), slot))
 
     def endings(self) -> tuple[Ending, ...]:
-        """The finished ones, best score first; of equal ones the earlier finished first."""
+        """The finished hypotheses, best score first; of equal ones the earlier finished first."""
         ranked = sorted(self._finished, key=lambda ending: -(ending.hypothesis.score or 0.0))
         return tuple(ranked[: self._width])

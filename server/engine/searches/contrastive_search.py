@@ -42,13 +42,13 @@ class ContrastiveSearch:
         self._method = method
         self._target = Target(request, end_id)
         self._slot = 0  # of the prefix' last token, in the step that ran it
-        self._before = 0  # the same of the token before it, which predicted it
+        self._before = 0  # the slot of the token before it, which predicted it
         self._prefix: NDArray[np.float64] | None = None  # (1 + max_target_tokens, E), unit vectors
         self._candidates = np.empty(0, np.int64)
         self._log_probs = np.empty(0, np.float32)
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
-        """See `Search.advance`."""
+        """Choose among the candidates that the step ran and propose the next, see `Search.advance`."""
         directions = _directions(step.extra[HIDDEN][row])  # (W, E)
         if self._prefix is None:
             self._prefix = np.empty((1 + self._request.max_target_tokens, directions.shape[1]))
@@ -84,7 +84,7 @@ class ContrastiveSearch:
         return Continuation(parents, self._candidates.tolist())
 
     def endings(self) -> tuple[Ending, ...]:
-        """The one hypothesis."""
+        """The one hypothesis, of a search that is over."""
         return self._target.endings(self._before)
 
 

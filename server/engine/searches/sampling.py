@@ -27,7 +27,7 @@ class SamplingSearch:
         self._random = np.random.Generator(np.random.PCG64(method.seed))
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
-        """See `Search.advance`."""
+        """Draw the next token, see `Search.advance`."""
         assert step.log_probs is not None, "asked for"
         log_probs = step.log_probs[row, 0]  # (V)
         token = draw(log_probs, self._method, self._random.random())
@@ -35,7 +35,7 @@ class SamplingSearch:
         return None if self._target.is_over else Continuation([0], [token])
 
     def endings(self) -> tuple[Ending, ...]:
-        """The one hypothesis."""
+        """The one hypothesis, of a search that is over."""
         return self._target.endings()
 
 
@@ -63,13 +63,13 @@ def draw(log_probs: NDArray[np.float32], method: Sampling, uniform: float) -> in
         weights = np.exp((log_probs.astype(np.float64) - best) / method.temperature)
     ids = np.arange(len(log_probs))
     if method.top_k or method.top_p < 1:
-        ids = _kept(log_probs, weights, method)
+        ids = _filtered(log_probs, weights, method)
     cumulated = weights[ids].cumsum()
     index = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
     return int(ids[min(int(index), len(ids) - 1)])  # rounding may give the sum itself
 
 
-def _kept(
+def _filtered(
     log_probs: NDArray[np.float32], weights: NDArray[np.float64], method: Sampling
 ) -> NDArray[np.int64]:
     """The ids that top_k and top_p leave, ascending."""

@@ -66,6 +66,9 @@ def keep_places(parents: Sequence[int]) -> list[int]:
     Returns:
         A permutation: `order[place]` is the new hypothesis that takes a place. The first to extend p takes p,
         the others the places of those that nobody extends.
+
+    >>> keep_places([2, 2, 0])
+    [2, 1, 0]
     """
     order: dict[int, int] = {}
     others = [i for i, parent in enumerate(parents) if order.setdefault(parent, i) != i]
@@ -108,7 +111,7 @@ class Search(Protocol):
         """
 
     def endings(self) -> tuple[Ending, ...]:
-        """Of a search that is over: its hypotheses, best score first."""
+        """The hypotheses of a search that is over, best score first."""
 
 
 def finish(

@@ -23,20 +23,20 @@ class Target:
         return len(self._token_ids)
 
     def add(self, token: int, log_prob: float) -> None:
-        """Extend it."""
+        """Extend the target by a token."""
         self._token_ids.append(token)
         self._log_prob += log_prob
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing may follow; there is a token."""
+        """Whether nothing may follow the last token; there must be one."""
         return self._token_ids[-1] == self._end_id or len(self) == self._request.max_target_tokens
 
     def endings(self, slot: int = 0, *, with_scores: bool = True) -> tuple[Ending, ...]:
-        """It alone, finished.
+        """The target alone, as the one finished hypothesis.
 
         Args:
-            slot: See `Ending`.
+            slot: The hypothesis that predicted the last token, see `Ending`.
             with_scores: False if what was added were no log-probabilities.
         """
         reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH

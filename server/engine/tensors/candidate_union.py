@@ -51,6 +51,6 @@ class CandidateUnion:
         return missing
 
     def places(self, tokens: Tokens) -> Tokens:
-        """Where they are; -1 of a token without a place."""
-        found: Tokens = self._place[tokens]
-        return found
+        """The places of tokens; -1 of a token without a place."""
+        places: Tokens = self._place[tokens]
+        return places

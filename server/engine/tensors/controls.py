@@ -25,11 +25,11 @@ class Controls:
 
     def __init__(self, rows: int, width: int, start_id: int) -> None:
         self._start_id = start_id
-        self._own = np.arange(width)
+        self._places = np.arange(width)
         self.token = np.full((rows, width), start_id, np.int64)
         self.position = np.zeros(rows, np.int64)
         self.source_length = np.ones(rows, np.int64)
-        self.parent = np.tile(self._own, (rows, 1))
+        self.parent = np.tile(self._places, (rows, 1))
         self.arrays: dict[str, Array] = {
             "token": self.token,
             "position": self.position,
@@ -42,7 +42,7 @@ class Controls:
         self.token[row] = self._start_id
         self.position[row] = 0
         self.source_length[row] = source_length
-        self.parent[row] = self._own
+        self.parent[row] = self._places
 
     def advance(self, continuations: Mapping[int, Continuation]) -> None:
         """The next step of the sequences in some rows."""
@@ -55,12 +55,12 @@ class Controls:
         rows = np.array(list(continuations), np.int64)
         self.position[rows] += 1
         self.token[rows] = self._array(c.tokens for c in continuations.values())
-        if len(self._own) > 1:
+        if len(self._places) > 1:
             self.parent[rows] = self._array(c.parents for c in continuations.values())
 
     def _array(self, values: Iterable[list[int]]) -> NDArray[np.int64]:
         """Values of W each as (n, W), faster than NumPy reads nested lists."""
-        return np.fromiter(chain.from_iterable(values), np.int64).reshape(-1, len(self._own))
+        return np.fromiter(chain.from_iterable(values), np.int64).reshape(-1, len(self._places))
 
     def copy_row(self, row: int, other_row: int) -> None:
         """Copy a row over another."""

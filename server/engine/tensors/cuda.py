@@ -7,55 +7,129 @@ told is copied to the GPU before a step, and of its results only what searches r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS, TensorInfo
+from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array, Best, StepOutputs
-from server.engine.session import ModelSession
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs
+from server.engine.tensors.bindings import Bindings, Outputs
+from server.engine.tensors.controls import Controls
+from server.engine.tensors.decoder_step import SCORES
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.storage import Bind, output_specs, pool_specs
 
 _DEVICE = ("cuda", 0)
 
 
-class CudaLaneTensors(LaneTensors):
-    """The same contract as `LaneTensors`; rows cannot move, and hypotheses are copied whole."""
+class CudaStorage:
+    """A `Storage` of OrtValues on a GPU; hypotheses are copied whole, and all together before a step.
 
-    def __init__(self, session: ModelSession, shape: LaneShape) -> None:
-        super().__init__(session, shape)
-        self._values: dict[str, Any] = {
+    Args:
+        graphs: Of the engine.
+    """
+
+    def __init__(self, graphs: GraphRunner, shape: LaneShape) -> None:
+        self._graphs, self._shape = graphs, shape
+        manifest = graphs.session.manifest
+        self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
+        self._pool_specs = pool_specs(manifest)
+        self._output_specs = output_specs(manifest, DECODER_STEP)
+        self.pools: dict[str, Any] = {
+            name: _on_device(np.zeros(shape.of(spec), spec.dtype)) for name, spec in self._pool_specs.items()
+        }
+        self._controls: dict[str, Any] = {
             spec.name: _on_device(self.controls.arrays[spec.name])
-            for spec in session.manifest.graphs[DECODER_STEP].inputs
+            for spec in manifest.graphs[DECODER_STEP].inputs
             if spec.name in self.controls.arrays
         }
+        self._outputs: dict[str, Any] = {}
         self._copies: list[tuple[int, int]] = []  # hypotheses, from and to
-        self._replays: dict[tuple[str, int], int] = defaultdict(session.new_replay)
 
-    def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
-        self._pools |= {spec.name: self._new_pool(spec) for spec in specs}
-        return np.empty((0, 0, 0))
+    def bind(self, bind: Bind, name: str, rows: int) -> None:
+        """Bind the first rows of a control, a pool or an output, by its name in a graph."""
+        pool = name.removesuffix("_out")
+        spec = self._pool_specs.get(pool) or self._output_specs.get(name)
+        value = self.pools[pool] if pool in self.pools else self._value(name)
+        num_entries = rows * (self._shape.num_per_row(spec) if spec else 1)
+        dtype = np.dtype(spec.dtype if spec else np.int64)  # controls are of int64
+        bind(name, *_DEVICE, dtype, (num_entries, *value.shape()[1:]), value.data_ptr())
 
-    def _new_pool(self, spec: TensorInfo) -> Any:
-        return _on_device(np.zeros(self._shape.of(spec), spec.dtype))
+    def _value(self, name: str) -> Any:
+        if name in self._controls:
+            return self._controls[name]
+        if name not in self._outputs:
+            spec = self._output_specs[name]
+            self._outputs[name] = _on_device(np.zeros(self._shape.of(spec), spec.dtype))
+        return self._outputs[name]
 
-    def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
-        """See `LaneTensors.step`; all but attention is computed, and only what is asked for is copied."""
-        bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
-        for name, value in self._values.items():
-            if name in self.controls.arrays:
-                value.update_inplace(self.controls.arrays[name])
+    def read(self, name: str, rows: int) -> Any:
+        """Copy the first rows of an output that was bound before to main memory."""
+        return self._outputs[name].numpy()[:rows]
+
+    def prepare_step(self) -> None:
+        """Bring to the GPU what rows are told, and copy hypotheses as the last continuations need it."""
+        for name, value in self._controls.items():
+            value.update_inplace(self.controls.arrays[name])
         self._copy_hypotheses()
-        attention = [ATTENTION] if asked & self._attention else []
+
+    def copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
+        """Copy all columns of all caches, before the next step."""
+        del start, end
+        self._copies.append((from_hypothesis, to_hypothesis))
+
+    def _copy_hypotheses(self) -> None:
+        if not self._copies:
+            return
+        binding = self._graphs.binding(COPY_CACHES)
+        names = ("from_hypothesis", "to_hypothesis")
+        for name, indices in zip(names, np.array(self._copies, np.int64).T, strict=True):
+            binding.bind_cpu_input(name, np.ascontiguousarray(indices))
+        for spec in self._graphs.session.manifest.caches:
+            value = self.pools[spec.name]
+            for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
+                bind(name, *_DEVICE, np.dtype(spec.dtype), value.shape(), value.data_ptr())
+        self._graphs.run(COPY_CACHES, binding)
+        self._copies.clear()
+
+    def clear_row(self, row: int) -> None:
+        """Zero a row of the pools, by way of main memory, which is slow, and rare."""
+        for name, spec in self._pool_specs.items():
+            num_entries = self._shape.num_per_row(spec)
+            array = self.pools[name].numpy().copy()
+            array[row * num_entries : (row + 1) * num_entries] = 0
+            self.pools[name].update_inplace(array)
+
+
+class CudaScores:
+    """Steps whose graphs are captured once for each number of rows and then replayed.
+
+    A binding is captured with all its outputs, so all but attention is computed in every step; only what is
+    requested is copied to main memory.
+    """
+
+    def __init__(
+        self, graphs: GraphRunner, shape: LaneShape, storage: CudaStorage, bindings: Bindings
+    ) -> None:
+        self._graphs, self._shape, self._storage, self._bindings = graphs, shape, storage, bindings
+        attention = graphs.session.manifest.graphs.get(ATTENTION)
+        self._attention = frozenset(spec.name for spec in attention.outputs) if attention else frozenset()
+        self._replays: dict[tuple[str, int], int] = defaultdict(graphs.new_replay)
+
+    def step(self, rows: int, requested: Outputs) -> StepOutputs:
+        """Run one decoder step and score every token, see `LaneTensors.step`."""
+        bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
+        self._storage.prepare_step()
+        attention = [ATTENTION] if requested & self._attention else []
         for graph in (DECODER_STEP, *attention, LOG_PROBS, CANDIDATES):
             self._run(graph, bucket)
-        best = Best(self._read("best_token", rows), self._read("best_log_probs", rows))
+        read = self._storage.read
+        best = Best(read("best_token", rows), read("best_log_probs", rows))  # (R, W, 2W)
         greedy = Best(best.token[:, 0, 0], best.score[:, 0, 0]) if self._shape.width == 1 else None
-        log_probs = self._read("log_probs", rows) if LOG_PROBS in asked else None
-        extra = {name: self._read(name, rows) for name in asked - {LOG_PROBS, CANDIDATES}}
-        return StepOutputs(greedy, best, log_probs, extra)
+        log_probs = read("log_probs", rows) if LOG_PROBS in requested else None
+        return StepOutputs(greedy, best, log_probs, {name: read(name, rows) for name in requested - SCORES})
 
     def _run(self, graph: str, rows: int) -> None:
         """Run a graph; states, which capturing it has moved on several times, go on from where they were.
@@ -63,66 +137,17 @@ class CudaLaneTensors(LaneTensors):
         Source: microsoft/onnxruntime issue 32243, that a first run computes more than once.
         """
         is_first = (graph, rows) not in self._replays
-        written = self._session.manifest.states if is_first and graph == DECODER_STEP else ()
-        before = {spec.name: _on_device(self._pools[spec.name].numpy()) for spec in written}
-        self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
+        states = self._graphs.session.manifest.states if is_first and graph == DECODER_STEP else ()
+        pools = self._storage.pools
+        before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
+        self._replay(graph, rows)
         if before:
             for name, state in before.items():
-                self._pools[name].update_inplace(state)
-            self._session.run(graph, self._binding(graph, rows), self._replays[graph, rows])
+                pools[name].update_inplace(state)
+            self._replay(graph, rows)
 
-    def _given(self, graph: str, extra: Outputs) -> Outputs:
-        """All: a binding is captured once."""
-        del extra
-        return frozenset(spec.name for spec in self._session.manifest.graphs[graph].outputs)
-
-    def _bind(self, bind: Callable[..., None], name: str, rows: int) -> None:
-        pool = name.removesuffix("_out")
-        spec = self._pool_specs.get(pool) or self._output_specs.get(name)
-        value = self._pools[pool] if pool in self._pools else self._value(name)
-        first = rows * self._shape.width if spec and spec.shape[0] == "hypotheses" else rows
-        dtype = np.dtype(spec.dtype if spec else np.int64)  # controls are of int64
-        bind(name, *_DEVICE, dtype, (first, *value.shape()[1:]), value.data_ptr())
-
-    def _value(self, name: str) -> Any:
-        if name not in self._values:
-            spec = self._output_specs[name]
-            self._values[name] = _on_device(np.zeros(self._shape.of(spec), spec.dtype))
-        return self._values[name]
-
-    def _read(self, name: str, rows: int) -> Any:
-        return self._values[name].numpy()[:rows]
-
-    def _copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
-        del start, end
-        self._copies.append((from_hypothesis, to_hypothesis))
-
-    def _copy_hypotheses(self) -> None:
-        """All copies that the last step's continuations asked for, in one run."""
-        if not self._copies:
-            return
-        binding = self._session.binding(COPY_CACHES)
-        names = ("from_hypothesis", "to_hypothesis")
-        for name, indices in zip(names, np.array(self._copies, np.int64).T, strict=True):
-            binding.bind_cpu_input(name, np.ascontiguousarray(indices))
-        for spec in self._session.manifest.caches:
-            value = self._pools[spec.name]
-            for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
-                bind(name, *_DEVICE, np.dtype(spec.dtype), value.shape(), value.data_ptr())
-        self._session.run(COPY_CACHES, binding)
-        self._copies.clear()
-
-    def move_row(self, row: int, other_row: int) -> None:
-        """Not on a GPU: `ModelSession.can_move_rows` is False there."""
-        raise NotImplementedError
-
-    def clear_row(self, row: int) -> None:
-        """See `LaneTensors.clear_row`; by way of main memory, which is slow, and rare."""
-        for spec in self._pool_specs.values():
-            each = self._shape.width if spec.shape[0] == "hypotheses" else 1
-            array = self._pools[spec.name].numpy().copy()
-            array[row * each : (row + 1) * each] = 0
-            self._pools[spec.name].update_inplace(array)
+    def _replay(self, graph: str, rows: int) -> None:
+        self._graphs.run(graph, self._bindings.get(graph, rows), self._replays[graph, rows])
 
 
 def _on_device(array: Array) -> Any:

@@ -7,18 +7,21 @@ is gathered first into an order that follows from the row's own source: so no ro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.contract.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
 from model.shortlist.shortlist import Shortlist
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import HIDDEN, Array, Best, StepOutputs
 from server.engine.sequence import InferenceError
-from server.engine.session import ModelSession
+from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.candidate_union import Tokens
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs, bind_array
+from server.engine.tensors.decoder_step import SCORES, DecoderStep
+from server.engine.tensors.host import HostStorage, bind_array
+from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.output_columns import OutputColumns
 
 _WIDTH_MULTIPLE = 256
@@ -27,20 +30,24 @@ _NOWHERE = np.iinfo(np.int64).max  # of an index: beyond the last logit, where m
 Floats = NDArray[np.float32]
 
 
-class ShortlistTensors(LaneTensors):
-    """The same contract as `LaneTensors`; what is no candidate has the log-probability minus infinity.
+class ShortlistScores:
+    """Steps whose scores are of each row's candidates; other tokens have the log-probability minus infinity.
 
     Args:
         shortlist: Names a source's candidates, at least 2W of each.
     """
 
-    step_graph: ClassVar[str] = DECODER_HIDDEN
-    result: ClassVar[str] = HIDDEN
-
-    def __init__(self, session: ModelSession, shape: LaneShape, shortlist: Shortlist) -> None:
-        super().__init__(session, shape)
-        self._shortlist = shortlist
-        self._columns = OutputColumns(session, shortlist.vocabulary_size)
+    def __init__(
+        self,
+        graphs: GraphRunner,
+        shape: LaneShape,
+        storage: HostStorage,
+        bindings: Bindings,
+        shortlist: Shortlist,
+    ) -> None:
+        self._graphs, self._shape, self._storage, self._shortlist = graphs, shape, storage, shortlist
+        self._step = DecoderStep(graphs.session.manifest, bindings, storage, DECODER_HIDDEN, HIDDEN)
+        self._columns = OutputColumns(graphs, shortlist.vocabulary_size)
         self._candidates: list[Tokens | None] = [None] * shape.rows
         self._changed: set[int] = set()
         self._bound: Mapping[str, Array] | None = None  # the columns that products are bound to
@@ -50,30 +57,30 @@ class ShortlistTensors(LaneTensors):
         self._gathered: Floats = np.empty((shape.width, shape.rows, 0), np.float32)  # (W, R, N)
         self._log_probs: Floats | None = None  # (R, W, V), minus infinity but for candidates
 
-    def encode(self, source: Array, source_length: Array, slot: Array) -> None:
-        """See `LaneTensors.encode`."""
-        super().encode(source, source_length, slot)
-        lengths, rows = source_length.tolist(), slot.tolist()
-        for row, ids, length in zip(rows, source.tolist(), lengths, strict=True):
-            self._seat(row, self._shortlist.candidates(ids[:length]))
+    def join(self, sources: Mapping[int, list[int]]) -> None:
+        """Let rows score the candidates of their sources, token ids by row.
+
+        Raises:
+            InferenceError: ONNX Runtime failed; the rows then have no candidates.
+        """
+        for row, source in sources.items():
+            self._set_candidates(row, self._shortlist.candidates(source))
         try:
             self._refresh()
         except InferenceError:
-            for row in rows:
-                self._seat(row, None)
+            for row in sources:
+                self._set_candidates(row, None)
             raise
 
-    def free(self, row: int) -> None:
-        """See `LaneTensors.free`."""
-        super().free(row)
-        self._seat(row, None)
+    def leave(self, row: int) -> None:
+        """Forget the candidates of a sequence that has left."""
+        self._set_candidates(row, None)
 
-    def move_row(self, row: int, other_row: int) -> None:
-        """See `LaneTensors.move_row`."""
-        super().move_row(row, other_row)
-        self._seat(other_row, self._candidates[row])
+    def copy_row(self, row: int, other_row: int) -> None:
+        """Let another row score the candidates of a row."""
+        self._set_candidates(other_row, self._candidates[row])
 
-    def _seat(self, row: int, candidates: Tokens | None) -> None:
+    def _set_candidates(self, row: int, candidates: Tokens | None) -> None:
         union, former = self._columns.union, self._candidates[row]
         if candidates is not None:
             assert len(candidates) >= 2 * self._shape.width, "fewer candidates than a search may ask for"
@@ -119,17 +126,17 @@ class ShortlistTensors(LaneTensors):
         """Where a row's logits begin in the flat array."""
         return row * self._shape.width * self._columns.size
 
-    def step(self, rows: int, asked: Outputs = frozenset()) -> StepOutputs:
-        """See `LaneTensors.step`."""
+    def step(self, rows: int, requested: Outputs) -> StepOutputs:
+        """Run one decoder step and score the rows' candidates, see `LaneTensors.step`."""
         self._refresh()
-        extra = self._run_step(rows, asked)
-        self._session.run(SHORTLIST_LOGITS, self._product(rows))
+        extra = self._step.run(rows, requested)
+        self._graphs.run(SHORTLIST_LOGITS, self._product(rows))
         gathered = self._gather(rows)  # (W, R, N)
-        if not asked & {LOG_PROBS, CANDIDATES}:
+        if not requested & SCORES:
             return StepOutputs(self._best_of_one(gathered, gathered), extra=extra)
         normalizer = self._normalizer(gathered)  # (W, R, 1)
-        candidates = self._best(gathered, normalizer) if CANDIDATES in asked else None
-        if LOG_PROBS not in asked:
+        candidates = self._best(gathered, normalizer) if CANDIDATES in requested else None
+        if LOG_PROBS not in requested:
             return StepOutputs(self._best_of_one(gathered, gathered), candidates, extra=extra)
         with np.errstate(invalid="ignore"):
             scores = gathered - normalizer
@@ -138,8 +145,8 @@ class ShortlistTensors(LaneTensors):
 
     def _product(self, rows: int) -> Any:
         if rows not in self._products:
-            binding = self._session.binding(SHORTLIST_LOGITS)
-            bind_array(binding.bind_input, HIDDEN, self._output(HIDDEN)[:rows])
+            binding = self._graphs.binding(SHORTLIST_LOGITS)
+            bind_array(binding.bind_input, HIDDEN, self._storage.output(HIDDEN)[:rows])
             for name, array in self._columns.arrays.items():
                 bind_array(binding.bind_input, name, array)
             logits = self._logits[:-1].reshape(self._shape.rows, self._shape.width, -1)
@@ -175,7 +182,7 @@ class ShortlistTensors(LaneTensors):
         return [(row, c) for row, c in enumerate(self._candidates[:rows]) if c is not None]
 
     def _best_of_one(self, gathered: Floats, scores: Floats) -> Best | None:
-        """See `StepOutputs.greedy`."""
+        """The best candidate of each row, where there is one hypothesis, by `StepOutputs.greedy`."""
         if self._shape.width > 1:
             return None
         best = gathered[0].argmax(axis=-1)  # (R)
@@ -189,13 +196,13 @@ class ShortlistTensors(LaneTensors):
         return tokens
 
     def _best(self, gathered: Floats, normalizer: Floats) -> Best:
-        """See `StepOutputs.candidates`."""
+        """The best 2W candidates of each hypothesis, by `StepOutputs.candidates`."""
         width, rows, _ = gathered.shape
         count = 2 * width
         top = np.zeros((width, rows, count), np.int64)
         for row, candidates in self._here(rows):
-            own = gathered[:, row, : len(candidates)]  # (W, n)
-            top[:, row] = own.argpartition(len(candidates) - count, axis=-1)[:, -count:]
+            logits = gathered[:, row, : len(candidates)]  # (W, n)
+            top[:, row] = logits.argpartition(len(candidates) - count, axis=-1)[:, -count:]
         top.sort(axis=-1)  # of equal ones the lower id first
         logits = np.take_along_axis(gathered, top, axis=-1)  # (W, R, 2W)
         order = np.argsort(-logits, axis=-1, kind="stable")

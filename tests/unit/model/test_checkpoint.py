@@ -17,7 +17,8 @@ from model.checkpoint import (
     unique_weights,
 )
 from model.networks.transformer import Transformer
-from model.text.tokenizer import FILE_NAME, Tokenizer
+from model.text.sentencepiece_tokenizer import FILE_NAME
+from model.text.tokenizer import Tokenizer
 
 
 @pytest.mark.parametrize("tie_embeddings", [True, False])

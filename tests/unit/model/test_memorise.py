@@ -9,7 +9,7 @@ from torch import nn
 from model.networks.build import build_model
 from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
 from model.searches.beam_search import greedy_search_batch
-from model.text.tokenizer import END_ID, PADDING_ID
+from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID
 from model.training.batches import Example, make_batch, pad
 
 V, NUM_STEPS = 30, 120
@@ -53,7 +53,7 @@ def test_a_model_learns_a_handful_of_sentences_by_heart(config: ModelConfig) -> 
     torch.manual_seed(1)
     model, examples = build_model(config).train(), random_examples(6, 6)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    batch = make_batch(examples)
+    batch = make_batch(examples, model.special_ids)
     for _ in range(NUM_STEPS):
         logits = model(batch.source, batch.target_input).flatten(0, 1)
         loss = nn.functional.cross_entropy(logits, batch.target_output.flatten(), ignore_index=PADDING_ID)
@@ -62,6 +62,6 @@ def test_a_model_learns_a_handful_of_sentences_by_heart(config: ModelConfig) -> 
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     model.eval()
-    source = pad([example.source for example in examples])
+    source = pad([example.source for example in examples], PADDING_ID)
     found = greedy_search_batch(model, source, source == PADDING_ID, 10)
     assert [(*row, END_ID) for row in found] == [example.target for example in examples]

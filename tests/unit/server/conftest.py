@@ -10,10 +10,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import Limits, _manifest, export_graphs, write_graphs
 from export.contract.manifest import ENCODER
+from export.describe import describe
+from export.folder import write_graphs
+from export.graphs.all_graphs import export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
 from model.networks.encoder_decoder import EncoderDecoder
@@ -38,7 +41,7 @@ def open_session(
         folder = tmp_path_factory.mktemp("artifact") / "tiny"
         folder.mkdir()
         write_graphs(folder, exported)
-        manifest = _manifest(
+        manifest = describe(
             model,
             tokenizer,
             folder=folder,
@@ -46,9 +49,9 @@ def open_session(
             limits=LIMITS,
             exported=exported,
             sentences=sentences,
-            graphs=GraphModel(folder, graphs_of(model).pools),
+            graphs=GraphModel(folder, graphs_of(model).pools, model.special_ids),
         )
-        return ModelSession(folder, manifest, SessionConfig(device="cpu"))
+        return ModelSession.load(folder, manifest, SessionConfig(device="cpu"))
 
     return open_
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError, ServerConfig, is_loopback, parse_config, split_address
+from server.addresses import AddressError, is_loopback, split_address
+from server.command_line import option_rows, parse_config
+from server.config import ServerConfig, ServerConfigError
 from tests.certificates import Authority
 
 # For each flag a value for its variable, and another one for the flag; neither is the default.
@@ -63,7 +65,8 @@ def test_a_variable_replaces_the_default_and_a_flag_wins_over_both(name: str) ->
     ]
     assert [str(value) for value in found[1:]] == [from_variable, from_flag]
     assert len(set(found)) == 3
-    assert len({type(value) for value in found}) == 1
+    assert len({type(value) for value in found if value is not None}) == 1
+    assert type(found[1]) is type(found[2])
 
 
 @pytest.mark.parametrize("name", sorted(CHOICES))
@@ -81,14 +84,14 @@ def test_a_choice_comes_from_its_variable_or_its_flag(name: str) -> None:
     ["127.0.0.1:4317", "ftp://host:1", "http://host", "http://host:4317/v1/traces", "http://me:word@host:1"],
 )
 def test_a_collector_is_a_url_of_scheme_host_and_port(url: str) -> None:
-    with pytest.raises(ConfigError, match="--otlp-endpoint"):
+    with pytest.raises(ServerConfigError, match="--otlp-endpoint"):
         parse_config(["model", f"--otlp-endpoint={url}"], {})
     assert parse_config(["model", "--otlp-endpoint=http://[::1]:4317/"], {}).otlp_endpoint
 
 
 @pytest.mark.parametrize("ratio", ["-0.1", "1.1", "nan"])
 def test_a_share_of_calls_lies_between_none_and_all(ratio: str) -> None:
-    with pytest.raises(ConfigError, match=f"--trace-ratio is {ratio}"):
+    with pytest.raises(ServerConfigError, match=f"--trace-ratio is {ratio}"):
         parse_config(["model", f"--trace-ratio={ratio}"], {})
 
 
@@ -113,7 +116,7 @@ def test_an_age_has_its_grace_and_the_grace_needs_an_age() -> None:
     environment = {variable(GRACE): "7.5", "TRAGHETTO_MAX_CONNECTION_AGE_SECONDS": "60"}
     assert getattr(parse_config(["model"], environment), GRACE) == 7.5
     assert getattr(parse_config(["model", flag(GRACE), "8.5"], environment), GRACE) == 8.5
-    with pytest.raises(ConfigError, match=r"-grace-seconds 8.5 needs --max-connection-age-seconds"):
+    with pytest.raises(ServerConfigError, match=r"-grace-seconds 8.5 needs --max-connection-age-seconds"):
         parse_config(["model", flag(GRACE), "8.5"], {})
 
 
@@ -121,7 +124,7 @@ def test_an_age_has_its_grace_and_the_grace_needs_an_age() -> None:
 @pytest.mark.parametrize("value", ["0.0009", "2147484.0", "inf", "-1.0"])
 def test_an_age_that_grpc_cannot_count_is_refused(value: str, name: str) -> None:
     arguments = ["--max-connection-age-seconds=1", f"{flag(name)}={value}"]
-    with pytest.raises(ConfigError, match=f"^{flag(name)} is {value}, must be "):
+    with pytest.raises(ServerConfigError, match=f"^{flag(name)} is {value}, must be "):
         parse_config(["model", *arguments], {})
 
 
@@ -146,7 +149,7 @@ def test_artifacts_come_from_arguments_or_else_from_their_variable() -> None:
 
 
 def test_without_an_artifact_there_is_nothing_to_serve() -> None:
-    with pytest.raises(ConfigError, match="no artifact"):
+    with pytest.raises(ServerConfigError, match="no artifact"):
         parse_config([], {"TRAGHETTO_ARTIFACTS": ""})
 
 
@@ -157,7 +160,7 @@ def test_all_faults_are_listed_at_once() -> None:
     addresses = {"listen": "nonsense", "metrics_listen": "127.0.0.1:70000", "health_listen": ":9"}
     arguments = [f"{flag(name)}={value}" for name, value in (least | addresses).items()]
     environment = {"TRAGHETTO_DEVICE": "abacus", "TRAGHETTO_LOG_LEVEL": "loud"}
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ServerConfigError) as caught:
         parse_config(arguments, environment)
     for name in (*map(flag, (*least, *addresses)), *environment):
         assert name in str(caught.value)
@@ -171,9 +174,9 @@ def test_every_variable_that_is_no_number_is_named() -> None:
         "TRAGHETTO_ALLOW_PLAINTEXT": "perhaps",
     }
     for name, value in environment.items():
-        with pytest.raises(ConfigError, match=f"{name} is '{value}'"):
+        with pytest.raises(ServerConfigError, match=f"{name} is '{value}'"):
             parse_config(["model"], {name: value})
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ServerConfigError) as caught:
         parse_config(["model"], environment)
     assert all(name in str(caught.value) for name in environment)
 
@@ -181,7 +184,7 @@ def test_every_variable_that_is_no_number_is_named() -> None:
 @pytest.mark.parametrize("name", ["drain_seconds", "pool_gib", "max_connection_age_seconds"])
 @pytest.mark.parametrize("value", ["nan", "-0.1"])
 def test_a_quantity_that_is_none_is_refused(value: str, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{flag(name)} is {value}"):
+    with pytest.raises(ServerConfigError, match=f"{flag(name)} is {value}"):
         parse_config(["model", f"{flag(name)}={value}"], {})
 
 
@@ -197,7 +200,7 @@ def test_a_flag_with_a_bad_value_ends_the_command(capsys: pytest.CaptureFixture[
     "address", ["0.0.0.0:1", "[::]:1", "192.168.0.7:1", "example.org:1", "[2001:db8::1]:1"]
 )
 def test_plain_text_beyond_loopback_must_be_allowed(address: str) -> None:
-    with pytest.raises(ConfigError, match="--allow-plaintext"):
+    with pytest.raises(ServerConfigError, match="--allow-plaintext"):
         parse_config(["model", "--listen", address], {})
     assert parse_config(["model", "--listen", address, "--allow-plaintext"], {}).listen == address
 
@@ -223,7 +226,7 @@ def test_an_address_is_a_host_and_a_port(address: str, expected: tuple[str, int]
 
 @pytest.mark.parametrize("address", ["", "host", "host:", ":1", "host:-1", "host:65536", "host:http", "1"])
 def test_what_is_no_host_and_port_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="HOST:PORT"):
+    with pytest.raises(AddressError, match="HOST:PORT"):
         split_address(address)
 
 
@@ -235,13 +238,59 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_fault_of_a_variable_is_reported_under_its_name() -> None:
-    with pytest.raises(ConfigError, match=r"^TRAGHETTO_SLOTS is 0, must be at least 1; --threads is 0"):
+    with pytest.raises(ServerConfigError, match=r"^TRAGHETTO_SLOTS is 0, must be at least 1; --threads is 0"):
         parse_config(["model", "--threads=0"], {"TRAGHETTO_SLOTS": "0", "TRAGHETTO_THREADS": "7"})
-    with pytest.raises(ConfigError, match=r"^TRAGHETTO_LISTEN: 'nowhere' is no HOST:PORT"):
+    with pytest.raises(ServerConfigError, match=r"^TRAGHETTO_LISTEN: 'nowhere' is no HOST:PORT"):
         parse_config(["model"], {"TRAGHETTO_LISTEN": "nowhere"})
 
 
 @pytest.mark.parametrize("name", ["pool_gib", "drain_seconds"])
 def test_what_must_end_is_no_infinity(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{flag(name)} is inf, must be a number$"):
+    with pytest.raises(ServerConfigError, match=f"^{flag(name)} is inf, must be a number$"):
         parse_config(["model", f"{flag(name)}=inf"], {})
+
+
+# What an operator may write for none, by field.
+NONE = {
+    **dict.fromkeys(("health_listen", "admin_listen", "tls_certificate", "tls_key", "tls_client_ca"), ""),
+    **dict.fromkeys(("runners", "lone_threads", "max_source_tokens", "max_target_tokens"), "0"),
+    **dict.fromkeys(("pool_gib", "max_connection_age_seconds", GRACE), "0.0"),
+    "otlp_endpoint": "",
+}
+
+
+@pytest.mark.parametrize("name", sorted(NONE))
+def test_0_and_an_empty_text_of_an_operator_are_none(name: str) -> None:
+    assert getattr(parse_config(["model", f"{flag(name)}={NONE[name]}"], {}), name) is None
+    assert getattr(parse_config(["model"], {variable(name): NONE[name]}), name) is None
+    if name != "admin_listen":
+        assert getattr(parse_config(["model"], {}), name) is None
+
+
+@pytest.mark.parametrize("value", [0, 0.0, ""])
+def test_our_own_code_says_none_where_it_means_none(value: float | str) -> None:
+    for name in NONE:
+        with pytest.raises(AssertionError, match=name):
+            ServerConfig(artifacts=(Path("model"),), **{name: value})  # type: ignore[arg-type]
+
+
+def test_no_file_is_read_to_know_the_flags(tmp_path: Path) -> None:
+    flags = [f"--tls-{name}={tmp_path / 'nowhere'}" for name in ("certificate", "key")]
+    assert parse_config(["model", *flags], {}).tls_files is not None
+
+
+def test_every_option_has_a_row_with_its_flag_its_variable_and_what_it_is() -> None:
+    rows = list(option_rows())
+    options = [f.name for f in fields(ServerConfig) if f.default is not MISSING]
+    assert [row.flag for row in rows] == [flag(name) for name in options]
+    assert [row.variable for row in rows] == [variable(name) for name in options]
+    assert all(row.help and row.kind and row.default for row in rows)
+    described = {row.flag: row for row in rows}
+    assert {name for name in options if described[flag(name)].default == "none"} == NONE.keys() - {
+        "admin_listen"
+    }
+    assert all(
+        word in described[flag(name)].help
+        for name in NONE.keys() - {"tls_key", "admin_listen"}
+        for word in ("left out", ": ")
+    )

@@ -25,12 +25,12 @@ from export.contract.manifest import (
     GraphInfo,
     Manifest,
     SelfCheck,
-    SpecialIds,
-    TensorInfo,
     file_info,
     load_manifest,
 )
-from model.text.tokenizer import FILE_NAME as TOKENIZER_NAME
+from export.contract.tensors import TensorSpec
+from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
+from model.text.special_ids import SpecialIds
 
 CONTENT = {
     f"{ENCODER}.onnx": b"encoder",
@@ -39,9 +39,9 @@ CONTENT = {
     TOKENIZER_NAME: b"pieces",
     WEIGHTS_NAME: b"weights",
 }
-CACHE = TensorInfo(name="self_key_0", dtype="float32", shape=("hypotheses", 4, "columns", 8))
-MEMORY = TensorInfo(name="cross_key_0", dtype="float32", shape=("rows", 4, "source_capacity", 8))
-TOKEN = TensorInfo(name="token", dtype="int64", shape=("rows", "beam"))
+CACHE = TensorSpec(name="self_key_0", dtype="float32", shape=("hypotheses", 4, "columns", 8))
+MEMORY = TensorSpec(name="cross_key_0", dtype="float32", shape=("rows", 4, "source_capacity", 8))
+TOKEN = TensorSpec(name="token", dtype="int64", shape=("rows", "beam"))
 GRAPHS = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES)
 
 

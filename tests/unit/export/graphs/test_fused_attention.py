@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.contract.manifest import DECODER_STEP, ENCODER
+from export.contract.graph_names import GraphName
 from export.contract.tensors import TensorSpec
 from export.graphs.fused_attention import (
     cached_attention,
@@ -26,10 +26,10 @@ from export.graphs.fused_attention import (
     source_attention,
 )
 from export.graphs.opset import MICROSOFT, OPSET
-from export.graphs.to_onnx import Exported, _export
+from export.graphs.to_onnx import Exported, export_module
 from model.networks.attention import MultiHeadAttention
 from model.networks.transformer import Transformer
-from server.engine.tensors.lane_tensors import bind_array
+from server.engine.tensors.host import bind_array
 
 N, H, S, D = 4, 2, 11, 8
 E = H * D
@@ -127,7 +127,7 @@ def export(kind: str) -> Exported:
     last = TensorSpec("column" if kind == "cached" else "last", "int32", (first,))
     context = TensorSpec("context", "float32", ("rows", times, E))
     inputs = [TensorSpec(name, "float32", ("rows", times, size)), *pools, last]
-    return _export(OPERATORS[kind], inputs, [context, *written])
+    return export_module(OPERATORS[kind], inputs, [context, *written])
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +313,7 @@ def test_pools_bound_as_input_and_output_at_once_change_in_the_column_written_al
 
 
 @of_each_kind
-def test_its_shapes_and_schema_are_what_the_exporter_is_told(kind: str) -> None:
+def test_its_shapes_and_schema_are_what_theexporter_is_told(kind: str) -> None:
     feeds = feeds_of(kind, given(kind, LASTS[1]), width=2)
     more = {"padded": (H, S), "source": (4,), "cached": (2, S)}[kind]
     torch.library.opcheck(
@@ -327,7 +327,10 @@ def test_each_layers_attentions_are_one_node_each_and_no_other_graph_has_any(
     small_model: Transformer, exported: dict[str, Exported]
 ) -> None:
     config = small_model.config
-    expected = {ENCODER: config.num_encoder_layers, DECODER_STEP: 2 * config.num_decoder_layers}
+    expected: dict[str, int] = {
+        GraphName.ENCODER: config.num_encoder_layers,
+        GraphName.DECODER_STEP: 2 * config.num_decoder_layers,
+    }
     for name, graph in exported.items():
         nodes = Counter(node.op_type for node in graph.model.graph.node)
         assert nodes["GroupQueryAttention"] == expected.get(name, 0), name

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from export.contract.runtime import EXACT_INTEGERS
+from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
 from export.graphs.recurrent_layer import layer_weights, recurrent_layer
-from export.graphs.to_onnx import export_encoder
 from export.quantize.matrices import quantize_graph
 from model.networks.cells import CELLS
 from model.networks.recurrent import Recurrent
@@ -72,10 +73,11 @@ def test_int8_keeps_the_encoder_near_fp32_and_stores_its_matrices_as_bytes(
             for spec in graphs_of(model).pools.memory
         },
     }
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT_INTEGERS)
+    providers = ["CPUExecutionProvider"]
     found, expected = (
-        onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-            None, feeds
-        )
+        onnxruntime.InferenceSession(m.SerializeToString(), options, providers=providers).run(None, feeds)
         for m in (smaller, exported)
     )
     for ours, theirs in zip(found, expected, strict=True):

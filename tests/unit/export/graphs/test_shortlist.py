@@ -11,11 +11,14 @@ import onnx
 import pytest
 from onnx import helper
 
-from export.artifact import Limits, build_artifact, export_graphs, write_graphs
-from export.contract.manifest import DECODER_STEP
+from export.artifact import build_artifact
+from export.contract.graph_names import GraphName
+from export.folder import write_graphs
+from export.graphs.all_graphs import export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported, ExportError
+from export.limits import Limits
 from export.proof.graph_model import Arrays
 from export.proof.shortlist_model import ShortlistGraphs
 from export.quantize.matrices import quantize_graph, weight_key
@@ -70,10 +73,10 @@ def test_they_give_a_tokens_logit_as_the_whole_step_does(
             name: dataclasses.replace(graph, model=quantize_graph(graph.model, largest))
             for name, graph in exact.items()
         }
-    write_graphs(tmp_path, {**exported, **shortlist_graphs(exported[DECODER_STEP])})
-    graphs = ShortlistGraphs(tmp_path, graphs_of(model).pools)
+    write_graphs(tmp_path, {**exported, **shortlist_graphs(exported[GraphName.DECODER_STEP])})
+    graphs = ShortlistGraphs(tmp_path, graphs_of(model).pools, model.special_ids)
     feeds = some_feeds(graphs)
-    whole, bare = graphs.run(DECODER_STEP, feeds), graphs.hidden(feeds)
+    whole, bare = graphs.run(GraphName.DECODER_STEP, feeds), graphs.hidden(feeds)
     assert bare.keys() == whole.keys() - {"logits"}
     memory = {f"{spec.name}_out" for spec in graphs.pools.memory}  # no step writes it
     for name in bare.keys() - memory:
@@ -89,12 +92,12 @@ def test_they_give_a_tokens_logit_as_the_whole_step_does(
 def test_they_hold_no_weights_of_their_own(exact: dict[str, Exported], tmp_path: Path) -> None:
     write_graphs(tmp_path, exact)
     before = (tmp_path / "weights.bin").read_bytes()
-    write_graphs(tmp_path, {**exact, **shortlist_graphs(exact[DECODER_STEP])})
+    write_graphs(tmp_path, {**exact, **shortlist_graphs(exact[GraphName.DECODER_STEP])})
     assert (tmp_path / "weights.bin").read_bytes() == before
 
 
 def test_another_output_layer_is_refused(exported: dict[str, Exported]) -> None:
-    step = exported[DECODER_STEP]
+    step = exported[GraphName.DECODER_STEP]
     changed = onnx.ModelProto()
     changed.CopyFrom(step.model)
     changed.graph.node[-1].output[0] = "first"

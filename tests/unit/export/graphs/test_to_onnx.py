@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from export.artifact import export_graphs
-from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.graph_names import GraphName
+from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported, ExportError, _assert_contract
 from model.networks.recurrent import Recurrent
 
@@ -37,12 +37,12 @@ def of_all_slots(pools: Axes) -> Axes:
 
 
 SEARCHED: dict[str, tuple[Axes, Axes]] = {
-    LOG_PROBS: (LOGITS, PROBABILITIES),
-    CANDIDATES: (PROBABILITIES, BEST),
+    GraphName.LOG_PROBS: (LOGITS, PROBABILITIES),
+    GraphName.CANDIDATES: (PROBABILITIES, BEST),
 }
 TRANSFORMER = SEARCHED | {
-    ENCODER: (SOURCE | of_all_slots(MEMORY), written(of_all_slots(MEMORY))),
-    DECODER_STEP: (
+    GraphName.ENCODER: (SOURCE | of_all_slots(MEMORY), written(of_all_slots(MEMORY))),
+    GraphName.DECODER_STEP: (
         STEP | CACHES | MEMORY,
         {
             **LOGITS,
@@ -52,7 +52,7 @@ TRANSFORMER = SEARCHED | {
             **written(CACHES),
         },
     ),
-    ATTENTION: (
+    GraphName.ATTENTION: (
         {
             "source_length": ["rows"],
             **QUERIES,
@@ -60,14 +60,14 @@ TRANSFORMER = SEARCHED | {
         },
         {f"attention_{i}": ["rows", 4, "beam", "source_capacity"] for i in (0, 1)},
     ),
-    COPY_CACHES: (COPIES | CACHES, written(CACHES)),
+    GraphName.COPY_CACHES: (COPIES | CACHES, written(CACHES)),
 }
 STATES: Axes = {f"state_{name}": ["rows", "beam", 2, 32] for name in ("hidden", "cell")}
 FIRST: Axes = {f"first_{name}": ["rows", 2, 32] for name in ("hidden", "cell")}
 ATTENDED: Axes = {f"source_{kind}": ["rows", "source_capacity", 32] for kind in ("positions", "keys")}
 RECURRENT = SEARCHED | {
-    ENCODER: (SOURCE | of_all_slots(FIRST | ATTENDED), written(of_all_slots(FIRST | ATTENDED))),
-    DECODER_STEP: (
+    GraphName.ENCODER: (SOURCE | of_all_slots(FIRST | ATTENDED), written(of_all_slots(FIRST | ATTENDED))),
+    GraphName.DECODER_STEP: (
         STEP | {"parent": ["rows", "beam"]} | STATES | FIRST | ATTENDED,
         {
             **LOGITS,
@@ -110,7 +110,7 @@ def copy(graph: Exported) -> onnx.ModelProto:
 
 
 def test_a_frozen_axis_is_an_error(exported: dict[str, Exported]) -> None:
-    graph = exported[DECODER_STEP]
+    graph = exported[GraphName.DECODER_STEP]
     model = copy(graph)
     _assert_contract(model, graph.inputs, graph.outputs)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
@@ -120,7 +120,7 @@ def test_a_frozen_axis_is_an_error(exported: dict[str, Exported]) -> None:
 
 
 def test_every_broken_name_and_type_is_listed(exported: dict[str, Exported]) -> None:
-    graph = exported[DECODER_STEP]
+    graph = exported[GraphName.DECODER_STEP]
     model = copy(graph)
     model.graph.input[1].name = "step"
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from export.proof.alignment import anchor_accuracy, anchors
 from model.networks.encoder_decoder import Decoded, EncoderDecoder
-from model.text.tokenizer import END_ID
+from model.text.sentencepiece_tokenizer import END_ID
 
 TAG, A, B, C, D = 4, 10, 11, 12, 13
 
@@ -31,16 +31,16 @@ def looking_at(positions: list[int], length: int) -> Tensor:
 
 
 def test_anchors_are_the_tokens_that_stand_once_in_each() -> None:
-    assert anchors([TAG, A, B, C, END_ID], [C, A, D, END_ID]) == [(3, 0), (1, 1)]
+    assert anchors([TAG, A, B, C, END_ID], [C, A, D, END_ID], END_ID) == [(3, 0), (1, 1)]
 
 
 def test_a_token_that_stands_twice_on_either_side_is_no_anchor() -> None:
-    assert anchors([TAG, A, B, A, END_ID], [A, B, END_ID]) == [(2, 1)]
-    assert anchors([TAG, A, B, END_ID], [A, B, A, END_ID]) == [(2, 1)]
+    assert anchors([TAG, A, B, A, END_ID], [A, B, END_ID], END_ID) == [(2, 1)]
+    assert anchors([TAG, A, B, END_ID], [A, B, A, END_ID], END_ID) == [(2, 1)]
 
 
 def test_the_end_of_the_sentence_is_no_anchor() -> None:
-    assert anchors([TAG, END_ID], [END_ID]) == []
+    assert anchors([TAG, END_ID], [END_ID], END_ID) == []
 
 
 def test_accuracy_is_the_share_of_anchors_looked_at_most_for_each_layer() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.contract.manifest import DECODER_STEP, ENCODER
+from export.contract.graph_names import GraphName
 from export.graphs.fused_attention import packed_projection, scaled_query
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
@@ -19,7 +19,8 @@ from export.quantize.matrices import quantize_graph, weight_key
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
-from model.text.tokenizer import START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import START_ID
+from model.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_every_product_of_a_transformer_gets_a_constant_scale_or_every_layer_nor
 ) -> None:
     """The keys that calibration gives are those that the exporter's matrices have."""
     largest = largest_values(graphs_of(small_model), tokenizer, sentences)
-    for name in (ENCODER, DECODER_STEP):
+    for name in (GraphName.ENCODER, GraphName.DECODER_STEP):
         nodes = exported[name].model.graph.node
         normed = {output for node in nodes if node.op_type == "LayerNormalization" for output in node.output}
         multiplied = {node.input[0] for node in nodes if node.op_type in {"MatMul", "Gemm"}}

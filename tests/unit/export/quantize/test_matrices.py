@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export.contract.runtime import EXACT_INTEGERS
 from export.quantize.matrices import quantize_graph, quantize_weight, weight_key
 
 Floats = NDArray[np.float32]
@@ -51,7 +52,10 @@ def product(weight: Floats, *, is_transposed: bool = False) -> onnx.ModelProto:
 
 
 def run(model: onnx.ModelProto, x: NDArray[np.generic]) -> Floats:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT_INTEGERS)
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
     return np.asarray(session.run(["y"], {"x": x})[0], np.float32)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.artifact import write_graphs
-from export.contract.manifest import ATTENTION, COPY_CACHES, DECODER_STEP, LOG_PROBS
+from export.contract.graph_names import GraphName
+from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
 from export.proof.graph_model import Arrays, Floats, GraphModel, StepScores
@@ -34,13 +34,14 @@ def largest(small_model: Transformer, tokenizer: Tokenizer, short_pairs: list[tu
 @pytest.fixture(scope="module")
 def quantized(exported: dict[str, Exported], largest: Largest) -> dict[str, Exported]:
     """All graphs but the one that is for a GPU."""
-    return {name: quantize_pools(g, largest) for name, g in exported.items() if name != COPY_CACHES}
+    return {name: quantize_pools(g, largest) for name, g in exported.items() if name != GraphName.COPY_CACHES}
 
 
 def opened(folder: Path, model: Transformer, exported: dict[str, Exported]) -> GraphModel:
     folder.mkdir(exist_ok=True)
     write_graphs(folder, exported)
-    return GraphModel(folder, graphs_of(model).pools.typed_as(exported[DECODER_STEP].inputs))
+    pools = graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
+    return GraphModel(folder, pools, model.special_ids)
 
 
 def encoded(graphs: GraphModel, sources: list[tuple[int, ...]]) -> Arrays:
@@ -81,13 +82,13 @@ def test_pools_are_bytes_in_every_graph(quantized: dict[str, Exported], largest:
 def test_a_graph_without_pools_stays_as_it_is(
     exported: dict[str, Exported], quantized: dict[str, Exported]
 ) -> None:
-    assert quantized[LOG_PROBS].model == exported[LOG_PROBS].model
+    assert quantized[GraphName.LOG_PROBS].model == exported[GraphName.LOG_PROBS].model
 
 
 def test_a_step_makes_no_floats_of_whole_pools(quantized: dict[str, Exported]) -> None:
-    nodes = Counter(node.op_type for node in quantized[DECODER_STEP].model.graph.node)
+    nodes = Counter(node.op_type for node in quantized[GraphName.DECODER_STEP].model.graph.node)
     assert nodes["DequantizeLinear"] == 0
-    assert Counter(n.op_type for n in quantized[ATTENTION].model.graph.node)["DequantizeLinear"] > 0
+    assert Counter(n.op_type for n in quantized[GraphName.ATTENTION].model.graph.node)["DequantizeLinear"] > 0
 
 
 def test_what_the_encoder_writes_is_off_by_half_a_step_at_most(
@@ -110,7 +111,7 @@ def test_what_is_beyond_the_largest_is_cut(
     small_model: Transformer, exported: dict[str, Exported], largest: Largest, tmp_path: Path
 ) -> None:
     small = {name: value / 100 for name, value in largest.items()}
-    graphs = {name: quantize_pools(g, small) for name, g in exported.items() if name != COPY_CACHES}
+    graphs = {name: quantize_pools(g, small) for name, g in exported.items() if name != GraphName.COPY_CACHES}
     pools = encoded(opened(tmp_path, small_model, graphs), SOURCES)
     for spec in graphs_of(small_model).pools.memory:
         assert {int(pools[spec.name].min()), int(pools[spec.name].max())} == {-128, 127}, spec.name

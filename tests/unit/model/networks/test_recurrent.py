@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.networks.config import RecurrentConfig
 from model.networks.recurrent import Recurrent, reverse_each
-from model.text.tokenizer import PADDING_ID, START_ID
+from model.text.sentencepiece_tokenizer import PADDING_ID, START_ID
 
 V = 40
 assert_close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.networks.transformer import Transformer
-from model.text.tokenizer import PADDING_ID, START_ID
+from model.text.sentencepiece_tokenizer import PADDING_ID, START_ID
 
 V = 600
 assert_close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-4)

@@ -16,7 +16,9 @@ from model.preparation.inventions import Inventions
 from model.preparation.prepare import TEMPLATES, Preparation, prepared_corpora
 from model.preparation.shards import Shard
 from model.text.parallel_text import DataError
-from model.text.tokenizer import PLACEHOLDER_CHARACTERS, Tokenizer
+from model.text.sentencepiece_tokenizer import PLACEHOLDER_CHARACTERS
+from model.text.tokenizer import Tokenizer
+from model.text.tokenizers import load_tokenizer
 
 LANGUAGES = ("en", "it")
 SIZE = 600
@@ -32,6 +34,7 @@ def _preparation(data: Path, output: Path, **fields: object) -> Preparation:
         max_tokens=40,
         data=data,
         output=output,
+        dev="dev.tsv",
     )
 
 
@@ -40,6 +43,7 @@ def data(tmp_path: Path, pairs: list[tuple[str, str]]) -> Path:
     lines = [f"{a}\t{b}\n" for a, b in pairs]
     lines += [lines[0], "\tNiente.\n", "In 1999.\tNel 1998.\n", "Long.\tLungo" + " lungo" * 60 + "\n"]
     (tmp_path / "pairs.tsv").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "dev.tsv").write_text("One.\tUno.\n", encoding="utf-8")
     (tmp_path / "templates.tsv").write_text("Call {name} at {number}.\tChiama {name} alle {number}.\n")
     return tmp_path
 
@@ -67,7 +71,7 @@ def test_every_pair_is_counted(data: Path, pairs: list[tuple[str, str]]) -> None
 
 def test_examples_are_of_both_directions_and_end(data: Path) -> None:
     _preparation(data, data / "out").run()
-    tokenizer = Tokenizer.load(data / "out")
+    tokenizer = load_tokenizer(data / "out")
     examples = _examples(data / "out/short")
     tags = {tokenizer.encode_source("", language)[0] for language in LANGUAGES}
     assert {source[0] for source, _ in examples} == tags
@@ -88,12 +92,12 @@ def test_a_tokenizer_that_is_there_is_used(data: Path, tokenizer: Tokenizer) -> 
     (data / "out").mkdir()
     tokenizer.save(data / "out")
     _preparation(data, data / "out").run()
-    assert Tokenizer.load(data / "out").serialized == tokenizer.serialized
+    assert load_tokenizer(data / "out").serialized == tokenizer.serialized
 
 
 def test_without_augmentation_texts_are_as_they_were(data: Path, pairs: list[tuple[str, str]]) -> None:
     _preparation(data, data / "out", augment=False).run()
-    tokenizer = Tokenizer.load(data / "out")
+    tokenizer = load_tokenizer(data / "out")
     targets = {tokenizer.detokenize(target) for _, target in _examples(data / "out/short")}
     tokenized = [[tokenizer.encode_target(text) for text in pair] for pair in pairs]
     short = [pair for pair in tokenized if max(map(len, pair)) < 40]

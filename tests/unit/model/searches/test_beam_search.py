@@ -11,7 +11,7 @@ import torch
 from model.networks.transformer import Transformer
 from model.scoring.length_penalty import length_penalty
 from model.searches.beam_search import beam_search, greedy_search, greedy_search_batch
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID
+from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID, START_ID
 from model.training.batches import pad
 
 V = 5
@@ -97,7 +97,7 @@ def test_a_padded_greedy_batch_finds_what_each_source_finds_alone(
     make_model: Callable[..., Transformer],
 ) -> None:
     model, sources = make_model(vocabulary_size=20), random_sources(12)
-    source = pad(sources)
+    source = pad(sources, PADDING_ID)
     rows = greedy_search_batch(model, source, source == PADDING_ID, 12)
     alone = [greedy_search(model, ids, 12).token_ids for ids in sources]
     assert [tuple(row) for row in rows] == [tuple(t for t in ids if t != END_ID) for ids in alone]

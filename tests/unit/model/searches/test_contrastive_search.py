@@ -11,7 +11,8 @@ from torch import Tensor
 from model.networks.transformer import Transformer
 from model.searches.beam_search import greedy_search
 from model.searches.contrastive_search import contrastive_search
-from model.text.tokenizer import END_ID, START_ID
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
 
 A, B, C = 4, 5, 6
 SOURCE = [A, END_ID]
@@ -21,6 +22,8 @@ HIDDEN = {START_ID: (1.0, 0.0), A: (1.0, 0.2), B: (0.0, 1.0), END_ID: (1.0, -1.0
 
 class Table:
     """Whatever came before, A has 0.5, B 0.4 and END_ID 0.1; HIDDEN depends on the last token."""
+
+    special_ids = DEFAULT_SPECIAL_IDS
 
     def encode(self, source: Tensor) -> None:
         assert source.tolist() == [SOURCE]

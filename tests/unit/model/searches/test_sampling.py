@@ -12,7 +12,8 @@ from torch import Tensor
 from model.networks.transformer import Transformer
 from model.searches.beam_search import greedy_search
 from model.searches.sampling import invert, next_token_probabilities, sample
-from model.text.tokenizer import END_ID
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
 
 SOURCE = [4, 1, 4, END_ID]
 LOG_PROBS = torch.tensor([0.1, 0.4, 0.2, 0.2, 0.1]).log()
@@ -59,6 +60,8 @@ def test_the_seed_decides_and_greedy_search_is_what_is_left_without_a_choice(
 
 class Table:
     """Whatever came before, the next token has LOG_PROBS."""
+
+    special_ids = DEFAULT_SPECIAL_IDS
 
     def encode(self, source: Tensor) -> None:
         assert source.tolist() == [SOURCE]

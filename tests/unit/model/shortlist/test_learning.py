@@ -13,7 +13,8 @@ from model.commands import shortlist as shortlist_command
 from model.shortlist.coverage import coverage, measure
 from model.shortlist.learning import add_shortlist, learn_shortlist
 from model.shortlist.shortlist import FILE_NAME, Shortlist
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID, Tokenizer, TokenizerError
+from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID, START_ID, UNKNOWN_ID
+from model.text.tokenizer import Tokenizer, TokenizerError
 from model.training.config import DataConfig
 
 LANGUAGES = ("en", "it")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistError, ShortlistTable
-from model.text.tokenizer import END_ID
+from model.text.sentencepiece_tokenizer import END_ID
 
 V = 40
 TAGS = (4, 5)

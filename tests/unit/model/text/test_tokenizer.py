@@ -11,7 +11,15 @@ import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID, Tokenizer, TokenizerError, train_tokenizer
+from model.text.sentencepiece_tokenizer import (
+    END_ID,
+    PADDING_ID,
+    START_ID,
+    SentencePieceTokenizer,
+    train_tokenizer,
+)
+from model.text.tokenizer import Tokenizer, TokenizerError
+from model.text.tokenizers import load_tokenizer
 
 UNSEEN = ["🛶 a Venezia 🎭👩‍🚀", "日本語とελληνικά", "naïve ﬁancé ½", "\u202eright\u202c to left", "ŵ"]
 SPECIAL_LOOKS = ["<2it>", "<2en>", "<s>", "</s>", "<pad>", "<unk>", "<0x41>", "a", " "]
@@ -66,7 +74,7 @@ def test_an_unknown_language_is_named(tokenizer: Tokenizer) -> None:
 def test_a_damaged_model_is_refused(tokenizer: Tokenizer) -> None:
     for damaged in (b"", b"damaged", tokenizer.serialized[:2000]):
         with pytest.raises(TokenizerError, match="not a SentencePiece model"):
-            Tokenizer(damaged)
+            SentencePieceTokenizer(damaged)
 
 
 def test_a_model_with_other_special_ids_is_refused(pairs: list[tuple[str, str]]) -> None:
@@ -78,12 +86,12 @@ def test_a_model_with_other_special_ids_is_refused(pairs: list[tuple[str, str]])
         minloglevel=2,
     )
     with pytest.raises(TokenizerError, match=r"are \(-1, 0, 1, 2\), must be \(0, 1, 2, 3\)"):
-        Tokenizer(model.getvalue())
+        SentencePieceTokenizer(model.getvalue())
 
 
 def test_it_is_saved_and_loaded_byte_for_byte(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path)
-    assert Tokenizer.load(tmp_path).serialized == tokenizer.serialized
+    assert load_tokenizer(tmp_path).serialized == tokenizer.serialized
 
 
 def test_training_twice_gives_the_same_model(tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.tokenizer import END_ID, PADDING_ID, START_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID, START_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
+from model.text.tokenizer import Tokenizer
 from model.training.batches import Example, both_directions, concatenated, epoch_batches, make_batch, pad
 
 lengths = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), max_size=40)
@@ -49,14 +51,16 @@ def test_a_pair_becomes_an_example_in_each_direction(tokenizer: Tokenizer) -> No
 
 
 def test_the_target_output_is_one_token_ahead_of_its_input() -> None:
-    batch = make_batch([Example((9, END_ID), (5, 6, END_ID)), Example((8, END_ID), (7, END_ID))])
+    examples = [Example((9, END_ID), (5, 6, END_ID)), Example((8, END_ID), (7, END_ID))]
+    batch = make_batch(examples, DEFAULT_SPECIAL_IDS)
     assert batch.source.tolist() == [[9, END_ID], [8, END_ID]]
     assert batch.target_input.tolist() == [[START_ID, 5, 6], [START_ID, 7, PADDING_ID]]
     assert batch.target_output.tolist() == [[5, 6, END_ID], [7, END_ID, PADDING_ID]]
 
 
 def test_rows_are_padded_to_the_longest() -> None:
-    assert pad([(1, 2, 3), (), (4,)]).tolist() == [[1, 2, 3], [PADDING_ID] * 3, [4, PADDING_ID, PADDING_ID]]
+    rows = pad([(1, 2, 3), (), (4,)], PADDING_ID).tolist()
+    assert rows == [[1, 2, 3], [PADDING_ID] * 3, [4, PADDING_ID, PADDING_ID]]
 
 
 def test_concatenated_pairs_join_whole_pairs_in_one_order() -> None:

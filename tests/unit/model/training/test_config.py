@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from model.networks.config import ConfigError, RecurrentConfig, TransformerConfig
-from model.training.config import DataConfig, TrainingConfig, load_run_config, model_config, to_json
+from model.networks.config_file import model_config, to_json
+from model.training.config import DataConfig, TrainingConfig, load_run_config
 
 CONFIGS = Path(__file__).parents[4] / "model" / "configs"
 DATA = {"languages": ["en", "it"], "train": ["train.tsv"], "dev": "dev.tsv", "vocabulary_size": 600}

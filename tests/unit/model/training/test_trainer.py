@@ -12,9 +12,13 @@ import torch
 
 from model.checkpoint import load_checkpoint, unique_weights
 from model.networks.config import TransformerConfig
-from model.text.tokenizer import PADDING_ID, Tokenizer
+from model.preparation.prepare import Preparation
+from model.preparation.shards import Shard
+from model.text.parallel_text import DataError
+from model.text.sentencepiece_tokenizer import PADDING_ID
+from model.text.tokenizer import Tokenizer
 from model.training.batches import epoch_batches, make_batch
-from model.training.config import DataConfig, RunConfig, TrainingConfig
+from model.training.config import DataConfig, RunConfig, TrainingConfig, load_run_config
 from model.training.trainer import Trainer, autocast, average, learning_rate
 
 CPU = torch.device("cpu")
@@ -130,7 +134,7 @@ def test_a_resumed_run_remembers_its_best_evaluation(make_trainer: MakeTrainer) 
 def test_the_loss_is_smoothed_and_leaves_padding_out(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer("run", dropout=0.0, batch_tokens=10_000, label_smoothing=0.2)
     indices = epoch_batches(trainer.examples, 10_000, trainer.config.seed)[0]
-    batch = make_batch([trainer.examples[i] for i in indices])
+    batch = make_batch([trainer.examples[i] for i in indices], trainer.special_ids)
     with torch.no_grad(), autocast(CPU, trainer.config.precision):
         log_probs = trainer.model(batch.source, batch.target_input).float().log_softmax(dim=-1)  # (B, T, V)
     right = log_probs.gather(-1, batch.target_output[..., None]).squeeze(-1)  # (B, T)
@@ -158,3 +162,69 @@ def test_a_run_killed_before_its_first_snapshot_starts_its_curves_anew(make_trai
     again.train(max_steps=6)
     with (again.output / "curves.csv").open(encoding="utf-8") as file:
         assert [int(row["step"]) for row in csv.DictReader(file)] == [6]
+
+
+def _run_of(path: Path) -> RunConfig:
+    path.write_text(
+        """
+data: {languages: [en, it], dev: pairs.tsv, vocabulary_size: 600, dev_sentences: 3, max_tokens: 60}
+model: {model_size: 16, num_heads: 2, feed_forward_size: 32, num_encoder_layers: 1, num_decoder_layers: 1}
+training: {max_steps: 4, batch_tokens: 200, snapshot_steps: 2, evaluate_steps: 4}
+preparation:
+  corpora:
+    short: {files: [pairs.tsv], weight: 1.5, joined: 0.2}
+""",
+        encoding="utf-8",
+    )
+    return load_run_config(path)
+
+
+def test_a_prepared_folder_is_trained_on_and_resumed(
+    short_pairs: list[tuple[str, str]], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in short_pairs), encoding="utf-8")
+    run = _run_of(tmp_path / "run.yaml")
+    assert run.preparation is not None
+    assert run.data.train == ("pairs.tsv",)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    tokenizer.save(shards)
+    Preparation(
+        config=run.preparation,
+        languages=run.data.languages,
+        vocabulary_size=600,
+        max_tokens=60,
+        data=tmp_path,
+        output=shards,
+        dev="pairs.tsv",
+    ).run()
+    number = len(Shard(shards / "short"))
+    whole = Trainer(run, shards, tmp_path / "whole", CPU)
+    assert len(whole.examples) == number + round(number / 2)
+    assert whole.tokenizer.serialized == tokenizer.serialized
+    whole.train()
+    Trainer(run, shards, tmp_path / "parts", CPU).train(max_steps=2)
+    parts = Trainer(run, shards, tmp_path / "parts", CPU)
+    assert parts.progress.step == 2
+    parts.train()
+    for name, weights in unique_weights(whole.model).items():
+        torch.testing.assert_close(unique_weights(parts.model)[name], weights, rtol=0, atol=0)
+
+
+def test_pairs_with_an_empty_side_are_left_out_and_counted(
+    make_trainer: MakeTrainer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer("first")  # writes the pairs
+    with (tmp_path / "pairs.tsv").open("a", encoding="utf-8") as file:
+        file.write("Alone.\t\n \tDa solo.\n")
+    with caplog.at_level("WARNING", "traghetto.train"):
+        trainer = make_trainer("second")
+    assert len(trainer.examples) == 120
+    assert "2 pairs with an empty side are left out" in caplog.text
+
+
+def test_nothing_left_to_train_on_is_an_error(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    make_trainer("first")
+    (tmp_path / "pairs.tsv").write_text("\tNiente.\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no example is left to train on"):
+        make_trainer("second")

@@ -1,4 +1,4 @@
-"""Options as messages say them, and what the worker is asked to do for it."""
+"""TranslateOptions read in one go: the defaults, every rule with its value and its limit, the request."""
 
 from __future__ import annotations
 
@@ -9,49 +9,224 @@ import numpy as np
 import pytest
 
 from export.contract.manifest import AttentionInfo
-from server.api.options import Options, method_of, read_options
-from server.engine.sequence import AttentionChoice, Beam, Contrastive, Sampling
+from server.api.options import parse_options
+from server.api.search_methods import parse_method
+from server.api.status import to_status
+from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling, SequenceRequest
+from server.errors import InvalidRequest
 from server.models.loading import LoadedModel
-from server.work.job import Job
+from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 SOURCE = [4, 17, 23, 3]
 MAX_BEAM_SIZE = 16
+NAN, INFINITY = float("nan"), float("inf")
+SMALLEST_FLOAT = 1e-45
 
 
-def model(max_target_tokens: int = 256) -> LoadedModel:
-    """Only its limits, with attention of 3 layers."""
-    info = AttentionInfo(num_layers=3, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9, 0.5))
+def limited(info: AttentionInfo | None, max_target_tokens: int) -> LoadedModel:
+    """A model that has only its limits."""
     limits = SimpleNamespace(
-        max_target_tokens=max_target_tokens, manifest=SimpleNamespace(name="tiny", attention=info)
+        name="tiny", max_target_tokens=max_target_tokens, manifest=SimpleNamespace(attention=info)
     )
     return cast("LoadedModel", limits)
 
 
-def read(max_target_tokens: int = 256, **options: Any) -> Options:
-    return read_options(pb.TranslateOptions(**options), model(max_target_tokens), MAX_BEAM_SIZE)
+def model(max_target_tokens: int = 64, *, has_attention: bool = True) -> LoadedModel:
+    """With attention of 2 layers."""
+    info = AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9))
+    return limited(info if has_attention else None, max_target_tokens)
 
 
-def job(**options: Any) -> Job:
-    return read(**options).job(SOURCE, None)
+def read(max_target_tokens: int = 256, **options: Any) -> SearchOptions:
+    """What good options come to for a model with attention of 3 layers."""
+    info = AttentionInfo(num_layers=3, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9, 0.5))
+    found = parse_options(pb.TranslateOptions(**options), limited(info, max_target_tokens), MAX_BEAM_SIZE)
+    assert isinstance(found, SearchOptions)
+    return found
+
+
+def request(**options: Any) -> SequenceRequest:
+    return read(**options).seeded().request(0, SOURCE)
+
+
+def method_of(options: pb.TranslateOptions, max_beam_size: int) -> Method:
+    """The method, right or wrong."""
+    return parse_method(options, max_beam_size, [])
+
+
+def faults(served: LoadedModel | None, **options: Any) -> dict[str, str]:
+    found = parse_options(pb.TranslateOptions(**options), served, 16)
+    if isinstance(found, SearchOptions):
+        return {}
+    return {fault.field.removeprefix("options."): fault.description for fault in found}
+
+
+def sampling(**fields: Any) -> dict[str, pb.Sampling]:
+    return {"sampling": pb.Sampling(**fields)}
+
+
+def contrastive(**fields: Any) -> dict[str, pb.ContrastiveSearch]:
+    return {"contrastive_search": pb.ContrastiveSearch(**fields)}
+
+
+def attention(**fields: Any) -> dict[str, pb.AttentionOptions]:
+    return {"attention": pb.AttentionOptions(**fields)}
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"beam_size": 16, "num_hypotheses": 16, "length_penalty": 0, "max_target_tokens": 64},
+    {"num_hypotheses": 4},
+    {"skip_scores": True, "num_hypotheses": 4},
+    {**sampling(), **attention(), "skip_scores": True},
+    sampling(),
+    sampling(temperature=SMALLEST_FLOAT, top_k=1, top_p=SMALLEST_FLOAT, seed=0),
+    sampling(temperature=1e38, top_k=2**31 - 1, top_p=1, seed=2**64 - 1),
+    {**sampling(), "num_hypotheses": 1, "max_target_tokens": 64},
+    contrastive(),
+    contrastive(top_k=1, penalty_alpha=0),
+    {**contrastive(top_k=16, penalty_alpha=1), "num_hypotheses": 1, "max_target_tokens": 63},
+    attention(),
+    attention(layer=0, heads=[3, 0]),
+    attention(layer=1, heads=[0, 1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize("options", GOOD, ids=str)
+def test_what_keeps_the_rules_has_no_fault(options: dict[str, Any]) -> None:
+    assert faults(model(), **options) == {}
+    assert faults(None, **options) == {}
+
+
+BAD: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"beam_size": 17}, {"beam_size": "is 17, must be at least 1 and at most 16"}),
+    ({"num_hypotheses": 5}, {"num_hypotheses": "is 5, must be at least 1 and at most 4"}),
+    ({"max_target_tokens": 65}, {"max_target_tokens": "is 65, must be at least 1 and at most 64"}),
+    ({"length_penalty": -0.1}, {"length_penalty": "is -0.1, must be finite and at least 0"}),
+    *[
+        (
+            sampling(temperature=value),
+            {"sampling.temperature": f"is {value}, must be finite and greater than 0"},
+        )
+        for value in (0.0, -0.5, NAN, INFINITY)
+    ],
+    (sampling(top_k=0), {"sampling.top_k": "is 0, must be at least 1"}),
+    (sampling(top_k=-3), {"sampling.top_k": "is -3, must be at least 1"}),
+    *[
+        (sampling(top_p=value), {"sampling.top_p": f"is {value}, must be greater than 0 and at most 1"})
+        for value in (0.0, -0.1, 1.1, 1.0000001, NAN, INFINITY)
+    ],
+    (
+        {**sampling(), "beam_size": 1, "num_hypotheses": 2},
+        {
+            "beam_size": "is 1, must be absent with sampling",
+            "num_hypotheses": "is 2, must be absent or 1 with sampling",
+        },
+    ),
+    (
+        {**contrastive(), "beam_size": 4, "num_hypotheses": 0},
+        {
+            "beam_size": "is 4, must be absent with contrastive_search",
+            "num_hypotheses": "is 0, must be absent or 1 with contrastive_search",
+        },
+    ),
+    *[
+        (
+            contrastive(top_k=value),
+            {"contrastive_search.top_k": f"is {value}, must be at least 1 and at most 16"},
+        )
+        for value in (0, -1, 17)
+    ],
+    *[
+        (
+            contrastive(penalty_alpha=value),
+            {"contrastive_search.penalty_alpha": f"is {value}, must be at least 0 and at most 1"},
+        )
+        for value in (-0.1, 1.1, NAN)
+    ],
+    (
+        {**contrastive(), "max_target_tokens": 64},
+        {"max_target_tokens": "is 64, must be at least 1 and at most 63"},
+    ),
+    (attention(layer=2), {"attention.layer": "is 2, must be at least 0 and at most 1"}),
+    (attention(layer=-1), {"attention.layer": "is -1, must be at least 0 and at most 1"}),
+    (attention(heads=[0, 4, -1]), {"attention.heads": "is 4, -1, must be at least 0 and at most 3"}),
+    (attention(heads=[2, 0, 2]), {"attention.heads": "has 2 more than once"}),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), BAD, ids=[str(expected) for _, expected in BAD])
+def test_what_breaks_a_rule_is_told_with_the_value_and_the_limit(
+    options: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert faults(model(), **options) == expected
+
+
+def test_every_fault_is_found_at_once() -> None:
+    found = faults(
+        model(),
+        **sampling(temperature=0, top_k=0, top_p=0),
+        **attention(layer=7, heads=[9]),
+        beam_size=2,
+        num_hypotheses=3,
+        max_target_tokens=0,
+        length_penalty=NAN,
+    )
+    assert found.keys() == {
+        *("sampling.temperature", "sampling.top_k", "sampling.top_p", "attention.layer", "attention.heads"),
+        *("beam_size", "num_hypotheses", "max_target_tokens", "length_penalty"),
+    }
+
+
+def test_without_a_model_what_needs_none_is_found() -> None:
+    found = faults(None, **sampling(top_p=2), **attention(layer=-1, heads=[9, 9]), max_target_tokens=-1)
+    assert found == {
+        "sampling.top_p": "is 2.0, must be greater than 0 and at most 1",
+        "attention.layer": "is -1, must be at least 0",
+        "attention.heads": "has 9 more than once",
+        "max_target_tokens": "is -1, must be at least 1",
+    }
+
+
+def test_a_model_without_attention_is_named() -> None:
+    found = faults(model(has_attention=False), **attention(layer=5))
+    assert found == {"attention": "model 'tiny' returns no attention"}
+
+
+def test_a_model_of_one_target_token_has_no_room_for_contrastive_search() -> None:
+    found = faults(model(1), **contrastive(), max_target_tokens=1)
+    assert found == {"contrastive_search": "needs room for 2 target tokens, 'tiny' has 1"}
+    assert faults(model(1), max_target_tokens=1) == {}
+
+
+def test_a_million_wrong_heads_still_fit_in_a_header() -> None:
+    heads = [*range(4, 500_000), *range(4, 500_000)]
+    found = parse_options(pb.TranslateOptions(attention=pb.AttentionOptions(heads=heads)), model(), 16)
+    assert isinstance(found, list)
+    assert len(to_status(InvalidRequest(found)).SerializeToString()) < 2000
 
 
 def test_absent_options_are_beam_search_with_the_defaults() -> None:
-    assert job() == Job(
-        source=tuple(SOURCE), method=Beam(beam_size=4), length_penalty=1.0, max_target_tokens=24
+    assert request() == SequenceRequest(
+        sequence_id=0,
+        source=tuple(SOURCE),
+        method=Beam(beam_size=4),
+        length_penalty=1.0,
+        max_target_tokens=24,
     )
     assert read().num_hypotheses == 1
 
 
 def test_scores_are_wanted_unless_they_are_skipped() -> None:
-    assert read().with_scores is job().with_scores is True
+    assert read().with_scores is request().with_scores is True
     assert read(skip_scores=False).with_scores is True
-    assert read(skip_scores=True).with_scores is job(skip_scores=True).with_scores is False
-    assert job(skip_scores=True).request(5).with_scores is False
+    assert read(skip_scores=True).with_scores is request(skip_scores=True).with_scores is False
+    assert read(skip_scores=True).request(5, SOURCE).with_scores is False
 
 
 def test_what_is_present_counts_even_where_it_is_0() -> None:
-    assert job(length_penalty=0).length_penalty == 0
+    assert request(length_penalty=0).length_penalty == 0
     assert method_of(pb.TranslateOptions(beam_size=0), MAX_BEAM_SIZE) == Beam(beam_size=0)
     alpha = pb.ContrastiveSearch(penalty_alpha=0)
     found = method_of(pb.TranslateOptions(contrastive_search=alpha), MAX_BEAM_SIZE)
@@ -66,8 +241,8 @@ def test_defaults_stay_within_the_limit_of_the_server() -> None:
 
 
 def test_an_empty_message_of_a_method_is_that_method_with_its_defaults() -> None:
-    sampling = read(sampling=pb.Sampling(seed=0)).method
-    assert sampling == Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=0)
+    method = read(sampling=pb.Sampling(seed=0)).method
+    assert method == Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=0)
     defaults, explicit = (
         read(contrastive_search=message).method
         for message in (pb.ContrastiveSearch(), pb.ContrastiveSearch(top_k=4, penalty_alpha=0.6))
@@ -77,14 +252,14 @@ def test_an_empty_message_of_a_method_is_that_method_with_its_defaults() -> None
 
 def test_sampling_takes_every_field() -> None:
     message = pb.Sampling(temperature=0.5, top_k=7, top_p=0.25, seed=2**64 - 1)
-    assert job(sampling=message).method == Sampling(temperature=0.5, top_k=7, top_p=0.25, seed=2**64 - 1)
+    assert request(sampling=message).method == Sampling(temperature=0.5, top_k=7, top_p=0.25, seed=2**64 - 1)
 
 
 def test_a_seed_holds_for_every_text_and_without_one_each_gets_its_own() -> None:
     seeded = read(sampling=pb.Sampling(seed=0))
-    assert {cast("Sampling", seeded.job(SOURCE, None).method).seed for _ in range(20)} == {0}
+    assert {cast("Sampling", seeded.seeded().request(0, SOURCE).method).seed for _ in range(20)} == {0}
     free = read(sampling=pb.Sampling())
-    seeds = {cast("Sampling", free.job(SOURCE, None).method).seed for _ in range(20)}
+    seeds = {cast("Sampling", free.seeded().request(0, SOURCE).method).seed for _ in range(20)}
     assert len(seeds) == 20
     assert all(0 <= seed < 2**64 for seed in seeds)
 
@@ -98,9 +273,9 @@ def test_the_default_length_depends_on_the_source_and_keeps_the_limit(
     options: dict[str, Any], limits: tuple[int, int, int]
 ) -> None:
     usual, short, long = limits
-    assert read(**options).job(SOURCE, None).max_target_tokens == usual
-    assert read(max_target_tokens=12, **options).job(SOURCE, None).max_target_tokens == short
-    assert read(**options).job(SOURCE * 64, None).max_target_tokens == long
+    assert read(**options).request(0, SOURCE).max_target_tokens == usual
+    assert read(max_target_tokens=12, **options).request(0, SOURCE).max_target_tokens == short
+    assert read(**options).request(0, SOURCE * 64).max_target_tokens == long
 
 
 @pytest.mark.parametrize(
@@ -115,8 +290,8 @@ def test_the_default_length_depends_on_the_source_and_keeps_the_limit(
 def test_attention_is_the_models_default_unless_told(
     message: pb.AttentionOptions, choice: AttentionChoice
 ) -> None:
-    assert job(attention=message).attention == choice
+    assert request(attention=message).attention == choice
 
 
 def test_without_its_message_no_attention_is_asked_for() -> None:
-    assert job().attention is None
+    assert request().attention is None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from server.commands.heat_map import DrawingUnavailable, draw, label, require_matplotlib
-from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto import Attention
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 SVG_TEXT = "{http://www.w3.org/2000/svg}text"
@@ -21,12 +21,11 @@ TARGET = ("▁Il", "▁ta", "volo", ".", "</s>")
 
 def attention(
     source: tuple[str, ...] = SOURCE, target: tuple[str, ...] = TARGET, heads: tuple[int, ...] = (0, 1)
-) -> pb.Attention:
+) -> Attention:
     """Random weights."""
     weights = np.random.default_rng(3).dirichlet(np.ones(len(source)), len(target))
-    return pb.Attention(
-        source_tokens=source, target_tokens=target, layer=1, heads=heads, weights=weights.ravel()
-    )
+    rows = tuple(map(tuple, weights.tolist()))
+    return Attention(source_tokens=source, target_tokens=target, layer=1, heads=heads, weights=rows)
 
 
 def texts_of(path: Path) -> list[str]:
@@ -130,6 +129,6 @@ def test_without_matplotlib_the_error_says_what_to_install(
 ) -> None:
     require_matplotlib()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(DrawingUnavailable, match=r"pip install 'traghetto\[draw\]'"):
+    with pytest.raises(DrawingUnavailable, match=r"pip install 'traghetto-server\[draw\]'"):
         draw(attention(), "en-it", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from server.commands.translate_arguments import make_request, make_tls, parse_arguments
+from server.commands.translate_arguments import make_options, make_tls, parse_arguments
+from traghetto import Tls
 from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.tls import Tls
+from traghetto.requests import RequestTemplate
 
 PAIR = ("--source", "en", "--target", "it")
+
+
+def make_request(parsed: argparse.Namespace, text: str) -> pb.TranslateRequest:
+    """The call that the client makes of the options."""
+    return RequestTemplate(parsed.source, parsed.target, **make_options(parsed)).with_texts([text])
 
 
 def options_of(*arguments: str) -> pb.TranslateOptions:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from model.networks.encoder_decoder import EncoderDecoder
-from model.searches.beam_search import Hypothesis, beam_search
+from model.searches.beam_search import SearchResult, beam_search
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
 from server.engine.engine import Engine
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import Beam, Contrastive, Finished, Method, Sampling, SequenceRequest
 from server.engine.session import ModelSession
 
@@ -24,7 +25,7 @@ METHODS: list[Method] = [
 SOURCES = [tuple(range(300 + 10 * i, 303 + 13 * i)) for i in range(6)]  # the longest in a larger lane
 
 
-def slow(model: EncoderDecoder, source: tuple[int, ...], method: Method) -> list[Hypothesis]:
+def slow(model: EncoderDecoder, source: tuple[int, ...], method: Method) -> list[SearchResult]:
     ids = list(source)
     match method:
         case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):
@@ -42,16 +43,16 @@ def test_every_method_finds_what_the_slow_search_finds(
 ) -> None:
     session, model = (request.getfixturevalue(name) for name in kind)
     assert isinstance(session, ModelSession)
-    engine = Engine(session, num_slots=4)
+    engine, waiting = Engine(session, num_slots=4), Scheduler()
     asked = [(source, method) for source in SOURCES for method in METHODS]
     for i, (source, method) in enumerate(asked):
-        engine.submit(
+        waiting.add(
             SequenceRequest(
                 sequence_id=i, source=source, method=method, length_penalty=1.0, max_target_tokens=LIMIT
             )
         )
-    while engine.num_waiting or engine.num_running:
-        engine.admit()
+    while waiting or engine.num_running:
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         report = engine.decode_step()
         for result in report.results if report else ():
             assert isinstance(result, Finished)

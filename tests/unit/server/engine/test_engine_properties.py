@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from server.engine.engine import Engine, StepReport
 from server.engine.lane import LaneKey, lane_shape
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -85,29 +85,30 @@ class Drive:
 
     engine: Engine
     limit: float = math.inf  # of its pools, in bytes
+    waiting: Scheduler = field(default_factory=Scheduler)
     submitted: list[int] = field(default_factory=list)
     joined: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     finished: dict[int, Finished | Failed] = field(default_factory=dict)
 
     def submit(self, request: SequenceRequest) -> None:
-        self.engine.submit(request)
+        self.waiting.add(request)
         self.submitted.append(request.sequence_id)
         self.engine.check()
 
     def cancel(self, sequence_id: int) -> None:
         is_live = sequence_id not in {*self.finished, *self.cancelled}
         is_running = is_live and sequence_id in self.joined
-        before = self.engine.num_running, self.engine.num_waiting
-        assert self.engine.cancel(sequence_id) == is_live
+        before = self.engine.num_running, len(self.waiting)
+        assert (self.waiting.remove(sequence_id) or self.engine.cancel(sequence_id)) == is_live
         expected = (before[0] - is_running, before[1] - (is_live and not is_running))
-        assert (self.engine.num_running, self.engine.num_waiting) == expected
+        assert (self.engine.num_running, len(self.waiting)) == expected
         self.cancelled += [sequence_id] * is_live
         self.engine.check()
 
     def step(self) -> None:
         in_use = {key: lane for key, lane in self.engine._lanes.items() if lane.num_running}
-        self._see(self.engine.admit())
+        self._see(self.admit())
         assert in_use.items() <= self.engine._lanes.items(), "a lane was dropped that somebody was in"
         assert sum(lane.num_bytes for lane in self.engine._lanes.values()) <= self.limit
         assert self.engine.num_running == self.engine.num_slots or self._is_without_room()
@@ -116,15 +117,18 @@ class Drive:
         assert (report.num_sequences if report else 0) == num_running
         self._see(report)
 
+    def admit(self) -> StepReport | None:
+        return self.engine.admit(self.waiting.take(self.engine.num_free, self.engine.reserve))
+
     def _is_without_room(self) -> bool:
         """Whether the first in line, if there is one, must wait for others to leave."""
-        first = next(iter(self.engine._scheduler._waiting.values()), None)
+        first = next(iter(self.waiting._waiting.values()), None)
         if first is None:
             return True
-        if lane := self.engine._lanes.get(key_of(self.engine._session, first)):
+        if lane := self.engine._lanes.get(key_of(self.engine._graphs.session, first)):
             return lane.num_free == 0
         in_use = sum(lane.num_bytes for lane in self.engine._lanes.values() if lane.num_running)
-        needed = lane_bytes(self.engine._session, first, self.engine.num_slots)
+        needed = lane_bytes(self.engine._graphs.session, first, self.engine.num_slots)
         return in_use > 0 and in_use + needed > self.limit
 
     def _see(self, report: StepReport | None) -> None:
@@ -137,10 +141,10 @@ class Drive:
 
     def run_out(self) -> None:
         for _ in range(1000):
-            if not (self.engine.num_waiting or self.engine.num_running):
+            if not (self.waiting or self.engine.num_running):
                 break
             self.step()
-        assert self.engine.admit() is None
+        assert self.admit() is None
         assert self.engine.decode_step() is None
 
 
@@ -285,8 +289,8 @@ def test_of_wide_beams_fewer_run_at_once_and_the_slots_left_are_for_others(
 @pytest.mark.parametrize("session", SESSIONS)
 def test_a_beam_may_be_wider_than_any_source_is_long(request: pytest.FixtureRequest, session: str) -> None:
     """Of an artifact that takes short sources only, so that its lanes have room for few positions."""
-    model: ModelSession = copy.copy(request.getfixturevalue(session))
-    model.manifest = dataclasses.replace(model.manifest, max_source_tokens=4)
+    model: ModelSession = request.getfixturevalue(session)
+    model = dataclasses.replace(model, manifest=dataclasses.replace(model.manifest, max_source_tokens=4))
     each = request_of(0, 3, Beam(beam_size=20), 5)
     (result,) = translate(model, [each], 2).finished.values()
     assert isinstance(result, Finished)
@@ -301,10 +305,10 @@ def test_an_admission_tells_how_much_of_what_was_encoded_is_padding(
     request: pytest.FixtureRequest, session: str, ratio: float
 ) -> None:
     """Of sources of 5, 6 and 5 tokens, and of 30; or of all rounded up to a multiple of 8."""
-    engine = Engine(request.getfixturevalue(session), 4)
+    drive = Drive(Engine(request.getfixturevalue(session), 4))
     for sequence_id, num_tokens in enumerate([5, 30, 6, 5]):
-        engine.submit(request_of(sequence_id, num_tokens, METHODS[0], 2))
-    report = engine.admit()
+        drive.submit(request_of(sequence_id, num_tokens, METHODS[0], 2))
+    report = drive.admit()
     assert report is not None
     assert sorted(report.joined) == [0, 1, 2, 3]
     assert report.padding_ratio == pytest.approx(ratio)

@@ -1,119 +1,20 @@
-"""Which model serves a pair, and how much memory its engines get."""
+"""How much memory and how many engines a model gets."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.rpc import error_details_pb2
 
-from export.contract.manifest import ArtifactError
-from model.text.tokenizer import Tokenizer
 from server.config import ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession
-from server.errors import NotServed
 from server.models import loading as models_module
-from server.models.loading import GIB, LoadedModel, Models, PoolsTooLarge, _engines
+from server.models.loading import GIB, PoolsTooLarge, _engines
 from server.models.warm_up import self_check
-from server.telemetry.metrics import Metrics
-from server.work.worker import Worker
-
-EN_IT, IT_EN, EN_PT = ("en", "it"), ("it", "en"), ("en", "pt-BR")
-MakeModel = Callable[..., LoadedModel]
-
-
-@pytest.fixture
-def loaded(tiny_session: ModelSession, tokenizer: Tokenizer) -> MakeModel:
-    """A model of a given name and pairs, its worker not started."""
-    metrics = Metrics()
-
-    def make(name: str, *language_pairs: tuple[str, str]) -> LoadedModel:
-        manifest = dataclasses.replace(tiny_session.manifest, name=name, language_pairs=language_pairs)
-        return LoadedModel(
-            manifest=manifest,
-            sha256=manifest.digest(),
-            tokenizer=tokenizer,
-            worker=Worker(name, [Engine(tiny_session, 1)], metrics, max_queue=8),
-            max_source_tokens=64,
-            max_target_tokens=64,
-            provider=tiny_session.provider,
-            load_seconds=1.0,
-        )
-
-    return make
-
-
-def test_a_pair_is_found_without_regard_to_case_and_spelled_as_the_model_does(loaded: MakeModel) -> None:
-    models = Models([loaded("a", EN_IT, EN_PT)])
-    for source, target in (("en", "pt-BR"), ("EN", "PT-br"), ("En", "pt-br")):
-        model, pair = models.find("", source, target)
-        assert (model.name, pair) == ("a", ("en", "pt-BR"))
-
-
-def test_the_first_artifact_wins_for_a_pair(loaded: MakeModel) -> None:
-    models = Models([loaded("z", EN_IT), loaded("a", ("EN", "IT"), IT_EN)])
-    assert models.find("", "en", "it")[0].name == "z"
-    assert models.find("", "it", "en")[0].name == "a"
-    found, pair = models.find("a", "en", "it")
-    assert (found.name, pair) == ("a", ("EN", "IT"))
-
-
-def test_models_come_ordered_by_name_or_by_preference(loaded: MakeModel) -> None:
-    models = Models([loaded(name, EN_IT) for name in ("c", "a", "b")])
-    assert [model.name for model in models] == ["a", "b", "c"]
-    assert [model.name for model in models.in_order] == ["c", "a", "b"]
-
-
-def test_two_models_of_one_name_are_refused(loaded: MakeModel) -> None:
-    with pytest.raises(ArtifactError, match="share a name: a, b, b"):
-        Models([loaded("b", EN_IT), loaded("a", EN_IT), loaded("b", IT_EN)])
-
-
-def info_of(error: NotServed) -> error_details_pb2.ResourceInfo:
-    (detail,) = error.details()
-    assert isinstance(detail, error_details_pb2.ResourceInfo)
-    return detail
-
-
-def test_an_unknown_model_names_the_models_that_are_served(loaded: MakeModel) -> None:
-    models = Models([loaded("b", EN_IT), loaded("a", EN_IT)])
-    with pytest.raises(NotServed, match="no model 'c'; served: a, b") as caught:
-        models.find("c", "en", "it")
-    assert info_of(caught.value).resource_type == "model"
-
-
-def test_a_model_is_not_found_by_another_case(loaded: MakeModel) -> None:
-    with pytest.raises(NotServed, match="no model 'A'"):
-        Models([loaded("a", EN_IT)]).find("A", "en", "it")
-
-
-@pytest.mark.parametrize("pair", [("it", "en"), ("en", "en"), ("en-GB", "it"), ("en", "pt")])
-def test_an_unknown_pair_names_the_pairs_that_are_served(loaded: MakeModel, pair: tuple[str, str]) -> None:
-    models = Models([loaded("a", EN_PT), loaded("b", EN_IT, EN_PT)])
-    with pytest.raises(NotServed, match="served: en-it, en-pt-BR") as caught:
-        models.find("", *pair)
-    assert info_of(caught.value).resource_type == "language_pair"
-    assert "-".join(pair) in info_of(caught.value).resource_name
-
-
-def test_a_pair_that_only_another_model_serves_names_those_of_the_model_asked_for(loaded: MakeModel) -> None:
-    models = Models([loaded("a", EN_IT), loaded("b", IT_EN)])
-    with pytest.raises(NotServed, match=r"'it-en' is not served by model 'a'; served: en-it$"):
-        models.find("a", "it", "en")
-
-
-def test_a_long_name_is_shortened_in_the_answer(loaded: MakeModel) -> None:
-    models = Models([loaded("a", EN_IT)])
-    for name, language in (("m" * 100_000, "it"), ("", "it-" + "-".join(["abcdefgh"] * 10_000))):
-        with pytest.raises(NotServed) as caught:
-            models.find(name, "en", language)
-        assert len(str(caught.value)) < 500
-        assert info_of(caught.value).ByteSize() < 1000
 
 
 def config_of(num_artifacts: int = 1, **fields: Any) -> ServerConfig:
@@ -122,7 +23,7 @@ def config_of(num_artifacts: int = 1, **fields: Any) -> ServerConfig:
 
 
 def limits_of(engines: list[Engine]) -> list[int | None]:
-    return [engine._max_pool_bytes for engine in engines]
+    return [engine._lanes.max_bytes for engine in engines]
 
 
 def test_every_runner_of_every_model_gets_an_equal_part_of_the_pools(tiny_session: ModelSession) -> None:
@@ -136,19 +37,19 @@ def test_where_nothing_is_told_the_machine_says_how_many_runners_and_how_much_me
 ) -> None:
     monkeypatch.setattr(models_module, "num_processors", lambda: 5)
     monkeypatch.setattr(models_module, "available_bytes", lambda: 4 * GIB)
-    assert limits_of(_engines(tiny_session, config_of(runners=0))) == [3 * GIB // 5] * 5
+    assert limits_of(_engines(tiny_session, config_of(runners=None))) == [3 * GIB // 5] * 5
     assert limits_of(_engines(tiny_session, config_of(runners=1, pool_gib=1.5))) == [3 * GIB // 2]
 
 
-def test_on_a_gpu_there_is_one_runner(tiny_session: ModelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny_session, "device", "cuda")
-    assert limits_of(_engines(tiny_session, config_of(runners=4, pool_gib=1))) == [GIB]
+def test_on_a_gpu_there_is_one_runner(tiny_session: ModelSession) -> None:
+    on_gpu = dataclasses.replace(tiny_session, device="cuda")
+    assert limits_of(_engines(on_gpu, config_of(runners=4, pool_gib=1))) == [GIB]
 
 
 def test_the_widest_lane_must_fit_and_then_whatever_comes_is_served(tiny_session: ModelSession) -> None:
     needed = largest_lane_bytes(tiny_session.manifest, 3, 6)
     for engine in _engines(tiny_session, config_of(pool_gib=2 * needed / GIB)):
-        assert engine._max_pool_bytes == needed
+        assert engine._lanes.max_bytes == needed
         self_check(engine, tiny_session.manifest)
     with pytest.raises(PoolsTooLarge):
         _engines(tiny_session, config_of(pool_gib=(2 * needed - 2) / GIB))

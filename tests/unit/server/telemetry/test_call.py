@@ -71,7 +71,7 @@ def test_a_call_takes_its_id_and_trace_from_its_metadata() -> None:
 
 
 def call_of(*jobs: JobTimes, **own: tuple[float, float]) -> Call:
-    return Call("service", "Method", "id", started=0.0, jobs=list(jobs), own_stages=own)
+    return Call("service", "Method", "id", started=0.0, jobs=list(jobs), call_stages=own)
 
 
 def test_stages_are_told_in_order_and_only_those_that_were_reached() -> None:

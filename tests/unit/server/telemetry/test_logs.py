@@ -38,7 +38,7 @@ def call_of(service: str = "translation.v1.TranslationService") -> Call:
         num_texts=2,
         source_tokens=7,
         target_tokens=9,
-        own_stages={"validate": (100.0, 100.25)},
+        call_stages={"validate": (100.0, 100.25)},
         jobs=[JobTimes(100.25, 100.5, 101.0, 103.0)],
     )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from server.config import ConfigError, ServerConfig, parse_config
+from server.command_line import parse_config
+from server.config import ServerConfig, ServerConfigError
+from server.tls.files import TlsError, check, read_bytes
 from tests.certificates import Authority, pem
 
 AUTHORITY = Authority()
@@ -20,7 +22,10 @@ P521, ED25519 = ec.generate_private_key(ec.SECP521R1()), ed25519.Ed25519PrivateK
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    """Flags for files of these contents, and any more flags; None is a file that is missing."""
+    """Flags for files of these contents, and any more flags, checked as before a server loads a model.
+
+    None is a file that is missing.
+    """
 
     def parse(contents: dict[str, bytes | None], *more: str) -> ServerConfig:
         flags = []
@@ -29,7 +34,10 @@ def configure(tmp_path: Path) -> Configure:
             if content is not None:
                 path.write_bytes(content)
             flags.append(f"--tls-{name}={path}")
-        return parse_config(["model", *flags, *more], {})
+        config = parse_config(["model", *flags, *more], {})
+        if config.tls_files is not None:
+            check(config.tls_files, read_bytes(config.tls_files))
+        return config
 
     return parse
 
@@ -102,7 +110,7 @@ def test_a_chain_an_old_authority_in_it_and_a_key_in_the_same_file_are_fine(conf
 def test_what_is_wrong_with_a_file_is_said_by_flag_and_path(
     configure: Configure, tmp_path: Path, changed: dict[str, bytes | None], words: list[str]
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(TlsError) as caught:
         configure(FILES | changed)
     faults = str(caught.value).split("; ")
     assert len(faults) == len(words)
@@ -117,7 +125,7 @@ def test_a_certificate_outside_its_time_is_refused(
     configure: Configure, valid_days: tuple[float, float], words: str
 ) -> None:
     issued = AUTHORITY.issue(valid_days=valid_days)
-    with pytest.raises(ConfigError, match=rf"certificate\.pem {words} 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$"):
+    with pytest.raises(TlsError, match=rf"certificate\.pem {words} 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$"):
         configure({"certificate": issued.certificate, "key": issued.key})
 
 
@@ -126,7 +134,7 @@ def test_a_kind_of_key_that_no_handshake_takes_is_refused(
     configure: Configure, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 ) -> None:
     issued = AUTHORITY.issue(key=key)
-    with pytest.raises(ConfigError, match="P-256 and P-384"):
+    with pytest.raises(TlsError, match="P-256 and P-384"):
         configure({"certificate": issued.certificate, "key": issued.key})
 
 
@@ -138,7 +146,7 @@ def test_a_kind_of_key_that_no_handshake_takes_is_refused(
 def test_flags_that_need_each_other_are_named(
     configure: Configure, given: list[str], missing: list[str]
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ServerConfigError) as caught:
         configure({name: FILES[name] for name in given}, "--slots=0")
     faults = str(caught.value).split("; ")
     assert [fault.split(" needs ")[1] for fault in faults[1:]] == [f"--tls-{name}" for name in missing]

@@ -6,13 +6,14 @@ import dataclasses
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from server.engine.engine import Engine, StepReport
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -27,7 +28,9 @@ from server.engine.sequence import (
 from server.engine.session import ModelSession
 from server.errors import DeadlineExceeded, Draining, InternalError, QueueFull
 from server.telemetry.metrics import FINISH_REASONS, Metrics
+from server.work.busy_runners import BusyRunners
 from server.work.job import Job
+from server.work.options import SearchOptions
 from server.work.worker import Worker
 
 PATIENCE_SECONDS = 60.0
@@ -37,9 +40,11 @@ MakeWorker = Callable[..., Worker]
 Futures = Future[tuple[Hypothesis, ...]]
 
 
-def job(*source: int, limit: int = 8, **fields: Any) -> Job:
+def job(*source: int, limit: int = 8, deadline: float | None = None, **fields: Any) -> Job:
     options: dict[str, Any] = {"method": GREEDY, "length_penalty": 1.0, "max_target_tokens": limit}
-    return Job(source=source or (300, 301, 3), **{**options, **fields})
+    return Job(
+        source=source or (300, 301, 3), options=SearchOptions(**{**options, **fields}), deadline=deadline
+    )
 
 
 def job_of(num_tokens: int, **fields: Any) -> Job:
@@ -65,25 +70,22 @@ class HeldEngine(Engine):
         self.rounds = threading.Semaphore(0)
         self.given: list[SequenceRequest] = []
         self.num_rounds = 0
-        self.is_lone: bool | None = None
+        self.is_exclusive: bool | None = None
         self._fails = fails
 
     def let_go(self) -> None:
         """For good."""
         self.rounds.release(100_000)
 
-    def set_lone(self, is_lone: bool) -> None:
-        self.is_lone = is_lone
-        super().set_lone(is_lone)
+    def set_exclusive(self, is_exclusive: bool) -> None:
+        self.is_exclusive = is_exclusive
+        super().set_exclusive(is_exclusive)
 
-    def submit(self, request: SequenceRequest) -> None:
-        self.given.append(request)
-        super().submit(request)
-
-    def admit(self) -> StepReport | None:
+    def admit(self, requests: Sequence[SequenceRequest]) -> StepReport | None:
+        self.given += requests
         assert self.rounds.acquire(timeout=PATIENCE_SECONDS)
         self.num_rounds += 1
-        return super().admit()
+        return super().admit(requests)
 
     def decode_step(self) -> StepReport | None:
         if self._fails and self.num_running:
@@ -101,12 +103,12 @@ def go_on(engine: HeldEngine) -> None:
 @pytest.fixture(scope="session")
 def long_job(tiny_session: ModelSession) -> Job:
     """One that takes as many steps as it may: 64."""
-    engine = Engine(tiny_session, 16)
+    engine, waiting = Engine(tiny_session, 16), Scheduler()
     jobs = [job(300 + 10 * i, 301 + 10 * i, 3, limit=64) for i in range(16)]
     for i, one in enumerate(jobs):
-        engine.submit(one.request(i))
-    while engine.num_running or engine.num_waiting:
-        engine.admit()
+        waiting.add(one.request(i))
+    while engine.num_running or waiting:
+        engine.admit(waiting.take(engine.num_free, engine.reserve))
         report = engine.decode_step()
         assert report is not None
         for result in report.results:
@@ -124,11 +126,12 @@ def metrics() -> Metrics:
 def make_worker(metrics: Metrics) -> Iterator[MakeWorker]:
     """Workers of one runner of one slot, or of given engines, stopped with the test."""
     workers: list[tuple[Worker, tuple[Engine, ...]]] = []
+    busy_runners = BusyRunners()
 
     def make(session: ModelSession, *engines: Engine, max_queue: int = 4) -> Worker:
         engines = engines or (Engine(session, 1),)
-        workers.append((Worker("tiny", engines, metrics, max_queue), engines))
-        workers[-1][0].show()
+        workers.append((Worker("tiny", engines, metrics, max_queue, busy_runners), engines))
+        workers[-1][0].publish(metrics.of_model("tiny"))
         return workers[-1][0]
 
     yield make
@@ -155,7 +158,7 @@ def finished(metrics: Metrics) -> dict[str, float]:
 def assert_nothing_is_left(worker: Worker, metrics: Metrics) -> None:
     assert value(metrics, "translator_queue_requests", model="tiny") == 0
     assert value(metrics, "translator_queue_tokens", model="tiny") == 0
-    assert (worker._queue.num_taken, list(worker._queue.waiting)) == (0, [])
+    assert (worker._queue.num_taken, list(worker._queue._waiting)) == (0, [])
 
 
 def test_every_job_gets_its_translation(make_worker: MakeWorker, tiny_session: ModelSession) -> None:
@@ -306,7 +309,7 @@ def test_a_runner_that_is_idle_takes_what_comes_while_the_other_is_busy(
     wait_until(lambda: [len(engine.given) for engine in engines] == [1, 1])
 
 
-def test_a_runner_is_lone_while_no_other_of_any_model_has_work(
+def test_a_runner_has_the_processors_while_no_other_of_any_model_has_work(
     make_worker: MakeWorker, tiny_session: ModelSession, long_job: Job
 ) -> None:
     engine, other = HeldEngine(tiny_session, 2), HeldEngine(tiny_session, 2)
@@ -314,19 +317,19 @@ def test_a_runner_is_lone_while_no_other_of_any_model_has_work(
     for worker in workers:
         worker.start()
     workers[0].submit([long_job])
-    wait_until(lambda: engine.is_lone is True)
+    wait_until(lambda: engine.is_exclusive is True)
     [(_, future)] = workers[1].submit([job()])
-    wait_until(lambda: other.is_lone is False)
+    wait_until(lambda: other.is_exclusive is False)
     engine.rounds.release()
-    wait_until(lambda: engine.is_lone is False)
+    wait_until(lambda: engine.is_exclusive is False)
     other.let_go()
     future.result(PATIENCE_SECONDS)
 
-    def is_lone_again() -> bool:
+    def is_exclusive_again() -> bool:
         engine.rounds.release()
-        return engine.is_lone is True
+        return engine.is_exclusive is True
 
-    wait_until(is_lone_again)
+    wait_until(is_exclusive_again)
     engine.let_go()
 
 
@@ -379,7 +382,7 @@ def test_every_job_ends_exactly_once_whatever_callers_and_runners_do_at_once(
     assert not worker.has_failed
     assert_nothing_is_left(worker, metrics)
     counts = finished(metrics)
-    assert sum(counts.values()) == next(worker._ids)
+    assert sum(counts.values()) == next(worker._queue._ids)
     assert counts.keys() >= {"cancelled", "deadline"}
     assert value(metrics, "translator_running_sequences", model="tiny") == 0
 
@@ -409,7 +412,7 @@ def test_stopping_ends_the_jobs_that_are_left(
     wait_until(lambda: engines[0].num_rounds == 2)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    wait_until(lambda: worker._queue.is_stopped)
+    wait_until(lambda: worker._queue.is_closed)
     for engine in engines:
         engine.let_go()
     stopping.join(PATIENCE_SECONDS)
@@ -447,7 +450,7 @@ def test_a_deadline_ends_a_job_that_runs_and_one_that_waits_while_others_go_on(
     worker.start()
     engine.rounds.release()
     wait_until(lambda: value(metrics, "translator_running_sequences", model="tiny") == 2)
-    assert worker._queue.waiting.keys() == {submitted[2][0], submitted[3][0]}
+    assert worker._queue._waiting.keys() == {submitted[2][0], submitted[3][0]}
     time.sleep(max(0.0, soon - time.monotonic()))
     engine.rounds.release(2)
     for i in (1, 2):
@@ -513,7 +516,7 @@ def test_a_worker_that_fails_ends_every_job_and_takes_no_more(
 ) -> None:
     """A source without a token is our own bug: no lane fits it."""
     worker = make_worker(tiny_session)
-    no_source = Job(source=(), method=GREEDY, length_penalty=1.0, max_target_tokens=8)
+    no_source = dataclasses.replace(job(), source=())
     submitted = [worker.submit([one])[0] for one in (job(), no_source, job())]
     worker.start()
     worker._runners[0].thread.join(PATIENCE_SECONDS)

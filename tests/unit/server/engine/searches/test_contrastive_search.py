@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.text.tokenizer import END_ID
+from model.text.sentencepiece_tokenizer import END_ID
 from server.engine.searches.methods import new_search
 from server.engine.searches.search import Best, Continuation, Search, StepOutputs
 from server.engine.sequence import Contrastive, InferenceError, SequenceRequest, StopReason

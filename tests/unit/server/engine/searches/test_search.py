@@ -18,7 +18,8 @@ from export.contract.manifest import CANDIDATES, LOG_PROBS
 from model.searches import beam_search as oracle
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
-from model.text.tokenizer import END_ID, START_ID
+from model.text.sentencepiece_tokenizer import END_ID, START_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from server.engine.searches.methods import new_search
 from server.engine.searches.search import Best, StepOutputs, keep_places
 from server.engine.sequence import (
@@ -54,6 +55,8 @@ METHODS: list[Method] = [Beam(beam_size=1), Beam(beam_size=4), *SAMPLINGS, *CONT
 
 class RandomScorer:
     """Scores, hidden states and attention that depend on the whole prefix, and on nothing else."""
+
+    special_ids = DEFAULT_SPECIAL_IDS
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -165,7 +168,7 @@ def run(scorer: RandomScorer, request: SequenceRequest) -> tuple[Hypothesis, ...
         prefixes = [(*prefixes[parent], token) for parent, token in following]
 
 
-def slow(scorer: RandomScorer, request: SequenceRequest) -> list[oracle.Hypothesis]:
+def slow(scorer: RandomScorer, request: SequenceRequest) -> list[oracle.SearchResult]:
     limit, alpha = request.max_target_tokens, request.length_penalty
     match request.method:
         case Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):

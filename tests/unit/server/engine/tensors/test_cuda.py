@@ -6,6 +6,7 @@ computes several times, and a later one repeats what its first one bound.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,17 @@ from numpy.typing import NDArray
 
 from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
 from export.graphs.to_onnx import Exported
+from server.engine.device import CPU
 from server.engine.engine import Engine
+from server.engine.graph_runner import GraphRunner
+from server.engine.scheduler import Scheduler
 from server.engine.searches.search import Array, Best, Continuation, StepOutputs, keep_places
 from server.engine.sequence import Beam, Contrastive, Failed, Finished, Method, Sampling, SequenceRequest
-from server.engine.session import CPU, ModelSession
+from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
-from server.engine.tensors.cuda import CudaLaneTensors
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors, Outputs
+from server.engine.tensors.bindings import Outputs
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import new_lane_tensors
 
 POISON = 333  # as `poisoned_session` has it
 CAPACITY = 64  # of sources as long as the artifact allows: the one that a GPU's lanes have
@@ -36,25 +41,39 @@ METHODS: list[Method] = [
 ]
 
 
-class Device(ModelSession):
-    """A session that says it is on a GPU, and captures and replays as ONNX Runtime does there."""
+class CapturingGraph:
+    """A graph that is captured and replayed as ONNX Runtime does on a GPU."""
+
+    def __init__(self, device: Device, name: str, graph: onnxruntime.InferenceSession) -> None:
+        self._device, self._name, self._graph = device, name, graph
+
+    def io_binding(self) -> Any:
+        return self._graph.io_binding()
+
+    def run_with_iobinding(self, binding: Any, options: onnxruntime.RunOptions) -> None:
+        replay = int(options.get_run_config_entry("gpu_graph_id"))
+        for _ in range(self._device.num_runs(self._name, binding, None if replay < 0 else replay)):
+            self._graph.run_with_iobinding(binding)
+
+
+class Device:
+    """A session that says it is on a GPU, and what its graphs have captured."""
 
     def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
-        self.__dict__.update(session.__dict__)
-        self._sessions = {**session._sessions, COPY_CACHES: copy_caches}
-        self.device = "cuda"
+        loaded = {**session.graphs, COPY_CACHES: copy_caches}
+        graphs: dict[str, Any] = {name: CapturingGraph(self, name, graph) for name, graph in loaded.items()}
+        self.session = dataclasses.replace(session, device="cuda", graphs=graphs)
         self._captured: dict[int, tuple[str, Any]] = {}
         self.num_copies = 0
 
-    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
+    def num_runs(self, graph: str, binding: Any, replay: int | None) -> int:
         assert (replay is None) == (graph in {ENCODER, COPY_CACHES}), "one that changes in size is no replay"
         self.num_copies += graph == COPY_CACHES
         num_runs = 1
         if replay is not None:
             num_runs = 1 if replay in self._captured else 3
             assert self._captured.setdefault(replay, (graph, binding)) == (graph, binding)
-        for _ in range(num_runs):
-            super().run(graph, binding, replay)
+        return num_runs
 
 
 @pytest.fixture
@@ -95,7 +114,10 @@ class Lanes:
 
     def __init__(self, session: ModelSession, on_gpu: Device, width: int) -> None:
         shape = LaneShape(rows=6, width=width, source_capacity=16, columns=24)
-        self.lanes = (LaneTensors(session, shape), CudaLaneTensors(on_gpu, shape))
+        self.lanes = (
+            new_lane_tensors(GraphRunner(session), shape),
+            new_lane_tensors(GraphRunner(on_gpu.session), shape),
+        )
         self.width = width
         self.rows: list[int] = []
         self.random = np.random.default_rng(width)
@@ -169,10 +191,11 @@ def request_of(sequence_id: int, method: Method, first: int = 300, limit: int = 
 
 def run(engine: Engine, requests: list[SequenceRequest]) -> dict[int, Finished | Failed]:
     results: dict[int, Finished | Failed] = {}
+    waiting = Scheduler()
     for request in requests:
-        engine.submit(request)
-    while engine.num_waiting or engine.num_running:
-        for report in (engine.admit(), engine.decode_step()):
+        waiting.add(request)
+    while waiting or engine.num_running:
+        for report in (engine.admit(waiting.take(engine.num_free, engine.reserve)), engine.decode_step()):
             results |= {result.sequence_id: result for result in report.results} if report else {}
         engine.check()
     return results
@@ -185,7 +208,7 @@ def test_an_engine_finds_what_it_finds_on_cpu(
     session: ModelSession = request.getfixturevalue(kind)
     requests = [request_of(i, METHODS[i % len(METHODS)], 300 + 7 * i, 5 + 3 * (i % 6)) for i in range(24)]
     expected = run(Engine(session, 5), requests)
-    on_gpu = Engine(device(session), 5)
+    on_gpu = Engine(device(session).session, 5)
     assert run(on_gpu, requests) == expected
     assert all(isinstance(result, Finished) for result in expected.values())
     lengths = {len(r.hypotheses[0].token_ids) for r in expected.values() if isinstance(r, Finished)}
@@ -200,7 +223,7 @@ def test_rows_without_a_number_are_cleared_and_serve_others(
     bad = {1, 2, 5, 6}
     requests = [request_of(i, Beam(beam_size=3), POISON if i in bad else 400 + 12 * i) for i in range(10)]
     expected = run(Engine(poisoned_session, 3), requests)
-    found = run(Engine(device(poisoned_session), 3), requests)
+    found = run(Engine(device(poisoned_session).session, 3), requests)
     for results in (expected, found):
         assert {i for i, result in results.items() if isinstance(result, Failed)} == bad
     assert [found[i] for i in found.keys() - bad] == [expected[i] for i in found.keys() - bad]
@@ -210,13 +233,15 @@ def test_rows_without_a_number_are_cleared_and_serve_others(
 def test_a_cleared_row_is_zero_and_no_other_is(
     request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
 ) -> None:
-    session = device(request.getfixturevalue(kind))
-    tensors = CudaLaneTensors(session, LaneShape(rows=3, width=2, source_capacity=16, columns=4))
-    for value in tensors._pools.values():
+    session = device(request.getfixturevalue(kind)).session
+    tensors = new_lane_tensors(
+        GraphRunner(session), LaneShape(rows=3, width=2, source_capacity=16, columns=4)
+    )
+    for value in tensors._storage.pools.values():
         value.update_inplace(np.full(value.shape(), np.nan, np.float32))
-    places = {name: value.data_ptr() for name, value in tensors._pools.items()}
+    places = {name: value.data_ptr() for name, value in tensors._storage.pools.items()}
     tensors.clear_row(1)
-    for name, value in tensors._pools.items():
+    for name, value in tensors._storage.pools.items():
         by_row = value.numpy().reshape(3, -1)
         assert value.data_ptr() == places[name]
         assert not by_row[1].any(), name
@@ -225,9 +250,10 @@ def test_a_cleared_row_is_zero_and_no_other_is(
 
 def test_a_row_cannot_move(tiny_session: ModelSession, device: Callable[[ModelSession], Device]) -> None:
     shape = LaneShape(rows=2, width=1, source_capacity=16, columns=4)
-    assert not device(tiny_session).can_move_rows
+    on_gpu = device(tiny_session).session
+    assert not on_gpu.can_move_rows
     with pytest.raises(NotImplementedError):
-        CudaLaneTensors(device(tiny_session), shape).move_row(1, 0)
+        new_lane_tensors(GraphRunner(on_gpu), shape).move_row(1, 0)
 
 
 def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
@@ -235,7 +261,7 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
 ) -> None:
     shape = LaneShape(rows=2, width=2, source_capacity=16, columns=4)
     on_gpu = device(tiny_session)
-    outputs = CudaLaneTensors(on_gpu, shape).step(2)
+    outputs = new_lane_tensors(GraphRunner(on_gpu.session), shape).step(2)
     assert [graph for graph, _ in on_gpu._captured.values()] == [DECODER_STEP, LOG_PROBS, CANDIDATES]
     assert (outputs.log_probs, outputs.greedy, outputs.extra) == (None, None, {})
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None

@@ -18,13 +18,17 @@ from export.contract.manifest import (
     DECODER_STEP,
     ENCODER,
     LOG_PROBS,
-    SpecialIds,
     TensorInfo,
 )
+from model.text.special_ids import SpecialIds
+from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
 from server.engine.searches.search import Continuation, keep_places
 from server.engine.session import ModelSession
-from server.engine.tensors.lane_tensors import MAX_BINDINGS, LaneShape, LaneTensors
+from server.engine.tensors.bindings import MAX_BINDINGS
+from server.engine.tensors.host import HostStorage
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import LaneTensors, new_lane_tensors
 
 WIDTH = 3
 COLUMNS = 5
@@ -89,8 +93,7 @@ class Session:
         has_attention_graph: Instead of attention its steps give queries, and memory as they found it.
     """
 
-    device = "cpu"
-    is_lone = False
+    is_exclusive = False
 
     def __init__(self, *, has_states: bool = True, has_attention_graph: bool = False) -> None:
         states = STATES if has_states else ()
@@ -121,6 +124,7 @@ class Session:
             max_source_tokens=50,
             max_target_tokens=COLUMNS,
         )
+        self.session = SimpleNamespace(manifest=self.manifest, device="cpu", shortlist=None)
         self.runs: list[Binding] = []
 
     def binding(self, graph: str) -> Binding:
@@ -139,12 +143,17 @@ class Session:
 
 def lane(session: Session, rows: int = 3, width: int = WIDTH) -> LaneTensors:
     shape = LaneShape(rows=rows, width=width, source_capacity=4, columns=COLUMNS)
-    return LaneTensors(cast("ModelSession", session), shape)
+    return new_lane_tensors(cast("GraphRunner", session), shape)
 
 
 def fill(tensors: LaneTensors, value: float) -> None:
-    for pool in tensors._pools.values():
+    for pool in tensors._storage.pools.values():
         pool[:] = value
+
+
+def outputs_of(tensors: LaneTensors) -> dict[str, NDArray[Any]]:
+    assert isinstance(tensors._storage, HostStorage)
+    return tensors._storage.outputs
 
 
 def place_of(array: NDArray[Any]) -> tuple[Any, ...]:
@@ -154,7 +163,7 @@ def place_of(array: NDArray[Any]) -> tuple[Any, ...]:
 def columns_of(tensors: LaneTensors, name: str) -> NDArray[Any]:
     """A cache as (hypotheses, columns, ...)."""
     (shape,) = (cache.shape for cache in CACHES if cache.name == name)
-    pool: NDArray[Any] = np.moveaxis(tensors._pools[name], shape.index("columns"), 1)
+    pool: NDArray[Any] = np.moveaxis(tensors._storage.pools[name], shape.index("columns"), 1)
     return pool
 
 
@@ -171,13 +180,13 @@ class FullCopies:
     written: int = 0
 
     def __post_init__(self) -> None:
-        copy = self.tensors._copy_columns
+        copy = self.tensors._storage.copy_columns
 
         def spy(from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
             self.copied.append((from_hypothesis, to_hypothesis, start, end))
             copy(from_hypothesis, to_hypothesis, start, end)
 
-        self.tensors._copy_columns = spy  # type: ignore[method-assign]
+        self.tensors._storage.copy_columns = spy  # type: ignore[method-assign]
 
     def join(self, row: int) -> None:
         self.tensors.reset(row, 2)
@@ -272,7 +281,7 @@ def test_a_moved_row_takes_what_is_in_use_along_each_axis_and_leaves_all_else() 
     tensors.reset(3, source_length=3)
     for _ in range(2):
         tensors.advance({3: Continuation([0, 1, 0], [7, 8, 9])})
-    for pool in tensors._pools.values():
+    for pool in tensors._storage.pools.values():
         by_row = pool.reshape(4, -1)
         by_row[:], by_row[3] = -1.0, 1.0
     tensors.move_row(3, 1)
@@ -286,12 +295,12 @@ def test_a_moved_row_takes_what_is_in_use_along_each_axis_and_leaves_all_else() 
         "first": np.s_[1:2],
         "both": np.s_[1:2, :, :3],
     }
-    assert used.keys() == tensors._pools.keys()
+    assert used.keys() == tensors._storage.pools.keys()
     for name, place in used.items():
-        expected = np.full_like(tensors._pools[name], -1.0)
+        expected = np.full_like(tensors._storage.pools[name], -1.0)
         expected.reshape(4, -1)[3] = 1.0
         expected[place] = 1.0
-        np.testing.assert_array_equal(tensors._pools[name], expected, err_msg=name)
+        np.testing.assert_array_equal(tensors._storage.pools[name], expected, err_msg=name)
     assert tensors.controls.token[1].tolist() == [7, 8, 9]
     assert tensors.controls.parent[1].tolist() == [0, 1, 0]
     assert (tensors.controls.position[1], tensors.controls.source_length[1]) == (2, 3)
@@ -301,7 +310,7 @@ def test_a_cleared_row_is_zero_and_no_other_is() -> None:
     tensors = lane(Session())
     fill(tensors, np.nan)
     tensors.clear_row(1)
-    for name, pool in tensors._pools.items():
+    for name, pool in tensors._storage.pools.items():
         by_row = pool.reshape(3, -1)
         assert not by_row[1].any(), name
         assert np.isnan(by_row[[0, 2]]).all(), name
@@ -340,8 +349,8 @@ def test_a_step_binds_every_pool_in_place_and_only_the_controls_there_are() -> N
         for name in written:
             assert binding.inputs[name] == binding.outputs[f"{name}_out"], "a step copies nothing"
         for cache in CACHES:
-            assert binding.inputs[cache.name] == place_of(tensors._pools[cache.name][: 2 * WIDTH])
-        assert binding.inputs["keys"] == place_of(tensors._pools["keys"][:2])
+            assert binding.inputs[cache.name] == place_of(tensors._storage.pools[cache.name][: 2 * WIDTH])
+        assert binding.inputs["keys"] == place_of(tensors._storage.pools["keys"][:2])
         assert binding.inputs["token"] == place_of(tensors.controls.token[:2])
 
 
@@ -376,7 +385,7 @@ def test_memory_that_a_step_gives_back_stays_in_its_place() -> None:
         session.runs.clear()
         tensors.step(2, frozenset(asked))
         for pool in MEMORY:
-            place = place_of(tensors._pools[pool.name][:2])
+            place = place_of(tensors._storage.pools[pool.name][:2])
             assert session.runs[0].inputs[pool.name] == session.runs[0].outputs[f"{pool.name}_out"] == place
 
 
@@ -395,7 +404,7 @@ def test_sources_are_encoded_into_all_rows_of_the_memory_and_no_cache() -> None:
     source, length, slot = np.ones((2, 4), np.int64), np.array([3, 4]), np.array([2, 0])
     tensors.encode(source, length, slot)
     (binding,) = session.runs
-    pools = {pool.name: place_of(tensors._pools[pool.name]) for pool in MEMORY}
+    pools = {pool.name: place_of(tensors._storage.pools[pool.name]) for pool in MEMORY}
     assert binding.graph == ENCODER
     assert binding.inputs == {"source": (source,), "source_length": (length,), "slot": (slot,), **pools}
     assert binding.outputs == {f"{name}_out": place for name, place in pools.items()}
@@ -404,8 +413,8 @@ def test_sources_are_encoded_into_all_rows_of_the_memory_and_no_cache() -> None:
 def test_greedy_steps_give_the_best_token_with_its_logit_or_its_log_probability() -> None:
     tensors = lane(Session(), 2, width=1)
     tensors.step(2, frozenset((LOG_PROBS,)))
-    tensors._outputs["logits"][:] = np.array([[[0, 3, 1, 3, 0, 0, 0, 0]], [[5, 2, 1, 0, 0, 0, 0, 0]]])
-    tensors._outputs["log_probs"][:] = tensors._outputs["logits"] - 10
+    outputs_of(tensors)["logits"][:] = np.array([[[0, 3, 1, 3, 0, 0, 0, 0]], [[5, 2, 1, 0, 0, 0, 0, 0]]])
+    outputs_of(tensors)["log_probs"][:] = outputs_of(tensors)["logits"] - 10
     without, with_scores = tensors.step(2), tensors.step(2, frozenset((LOG_PROBS,)))
     assert without.greedy is not None
     assert with_scores.greedy is not None
@@ -418,8 +427,8 @@ def test_greedy_steps_give_the_best_token_with_its_logit_or_its_log_probability(
 def test_of_logits_without_a_number_the_best_is_none() -> None:
     tensors = lane(Session(), 2, width=1)
     tensors.step(2)
-    tensors._outputs["logits"][:] = 1.0
-    tensors._outputs["logits"][1, 0, 5] = np.nan
+    outputs_of(tensors)["logits"][:] = 1.0
+    outputs_of(tensors)["logits"][1, 0, 5] = np.nan
     greedy = tensors.step(2).greedy
     assert greedy is not None
     assert np.isnan(greedy.score).tolist() == [False, True]
@@ -444,9 +453,11 @@ def test_the_bytes_of_a_lane_are_those_that_are_allocated(
 ) -> None:
     session: ModelSession = request.getfixturevalue(kind)
     shape = LaneShape(rows=5, width=width, source_capacity=16, columns=9)
-    tensors = LaneTensors(session, shape)
-    assert shape.num_bytes(session.manifest) == sum(pool.nbytes for pool in tensors._pools.values())
-    bases = {id(pool.base if pool.base is not None else pool): pool for pool in tensors._pools.values()}
+    tensors = new_lane_tensors(GraphRunner(session), shape)
+    assert shape.num_bytes(session.manifest) == sum(pool.nbytes for pool in tensors._storage.pools.values())
+    bases = {
+        id(pool.base if pool.base is not None else pool): pool for pool in tensors._storage.pools.values()
+    }
     held = sum((pool.base if pool.base is not None else pool).nbytes for pool in bases.values())
     assert shape.num_bytes(session.manifest) == held, "stacks hold no more than their caches"
 

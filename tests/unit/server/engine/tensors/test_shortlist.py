@@ -11,23 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.artifact import Limits, _manifest, write_graphs
 from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
+from export.describe import describe
+from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
 from export.graphs.to_onnx import Exported
+from export.limits import Limits
 from export.proof.graph_model import GraphModel
 from export.proof.sentences import prepare
 from export.quantize.matrices import quantize_graph
 from model.networks.transformer import Transformer
 from model.shortlist.shortlist import FILE_NAME, Shortlist, ShortlistTable
-from model.text.tokenizer import END_ID, Tokenizer
+from model.text.sentencepiece_tokenizer import END_ID
+from model.text.tokenizer import Tokenizer
+from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Continuation, StepOutputs
 from server.engine.sequence import InferenceError
 from server.engine.session import ModelSession, SessionConfig
 from server.engine.tensors import output_columns
-from server.engine.tensors.lane_tensors import LaneShape, LaneTensors
-from server.engine.tensors.shortlist import ShortlistTensors
+from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.lane_tensors import LaneTensors, new_lane_tensors
 
 CAPACITY, ROWS = 16, 5
 ASKED = frozenset({LOG_PROBS, CANDIDATES, "hidden"})
@@ -62,7 +66,7 @@ def sessions(
         graphs = {n: dataclasses.replace(e, model=quantize_graph(e.model)) for n, e in exported.items()}
     graphs = {**graphs, **shortlist_graphs(graphs[DECODER_STEP])}
     write_graphs(folder, graphs)
-    manifest = _manifest(
+    manifest = describe(
         small_model,
         tokenizer,
         folder=folder,
@@ -70,13 +74,13 @@ def sessions(
         limits=Limits(max_source_tokens=16, max_target_tokens=16),
         exported=graphs,
         sentences=prepare(short_pairs, tokenizer),
-        graphs=GraphModel(folder, graphs_of(small_model).pools),
+        graphs=GraphModel(folder, graphs_of(small_model).pools, small_model.special_ids),
     )
     tags = [tokenizer.encode_source("", language)[0] for language in tokenizer.languages]
     random_shortlist(tokenizer.size, tags).save(folder)
     manifest = dataclasses.replace(manifest, shortlist=FILE_NAME)
     whole, shortlisted = (
-        ModelSession(folder, manifest, SessionConfig(device="cpu", with_shortlist=with_shortlist))
+        ModelSession.load(folder, manifest, SessionConfig(device="cpu", with_shortlist=with_shortlist))
         for with_shortlist in (False, True)
     )
     return whole, shortlisted
@@ -99,11 +103,7 @@ def encode(tensors: LaneTensors, sources: Sources) -> None:
 
 def lane(session: ModelSession, width: int, sources: Sources) -> Any:
     shape = LaneShape(rows=ROWS, width=width, source_capacity=CAPACITY, columns=16)
-    tensors = (
-        LaneTensors(session, shape)
-        if session.shortlist is None
-        else ShortlistTensors(session, shape, session.shortlist)
-    )
+    tensors = new_lane_tensors(GraphRunner(session), shape)
     encode(tensors, sources)
     return tensors
 
@@ -171,7 +171,7 @@ def test_a_rows_scores_do_not_depend_on_the_others(
         others = {r: some_source(rng) for r in rng.sample(range(ROWS), rng.randint(1, ROWS)) if r != row}
         encode(tensors, {**others, row: mine})
         found = tensors.step(ROWS, ASKED)
-        sizes.add(tensors._columns.size)
+        sizes.add(tensors._shortlist._columns.size)
         np.testing.assert_array_equal(found.log_probs[row], expected[0])
         np.testing.assert_array_equal(found.candidates.token[row], expected[1])
         np.testing.assert_array_equal(found.candidates.score[row], expected[2])
@@ -197,7 +197,8 @@ def test_columns_that_could_not_be_fetched_are_fetched_for_the_next(
     sources = {row: some_source(rng) for row in range(2)}
     tensors = lane(session, 1, {0: sources[0]})
     before = tensors.step(2, ASKED).log_probs[0].copy()
-    run: Callable[..., None] = session.run
+    graphs = tensors._graphs
+    run: Callable[..., None] = graphs.run
 
     def fail(graph: str, *arguments: Any, **named: Any) -> None:
         if graph == OUTPUT_COLUMNS:
@@ -205,7 +206,7 @@ def test_columns_that_could_not_be_fetched_are_fetched_for_the_next(
         run(graph, *arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "run", fail)
+        patched.setattr(graphs, "run", fail)
         with pytest.raises(InferenceError, match="broken"):
             encode(tensors, {1: sources[1]})
     np.testing.assert_array_equal(tensors.step(2, ASKED).log_probs[0], before)

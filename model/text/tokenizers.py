@@ -1,0 +1,19 @@
+"""The kinds of tokenizer that a checkpoint or an artifact may hold. Knows nothing of PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.text.sentencepiece_tokenizer import FILE_NAME, SentencePieceTokenizer
+from model.text.tokenizer import Tokenizer, TokenizerError
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read the tokenizer of a checkpoint or an artifact, of whichever kind its files are.
+
+    Raises:
+        TokenizerError: the folder holds none, or a damaged one.
+    """
+    if not (folder / FILE_NAME).is_file():
+        raise TokenizerError(f"{folder} has no {FILE_NAME}")
+    return SentencePieceTokenizer.load(folder)

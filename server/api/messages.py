@@ -1,0 +1,86 @@
+"""The answers' protobuf messages, made from results; knows no call and no metrics."""
+
+from __future__ import annotations
+
+from export.contract.manifest import AttentionInfo
+from server.api.status import to_status
+from server.engine.sequence import StopReason
+from server.errors import RequestError
+from server.models.loading import LoadedModel
+from server.translation.results import Attention, TranslatedHypothesis, Translation, Translations
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+_STOP_REASONS = {
+    StopReason.END: pb.STOP_REASON_END_OF_SENTENCE,
+    StopReason.LENGTH: pb.STOP_REASON_MAX_TARGET_TOKENS,
+    None: pb.STOP_REASON_EMPTY_SOURCE,
+}
+
+
+def response_message(translations: Translations) -> pb.TranslateResponse:
+    """The answer to Translate: an item for each text."""
+    model = translations.model
+    return pb.TranslateResponse(
+        items=[_item(item) for item in translations.items],
+        model=pb.ModelReference(name=model.name, sha256=model.sha256),
+    )
+
+
+def model_message(model: LoadedModel) -> pb.Model:
+    """What ListModels says of a model."""
+    pairs = [pb.LanguagePair(source_language=a, target_language=b) for a, b in model.manifest.language_pairs]
+    return pb.Model(
+        name=model.name,
+        sha256=model.sha256,
+        precision=model.manifest.precision,
+        language_pairs=pairs,
+        max_source_tokens=model.max_source_tokens,
+        max_target_tokens=model.max_target_tokens,
+        architecture=model.manifest.architecture,
+        attention=_attention_layers(model.manifest.attention),
+    )
+
+
+def _item(item: Translation | RequestError) -> pb.TranslationItem:
+    if isinstance(item, RequestError):
+        return pb.TranslationItem(error=to_status(item))
+    hypotheses = [_hypothesis(hypothesis) for hypothesis in item.hypotheses]
+    best = hypotheses[0]
+    return pb.TranslationItem(
+        translation=pb.Translation(
+            text=best.text,
+            hypotheses=hypotheses,
+            stop_reason=best.stop_reason,
+            source_tokens=item.num_source_tokens,
+            target_tokens=best.target_tokens,
+        )
+    )
+
+
+def _hypothesis(hypothesis: TranslatedHypothesis) -> pb.Hypothesis:
+    return pb.Hypothesis(
+        text=hypothesis.text,
+        score=hypothesis.score,
+        log_prob=hypothesis.log_prob,
+        stop_reason=_STOP_REASONS[hypothesis.stop_reason],
+        target_tokens=hypothesis.num_target_tokens,
+        attention=None if hypothesis.attention is None else _attention(hypothesis.attention),
+    )
+
+
+def _attention(attention: Attention) -> pb.Attention:
+    return pb.Attention(
+        source_tokens=attention.source_tokens,
+        target_tokens=attention.target_tokens,
+        layer=attention.layer,
+        heads=attention.heads,
+        weights=attention.weights.ravel().tolist(),  # (T, S) to (T * S)
+    )
+
+
+def _attention_layers(info: AttentionInfo | None) -> pb.AttentionLayers | None:
+    if info is None:
+        return None
+    return pb.AttentionLayers(
+        num_layers=info.num_layers, num_heads=info.num_heads, default_layer=info.default_layer
+    )

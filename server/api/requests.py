@@ -1,0 +1,69 @@
+"""From a TranslateRequest to what it asks for: its model, its options, or every fault at once."""
+
+from __future__ import annotations
+
+import re
+
+from server.api.options import parse_options
+from server.errors import InvalidRequest, NotServed, Violation, quoted
+from server.models.catalogue import Models
+from server.translation.request import TranslationRequest
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
+
+
+def parse_request(
+    message: pb.TranslateRequest,
+    models: Models,
+    *,
+    max_texts: int,
+    max_beam_size: int,
+    deadline: float | None = None,
+) -> TranslationRequest:
+    """Read a call.
+
+    Args:
+        models: Those served now.
+        max_texts, max_beam_size: The server's limits.
+        deadline: On the monotonic clock, in seconds; None for none.
+
+    Raises:
+        InvalidRequest: fields break rules; lists all of them.
+        NotServed: no such model or pair, and nothing else is wrong.
+    """
+    faults = [*_language_faults(message), *_text_faults(message, max_texts)]
+    try:
+        model, pair = models.find(message.model, message.source_language, message.target_language)
+    except NotServed as error:
+        options = parse_options(message.options, None, max_beam_size)
+        faults += options if isinstance(options, list) else []
+        if faults:
+            raise InvalidRequest(faults) from error
+        raise
+    options = parse_options(message.options, model, max_beam_size)
+    if isinstance(options, list):
+        raise InvalidRequest([*faults, *options])
+    if faults:
+        raise InvalidRequest(faults)
+    return TranslationRequest(
+        model=model, pair=pair, texts=list(message.texts), options=options, deadline=deadline
+    )
+
+
+def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
+    languages = (
+        ("source_language", message.source_language),
+        ("target_language", message.target_language),
+    )
+    return [
+        Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
+        for name, value in languages
+        if not _LANGUAGE.fullmatch(value)
+    ]
+
+
+def _text_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violation]:
+    if 1 <= len(message.texts) <= max_texts:
+        return []
+    return [Violation("texts", f"has {len(message.texts)} texts, must have 1 to {max_texts}")]

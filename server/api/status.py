@@ -1,0 +1,95 @@
+"""What gRPC answers for each error: its status code and its google.rpc details, in the one table for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from server.errors import (
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidRequest,
+    MalformedRequest,
+    NotServed,
+    QueueFull,
+    RequestError,
+    SourceTooLong,
+    TextTooLong,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a class of errors is answered with.
+
+    Args:
+        detail: Makes the google.rpc message that tells of an error of that class; None without one.
+    """
+
+    code: grpc.StatusCode
+    detail: Callable[[Any], Message] | None = None
+
+
+def _bad_request(error: InvalidRequest) -> Message:
+    violations = [
+        error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+        for v in error.violations
+    ]
+    return error_details_pb2.BadRequest(field_violations=violations)
+
+
+def _resource_info(error: NotServed) -> Message:
+    return error_details_pb2.ResourceInfo(
+        resource_type=error.resource_type, resource_name=error.resource_name, description=error.description
+    )
+
+
+def _retry_info(error: QueueFull) -> Message:
+    seconds = int(error.retry_seconds)
+    delay = duration_pb2.Duration(seconds=seconds, nanos=int((error.retry_seconds - seconds) * 1e9))
+    return error_details_pb2.RetryInfo(retry_delay=delay)
+
+
+ANSWERS: dict[type[RequestError], Answer] = {
+    InvalidRequest: Answer(grpc.StatusCode.INVALID_ARGUMENT, _bad_request),
+    MalformedRequest: Answer(grpc.StatusCode.INVALID_ARGUMENT),
+    SourceTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
+    TextTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
+    NotServed: Answer(grpc.StatusCode.NOT_FOUND, _resource_info),
+    QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    Draining: Answer(grpc.StatusCode.UNAVAILABLE),
+    DeadlineExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
+    InternalError: Answer(grpc.StatusCode.INTERNAL),
+}
+
+
+def details_of(error: RequestError) -> list[Message]:
+    """The google.rpc messages beside an error's own message."""
+    detail = ANSWERS[type(error)].detail
+    return [] if detail is None else [detail(error)]
+
+
+def to_status(error: RequestError) -> status_pb2.Status:
+    """An error as google.rpc.Status, its details packed."""
+    packed = []
+    for detail in details_of(error):
+        value = any_pb2.Any()
+        value.Pack(detail)
+        packed.append(value)
+    code = code_pb2.Code.Value(ANSWERS[type(error)].code.name)
+    return status_pb2.Status(code=code, message=str(error), details=packed)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:
+    """End a call with an error, its google.rpc.Status in the trailing metadata beside what is set there."""
+    details = ("grpc-status-details-bin", to_status(error).SerializeToString())
+    trailing = (*(context.trailing_metadata() or ()), details)
+    await context.abort(ANSWERS[type(error)].code, str(error), trailing)
+    raise AssertionError("abort returned")

@@ -1,0 +1,68 @@
+"""Where a model runs: the choice between CPU and GPU, and what ONNX Runtime is told of it."""
+
+from __future__ import annotations
+
+import ctypes
+
+import onnxruntime
+
+from export.contract.manifest import COPY_CACHES, ENCODER, Manifest
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+Provider = str | tuple[str, dict[str, str]]
+
+
+class DeviceError(RuntimeError):
+    """The device asked for is not there, or the artifact may not run on it."""
+
+
+def choose_device(requested: str, manifest: Manifest) -> str:
+    """The device to load an artifact on, "cpu" or "cuda".
+
+    Args:
+        requested: auto, cpu or cuda; auto takes cuda where there is one and the artifact allows it.
+    """
+    if requested != "auto":
+        return requested
+    may_use_cuda = (
+        "cuda" in manifest.devices and CUDA in onnxruntime.get_available_providers() and _has_cuda_driver()
+    )
+    return "cuda" if may_use_cuda else "cpu"
+
+
+def check_device(device: str, manifest: Manifest) -> None:
+    """Refuse a device that the artifact was not proven on.
+
+    Raises:
+        DeviceError: the manifest does not list it.
+    """
+    if device not in manifest.devices:
+        raise DeviceError(
+            f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
+            f"not on {device}"
+        )
+
+
+def providers_of(device: str, graph: str) -> list[Provider]:
+    """What ONNX Runtime may run a graph with, the best first.
+
+    On a GPU steps replay as CUDA graphs; sources and copies differ in size from run to run.
+
+    >>> providers_of("cpu", "encoder")
+    ['CPUExecutionProvider']
+    """
+    if device == "cpu":
+        return [CPU]
+    has_fixed_size = graph not in {ENCODER, COPY_CACHES}
+    return [(CUDA, {"enable_cuda_graph": "1" if has_fixed_size else "0"}), CPU]
+
+
+def _has_cuda_driver() -> bool:
+    """Asked before ONNX Runtime is, which logs errors where there is no GPU."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

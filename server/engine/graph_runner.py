@@ -1,0 +1,74 @@
+"""How one engine runs its model's graphs, and in which threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnxruntime
+
+from server.engine.sequence import InferenceError
+from server.engine.session import ModelSession
+
+_NO_CUDA_GRAPH = -1
+
+
+class GraphRunner:
+    """Runs graphs in those of a session's two sets that suit the moment, see `ModelSession.exclusive_graphs`.
+
+    Attributes:
+        session: What was loaded, shared with other engines.
+        is_exclusive: Whether the exclusive graphs run; a binding is of the graphs that ran when it was made.
+    """
+
+    def __init__(self, session: ModelSession) -> None:
+        self.session = session
+        self._graphs = session.graphs
+        self.is_exclusive = False
+
+    def set_exclusive(self, is_exclusive: bool) -> None:  # noqa: FBT001 - what it sets
+        """Say whether the engine has all processors to itself; without exclusive graphs nothing changes."""
+        exclusive_graphs = self.session.exclusive_graphs
+        self.is_exclusive = is_exclusive and exclusive_graphs is not None
+        self._graphs = exclusive_graphs if is_exclusive and exclusive_graphs else self.session.graphs
+
+    def binding(self, graph: str) -> Any:
+        """A new IOBinding of a graph, for runs under the present `is_exclusive`."""
+        return self._graphs[graph].io_binding()
+
+    def new_replay(self) -> int:
+        """A number for one binding's CUDA graph."""
+        return next(self.session.replay_numbers)
+
+    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
+        """Run a graph.
+
+        Args:
+            replay: From `new_replay`: captured in its first run and replayed in later ones, which must be of
+                the same binding.
+
+        Raises:
+            InferenceError: ONNX Runtime failed.
+        """
+        options = None if self.session.device == "cpu" else _run_options(replay)
+        try:
+            self._graphs[graph].run_with_iobinding(binding, options)
+        except Exception as error:  # its exceptions share no base but Exception
+            raise InferenceError(_kind(error), f"{graph}: {error}") from error
+
+
+def _run_options(replay: int | None) -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(_NO_CUDA_GRAPH if replay is None else replay))
+    return options
+
+
+def _kind(error: Exception) -> str:
+    """A fault as metrics count it.
+
+    >>> _kind(RuntimeError("Failed to allocate memory for requested buffer"))
+    'out_of_memory'
+    """
+    text = str(error).lower()
+    if "out of memory" in text or "failed to allocate" in text:
+        return "out_of_memory"
+    return "cuda" if "cuda" in text else "runtime"

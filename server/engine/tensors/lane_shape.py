@@ -1,0 +1,52 @@
+"""How large the tensors of a lane are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from export.contract.manifest import Manifest, TensorInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneShape:
+    """The sizes of a lane's axes.
+
+    Args:
+        rows: R, sequences.
+        width: W, hypotheses of each.
+        source_capacity: C, source positions of a row.
+        columns: M, target steps of a row.
+
+    >>> shape = LaneShape(rows=4, width=2, source_capacity=16, columns=9)
+    >>> shape.of(TensorInfo(name="keys", dtype="float32", shape=("hypotheses", 8, "columns", 64)))
+    (8, 8, 9, 64)
+    """
+
+    rows: int
+    width: int
+    source_capacity: int
+    columns: int
+
+    def of(self, spec: TensorInfo) -> tuple[int, ...]:
+        """The shape of a tensor, whose axes have names or sizes."""
+        sizes = {
+            "rows": self.rows,
+            "beam": self.width,
+            "hypotheses": self.rows * self.width,
+            "2*beam": 2 * self.width,
+            "columns": self.columns,
+            "source_capacity": self.source_capacity,
+        }
+        return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+
+    def num_per_row(self, spec: TensorInfo) -> int:
+        """Entries of a tensor's first axis that belong to one row."""
+        return self.width if spec.shape[0] == "hypotheses" else 1
+
+    def num_bytes(self, manifest: Manifest) -> int:
+        """What the pools take."""
+        pools = (*manifest.caches, *manifest.states, *manifest.memory)
+        return sum(prod(self.of(spec)) * np.dtype(spec.dtype).itemsize for spec in pools)

@@ -1,0 +1,61 @@
+"""The loaded models by name and by language pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from export.contract.manifest import ArtifactError
+from server.errors import NotServed, quoted
+from server.models.loading import LoadedModel
+
+
+class Models:
+    """Loaded models by name; for a pair the first that serves it.
+
+    Raises:
+        ArtifactError: two have the same name.
+    """
+
+    def __init__(self, models: list[LoadedModel]) -> None:
+        self._by_name = {model.name: model for model in models}
+        if len(self._by_name) < len(models):
+            raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
+        self._by_pair: dict[tuple[str, str], LoadedModel] = {}
+        for model in models:
+            for source, target in model.manifest.language_pairs:
+                self._by_pair.setdefault((source.lower(), target.lower()), model)
+
+    def __iter__(self) -> Iterator[LoadedModel]:
+        return iter(sorted(self._by_name.values(), key=lambda model: model.name))
+
+    @property
+    def in_order(self) -> list[LoadedModel]:
+        """In order of preference."""
+        return list(self._by_name.values())
+
+    def find(
+        self, name: str, source_language: str, target_language: str
+    ) -> tuple[LoadedModel, tuple[str, str]]:
+        """The model for a pair, and the pair as the model spells it.
+
+        Raises:
+            NotServed: no such model or pair; names what is served.
+        """
+        if name and name not in self._by_name:
+            served = ", ".join(sorted(self._by_name))
+            raise NotServed("model", quoted(name), f"no model {quoted(name)}; served: {served}")
+        pair = (source_language.lower(), target_language.lower())
+        model = self._by_name[name] if name else self._by_pair.get(pair)
+        if model is not None:
+            for a, b in model.manifest.language_pairs:
+                if (a.lower(), b.lower()) == pair:
+                    return model, (a, b)
+        pair_name = quoted(f"{source_language}-{target_language}")
+        by = f" by model {name!r}" if name else ""
+        raise NotServed(
+            "language_pair", pair_name, f"the pair {pair_name} is not served{by}; served: {self._pairs(name)}"
+        )
+
+    def _pairs(self, name: str) -> str:
+        models = [self._by_name[name]] if name else self.in_order
+        return ", ".join(sorted({f"{a}-{b}" for m in models for a, b in m.manifest.language_pairs}))

@@ -1,0 +1,79 @@
+"""What one call does to its record and to the metrics, in one place."""
+
+from __future__ import annotations
+
+import time
+
+from server.engine.sequence import StopReason
+from server.errors import (
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    MalformedRequest,
+    NotServed,
+    QueueFull,
+    RequestError,
+)
+from server.telemetry.call import Call
+from server.telemetry.metrics import Metrics
+from server.translation.request import TranslationRequest
+from server.translation.results import Translation
+from server.work.job import JobTimes
+
+_REJECT_REASONS: dict[type[RequestError], str] = {
+    InvalidRequest: "invalid",
+    MalformedRequest: "invalid",
+    NotServed: "invalid",
+    QueueFull: "queue_full",
+    Draining: "draining",
+}
+
+
+def count_rejection(metrics: Metrics, error: RequestError) -> None:
+    """Count a call that is refused before it is translated; one that fails later is none."""
+    if isinstance(error, DeadlineExceeded):
+        if not error.was_queued:
+            metrics.rejected["deadline"].inc()
+    elif (reason := _REJECT_REASONS.get(type(error))) is not None:
+        metrics.rejected[reason].inc()
+
+
+class CallRecord:
+    """Writes into a call's record and the metrics while the call is worked on."""
+
+    def __init__(self, call: Call, metrics: Metrics) -> None:
+        self._call, self._metrics = call, metrics
+
+    def accept(self, request: TranslationRequest, started: float) -> None:
+        """A call that proves valid now; `started` is when it began to be read, on the monotonic clock."""
+        call, method = self._call, request.options.method
+        call.model, call.pair = request.model.name, "-".join(request.pair)
+        call.search, call.beam_size = type(method).__name__.lower(), method.width
+        self.end_stage("validate", started)
+
+    def reject(self, error: RequestError) -> None:
+        """A call that ends with an error."""
+        count_rejection(self._metrics, error)
+
+    def end_stage(self, name: str, started: float) -> None:
+        """Count and remember a stage that ends now."""
+        now = time.monotonic()
+        self._call.call_stages[name] = (started, now)
+        self._metrics.stage_seconds[name].observe(now - started)
+
+    def follow(self, times: list[JobTimes]) -> None:
+        """Remember how far the call's texts get in the model."""
+        self._call.jobs = times
+
+    def count(self, translation: Translation) -> None:
+        """Count the tokens of a text that a model has translated."""
+        call, metrics, best = self._call, self._metrics, translation.best
+        num_source_tokens, num_target_tokens = translation.num_source_tokens, best.num_target_tokens
+        call.source_tokens += num_source_tokens
+        call.target_tokens += num_target_tokens
+        metrics.source_tokens.observe(num_source_tokens)
+        metrics.target_tokens.observe(num_target_tokens)
+        metrics.tokens.labels("source", call.pair).inc(num_source_tokens)
+        metrics.tokens.labels("target", call.pair).inc(num_target_tokens)
+        if best.stop_reason is StopReason.LENGTH:
+            metrics.output_truncated.labels(call.pair).inc()

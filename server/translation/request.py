@@ -1,0 +1,25 @@
+"""What a call asks for once it is known to be valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.models.loading import LoadedModel
+from server.work.options import SearchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslationRequest:
+    """Texts, the model that translates them, and how it searches.
+
+    Args:
+        pair: Source and target language, as the model spells them.
+        deadline: On the monotonic clock, in seconds; None for none.
+    """
+
+    model: LoadedModel
+    pair: tuple[str, str]
+    texts: Sequence[str]
+    options: SearchOptions
+    deadline: float | None = None

@@ -1,0 +1,81 @@
+"""What became of a call's texts: translations as text with their figures, or the errors of single texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.sequence import StopReason
+from server.errors import RequestError
+from server.models.loading import LoadedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """The source that each target token was predicted from.
+
+    Args:
+        source_tokens: S pieces, as the vocabulary spells them, special ones included.
+        target_tokens: T pieces.
+        layer: Of the decoder, from 0.
+        heads: Those whose mean the weights are, from 0, ascending.
+        weights: (T, S), from 0 to 1; each row sums to 1.
+    """
+
+    source_tokens: list[str]
+    target_tokens: list[str]
+    layer: int
+    heads: tuple[int, ...]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslatedHypothesis:
+    """One candidate translation of a text.
+
+    Args:
+        score, log_prob: As the engine's `Hypothesis` has them; None where scores are skipped.
+        stop_reason: Why it ended; None if there was nothing to translate.
+        num_target_tokens: End of sentence included.
+        attention: Where it was asked for and a model was run.
+    """
+
+    text: str
+    score: float | None
+    log_prob: float | None
+    stop_reason: StopReason | None
+    num_target_tokens: int
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """The translation of one text.
+
+    Args:
+        hypotheses: At least one, the best first.
+        num_source_tokens: Special ones included; 0 if there was nothing to translate.
+    """
+
+    hypotheses: list[TranslatedHypothesis]
+    num_source_tokens: int
+
+    @property
+    def best(self) -> TranslatedHypothesis:
+        """The hypothesis of the highest score."""
+        return self.hypotheses[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translations:
+    """What a call gets.
+
+    Args:
+        items: For each text, in order, its translation or why there is none.
+        model: The one that made them.
+    """
+
+    items: list[Translation | RequestError]
+    model: LoadedModel

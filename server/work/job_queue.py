@@ -1,0 +1,240 @@
+"""The jobs that wait for a model's runners, and the rule by which each runner gets its part of them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from server.engine.scheduler import Scheduler
+from server.engine.sequence import SequenceRequest
+from server.errors import Draining, QueueFull
+from server.work.busy_runners import BusyRunners
+from server.work.job import Job, JobFuture, Live
+
+# Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
+# sources at once (docs/benchmarks.md, "What mattered").
+_JOIN_SHARE = 8
+
+
+@dataclass(eq=False)
+class Portion:
+    """A runner's part of the jobs, as its queue counts it; only the queue changes it.
+
+    Args:
+        num_slots: Jobs that the runner can hold.
+        num_taken: Jobs that it holds: taken and not yet released.
+        is_joining: Whether it took a part of its share, what one encoder run bears, and the rest comes next.
+        cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
+    """
+
+    num_slots: int
+    num_taken: int = 0
+    is_joining: bool = False
+    cancelled: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """What a runner is told before a round.
+
+    Args:
+        taken: Jobs that join now, each with the request for which the engine has a row reserved.
+        expired: Jobs that waited until their deadline passed, and are to be ended.
+        cancelled: Ids of jobs that it got before and is to drop.
+        is_closed: Whether there is nothing more to do: what it holds is to be ended.
+    """
+
+    taken: Sequence[tuple[SequenceRequest, Live]] = ()
+    expired: Sequence[Live] = ()
+    cancelled: Sequence[int] = ()
+    is_closed: bool = False
+
+
+_NOTHING = Handout()
+
+
+class JobQueue:
+    """Jobs in order of arrival, of one call the longest first; any thread may call any of its methods.
+
+    It is the one place where jobs wait: a runner gets as many as its engine can encode now. It counts and
+    hands out; jobs that it gives back, from `take`, `cancel`, `fail` and `clear`, are forgotten, and whoever
+    called must end them.
+
+    Args:
+        num_slots: Of each runner's engine.
+        max_waiting: Jobs that may be without a slot.
+        busy_runners: Told while a runner waits in `take`.
+    """
+
+    def __init__(self, num_slots: Sequence[int], max_waiting: int, busy_runners: BusyRunners) -> None:
+        self.portions = tuple(Portion(count) for count in num_slots)
+        self._max_waiting = max_waiting
+        self._busy_runners = busy_runners
+        self._num_runners = len(self.portions)  # that have not failed
+        self._ids = itertools.count()
+        self._changed = threading.Condition()  # guards all that follows, and wakes runners
+        self._waiting: dict[int, Live] = {}
+        self._scheduler = Scheduler()  # who of those that wait is next
+        self._holders: dict[int, Portion] = {}  # of each job that is taken and not released
+        self._num_without_slot = 0
+        self._num_tokens_without_slot = 0
+        self._is_draining = False
+        self._is_closed = False
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs that have no slot yet, those included that a runner has taken and not yet encoded."""
+        return self._num_without_slot
+
+    @property
+    def num_waiting_tokens(self) -> int:
+        """Source tokens of the jobs that have no slot yet."""
+        return self._num_tokens_without_slot
+
+    @property
+    def num_taken(self) -> int:
+        """Jobs that a runner has taken and not released."""
+        return len(self._holders)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
+
+    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, JobFuture]]:
+        """Queue all jobs of a call, or none.
+
+        Returns:
+            For each job, in the call's order, an id for `cancel` and its future.
+
+        Raises:
+            QueueFull: they do not all fit.
+            Draining: the queue takes no more.
+        """
+        with self._changed:
+            if self._is_draining:
+                raise Draining
+            if self._num_without_slot + len(jobs) > self._max_waiting:
+                raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
+            now = time.monotonic()
+            added = [(next(self._ids), Live(job, JobFuture(now))) for job in jobs]
+            # Sources of like length are encoded together, and no long one is left to the end.
+            for sequence_id, live in sorted(added, key=lambda item: -len(item[1].job.source)):
+                self._waiting[sequence_id] = live
+                self._scheduler.add(live.job.request(sequence_id))
+            self._num_without_slot += len(jobs)
+            self._num_tokens_without_slot += sum(len(job.source) for job in jobs)
+            self._changed.notify_all()
+        return [(sequence_id, live.future) for sequence_id, live in added]
+
+    def take(self, portion: Portion, reserve: Callable[[SequenceRequest], bool]) -> Handout:
+        """Give a runner what joins now; blocks while it holds no job and there is none for it.
+
+        Args:
+            reserve: The engine's: keeps room for a request, or says that there is none. It is called with the
+                queue locked, and not again for a request that is taken.
+        """
+        if portion.num_taken and not (self._waiting or self._is_closed or portion.cancelled):
+            return _NOTHING  # read without the lock: what changes now is seen a step later
+        with self._changed:
+            if not self._has_work(portion):
+                with self._busy_runners.idle():
+                    self._changed.wait_for(lambda: self._has_work(portion))
+            expired = self._expire(time.monotonic())
+            taken = [] if self._is_closed else self._take_share(portion, reserve)
+            cancelled, portion.cancelled = portion.cancelled, []
+            return Handout(taken, expired, cancelled, self._is_closed)
+
+    def _take_share(
+        self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
+    ) -> list[tuple[SequenceRequest, Live]]:
+        share = self._share(portion)
+        requests = self._scheduler.take(share, reserve)
+        portion.is_joining = 0 < len(requests) < share
+        portion.num_taken += len(requests)
+        self._holders.update((request.sequence_id, portion) for request in requests)
+        return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
+
+    def _has_work(self, portion: Portion) -> bool:
+        return bool(
+            self._is_closed
+            or portion.num_taken
+            or portion.cancelled
+            or (self._waiting and self._share(portion))
+        )
+
+    def _share(self, portion: Portion) -> int:
+        """Of all jobs that wait and run an equal part for each runner, as far as it has slots.
+
+        A busy runner gets none until enough slots are free for newcomers to join together.
+        """
+        num_waiting, num_slots = len(self._waiting), portion.num_slots
+        num_free = num_slots - portion.num_taken
+        is_joining = portion.is_joining or not portion.num_taken
+        if not is_joining and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
+            return 0
+        fair_share = -(-(self.num_taken + num_waiting) // self._num_runners)
+        return max(0, min(fair_share - portion.num_taken, num_free, num_waiting))
+
+    def enter_slot(self, live: Live) -> None:
+        """Count a taken job as one that waits no more."""
+        with self._changed:
+            self._leave(live)
+
+    def release(self, sequence_id: int, live: Live) -> None:
+        """Forget a taken job, whether it got a slot or not; its runner may get another."""
+        with self._changed:
+            self._holders.pop(sequence_id).num_taken -= 1
+            if live.times.encoded is None:
+                self._leave(live)
+
+    def _leave(self, live: Live) -> None:
+        self._num_without_slot -= 1
+        self._num_tokens_without_slot -= len(live.job.source)
+
+    def _expire(self, now: float) -> list[Live]:
+        return self._forget([i for i, live in self._waiting.items() if live.job.is_late(now)])
+
+    def cancel(self, sequence_ids: Sequence[int]) -> list[Live]:
+        """Give back those jobs that wait, and tell the runners of those that they hold; others are over."""
+        with self._changed:
+            waiting = self._forget(dict.fromkeys(i for i in sequence_ids if i in self._waiting))
+            for sequence_id in sequence_ids:
+                if portion := self._holders.get(sequence_id):
+                    portion.cancelled.append(sequence_id)
+            self._changed.notify_all()
+        return waiting
+
+    def _forget(self, sequence_ids: Iterable[int]) -> list[Live]:
+        jobs = []
+        for sequence_id in sequence_ids:
+            self._scheduler.remove(sequence_id)
+            jobs.append(self._waiting.pop(sequence_id))
+            self._leave(jobs[-1])
+        return jobs
+
+    def drain(self) -> None:
+        """Refuse new jobs from now on; what waits or runs goes on."""
+        with self._changed:
+            self._is_draining = True
+
+    def fail(self) -> list[Live]:
+        """A runner takes no more: drain, and give back all that waits if no other runner is left for it."""
+        with self._changed:
+            self._is_draining = True
+            self._num_runners -= 1
+            return [] if self._num_runners else self._forget(list(self._waiting))
+
+    def close(self) -> None:
+        """Refuse new jobs, and tell all runners to end."""
+        with self._changed:
+            self._is_draining = self._is_closed = True
+            self._changed.notify_all()
+
+    def clear(self) -> list[Live]:
+        """Give back all jobs that wait, after the runners have ended."""
+        with self._changed:
+            return self._forget(list(self._waiting))

@@ -1,0 +1,61 @@
+"""How to search for the translations of a call's texts: what each of its jobs carries to the engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from server.engine.sequence import AttentionChoice, Method, Sampling, SequenceRequest
+
+_SEED_BITS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How to search, with every default filled in but those that depend on a text: its limit and its seed.
+
+    Args:
+        method: Which search, and its parameters.
+        length_penalty: Alpha of Wu et al. 2016.
+        max_target_tokens: Limit on each hypothesis, end of sentence included.
+        is_limit_by_source: Whether a short source has a lower limit, twice its tokens and 16 more.
+        num_hypotheses: How many to return, the best first.
+        attention: What attention to return with each hypothesis; None for none.
+        with_scores: False saves greedy search the log-probabilities.
+        is_seeded: False if each text that is sampled shall get a seed of its own.
+    """
+
+    method: Method
+    length_penalty: float
+    max_target_tokens: int
+    is_limit_by_source: bool = False
+    num_hypotheses: int = 1
+    attention: AttentionChoice | None = None
+    with_scores: bool = True
+    is_seeded: bool = True
+
+    def seeded(self) -> SearchOptions:
+        """The options of one text: with a random seed, where its search draws and none was asked for."""
+        if self.is_seeded or not isinstance(self.method, Sampling):
+            return self
+        method = replace(self.method, seed=secrets.randbits(_SEED_BITS))
+        return replace(self, method=method, is_seeded=True)
+
+    def target_limit(self, num_source_tokens: int) -> int:
+        """The most tokens that a translation of such a source may have, end of sentence included."""
+        if self.is_limit_by_source:
+            return min(2 * num_source_tokens + 16, self.max_target_tokens)
+        return self.max_target_tokens
+
+    def request(self, sequence_id: int, source: Sequence[int]) -> SequenceRequest:
+        """What the engine is asked for one source."""
+        return SequenceRequest(
+            sequence_id=sequence_id,
+            source=tuple(source),
+            method=self.method,
+            length_penalty=self.length_penalty,
+            max_target_tokens=self.target_limit(len(source)),
+            attention=self.attention,
+            with_scores=self.with_scores,
+        )

@@ -1,0 +1,65 @@
+"""A request read whole: its model, its pair and its options, or every fault of it at once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from server.api.requests import parse_request
+from server.engine.sequence import Beam
+from server.errors import InvalidRequest, NotServed
+from server.models.catalogue import Models
+from server.models.loading import LoadedModel
+from server.translation.request import TranslationRequest
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+
+def parse(*texts: str, pair: str = "en pt-br", model: str = "", **options: Any) -> TranslationRequest:
+    manifest = SimpleNamespace(language_pairs=[("en", "pt-BR")], attention=None)
+    tiny = SimpleNamespace(name="tiny", manifest=manifest, max_target_tokens=64)
+    source, target = pair.split(" ")
+    message = pb.TranslateRequest(
+        source_language=source,
+        target_language=target,
+        texts=texts,
+        model=model,
+        options=pb.TranslateOptions(**options),
+    )
+    models = Models([cast("LoadedModel", tiny)])
+    return parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5)
+
+
+def test_a_request_has_its_model_and_the_pair_as_the_model_spells_it() -> None:
+    parsed = parse("Yes.", "No.", beam_size=3)
+    assert (parsed.model.name, parsed.pair) == ("tiny", ("en", "pt-BR"))
+    assert list(parsed.texts) == ["Yes.", "No."]
+    assert parsed.options.method == Beam(beam_size=3)
+    assert parsed.deadline == 7.5
+
+
+def test_every_fault_of_a_request_is_told_in_the_order_of_its_fields() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(pair="e pt_BR", beam_size=17, max_target_tokens=0)
+    assert [(v.field, v.description) for v in caught.value.violations] == [
+        ("source_language", "is 'e', must be a BCP-47 language code"),
+        ("target_language", "is 'pt_BR', must be a BCP-47 language code"),
+        ("texts", "has 0 texts, must have 1 to 2"),
+        ("options.beam_size", "is 17, must be at least 1 and at most 16"),
+        ("options.max_target_tokens", "is 0, must be at least 1"),
+    ]
+
+
+def test_a_model_that_is_found_has_its_limits_told_too() -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"^texts: has 3 texts, .*; options\.max_target_tokens: is 65, .* 64$"
+    ):
+        parse("a", "b", "c", max_target_tokens=65)
+
+
+def test_what_is_not_served_is_told_where_nothing_else_is_wrong() -> None:
+    with pytest.raises(NotServed, match="no model 'other'"):
+        parse("Yes.", model="other")
+    with pytest.raises(InvalidRequest, match=r"^options\.beam_size: is 0"):
+        parse("Yes.", model="other", beam_size=0)

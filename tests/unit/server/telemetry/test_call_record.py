@@ -1,0 +1,84 @@
+"""What a call does to its record and to the metrics."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from server.engine.sequence import StopReason
+from server.errors import (
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidRequest,
+    MalformedRequest,
+    NotServed,
+    QueueFull,
+    RequestError,
+)
+from server.telemetry.call import Call
+from server.telemetry.call_record import CallRecord
+from server.telemetry.metrics import REJECT_REASONS, Metrics
+from server.translation.results import TranslatedHypothesis, Translation
+
+
+def call_of() -> Call:
+    return Call("translation.v1.TranslationService", "Translate", "id", pair="en-it")
+
+
+def translation(num_source_tokens: int, num_target_tokens: int, reason: StopReason) -> Translation:
+    best = TranslatedHypothesis(
+        text="", score=0.0, log_prob=0.0, stop_reason=reason, num_target_tokens=num_target_tokens
+    )
+    return Translation(hypotheses=[best], num_source_tokens=num_source_tokens)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InvalidRequest([]), "invalid"),
+        (MalformedRequest("no message"), "invalid"),
+        (NotServed("model", "'x'", "no model 'x'"), "invalid"),
+        (QueueFull(3, 4, 5), "queue_full"),
+        (Draining(), "draining"),
+        (DeadlineExceeded(was_queued=False), "deadline"),
+        (DeadlineExceeded(), None),
+        (InternalError("the model failed"), None),
+    ],
+    ids=repr,
+)
+def test_a_refused_call_is_counted_by_its_reason_and_one_that_fails_later_is_not(
+    error: RequestError, reason: str | None
+) -> None:
+    metrics = Metrics()
+    CallRecord(call_of(), metrics).reject(error)
+    name = "translator_requests_rejected_total"
+    counts = {r: metrics.registry.get_sample_value(name, {"reason": r}) for r in REJECT_REASONS}
+    assert {r for r, count in counts.items() if count} == ({reason} if reason else set())
+
+
+def test_a_stage_is_remembered_and_observed() -> None:
+    metrics, call = Metrics(), call_of()
+    started = time.monotonic() - 0.25
+    CallRecord(call, metrics).end_stage("tokenize", started)
+    start, end = call.call_stages["tokenize"]
+    assert start == started
+    assert 0.25 <= end - start < 60
+    name, labels = "translator_stage_duration_seconds_sum", {"stage": "tokenize"}
+    assert metrics.registry.get_sample_value(name, labels) == end - start
+
+
+def test_tokens_add_up_and_a_text_cut_short_is_counted() -> None:
+    metrics, call = Metrics(), call_of()
+    record = CallRecord(call, metrics)
+    record.count(translation(5, 7, StopReason.END))
+    record.count(translation(6, 9, StopReason.LENGTH))
+    assert (call.source_tokens, call.target_tokens) == (11, 16)
+    value = metrics.registry.get_sample_value
+    for direction, count in (("source", 11), ("target", 16)):
+        labels = {"direction": direction, "language_pair": "en-it"}
+        assert value("translator_tokens_total", labels) == count
+    assert value("translator_output_truncated_total", {"language_pair": "en-it"}) == 1
+    assert value("translator_source_tokens_sum") == 11
+    assert value("translator_target_tokens_sum") == 16

@@ -1,0 +1,127 @@
+"""gRPC servers that do what a client must bear: busy ones, stopping ones, and ones that a call kills."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BufferedReader
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+Context = grpc.ServicerContext
+Answer = Callable[[pb.TranslateRequest, Context], pb.TranslateResponse]
+_HTTP2_PREFACE_BYTES, _HTTP2_HEADER_BYTES, _HTTP2_HEADERS = 24, 9, 1
+_EMPTY_SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+
+
+class Service(pb_grpc.TranslationServiceServicer):
+    """Answers each call with the next of some answers, the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.sizes: list[int] = []
+        self._answers, self._lock = answers, threading.Lock()
+
+    def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
+        """As the contract has it."""
+        with self._lock:
+            answer = self._answers[min(len(self.sizes), len(self._answers) - 1)]
+            self.sizes.append(len(request.texts))
+        return answer(request, context)
+
+    def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
+        """One model, of which only the name is known."""
+        return pb.ListModelsResponse(models=[pb.Model(name="echo")])
+
+
+def echo(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
+    """Each text as its own translation."""
+    return pb.TranslateResponse(
+        items=[pb.TranslationItem(translation=pb.Translation(text=text)) for text in request.texts]
+    )
+
+
+def refuse(context: Context, code: grpc.StatusCode, message: str, *details: Message) -> NoReturn:
+    """End a call as the real server does."""
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    status = status_pb2.Status(code=code.value[0], message=message, details=packed)
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, message)
+
+
+def busy(seconds: float) -> Answer:
+    """The queue is full: come back after some time."""
+    delay = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
+    retry = error_details_pb2.RetryInfo(retry_delay=delay)
+    return lambda request, context: refuse(
+        context, grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry
+    )
+
+
+def stopping(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
+    """The server drains."""
+    refuse(context, grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """Serve on a free port; gives HOST:PORT."""
+    server = grpc.server(ThreadPoolExecutor(16))
+    pb_grpc.add_TranslationServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+class Mortal:
+    """A server that the first call kills: its connection breaks off, and its port is closed."""
+
+    def __init__(self) -> None:
+        self.is_dead = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it if no call did."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _live(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while not self.is_dead:
+                connection, _ = self._listener.accept()
+                with connection, connection.makefile("rb") as stream:
+                    connection.sendall(_EMPTY_SETTINGS)
+                    self.is_dead = _has_call(stream)
+                    if self.is_dead:
+                        self._listener.close()  # before the connection, so that nobody comes back here
+
+
+def _has_call(stream: BufferedReader) -> bool:
+    """Read an HTTP/2 connection until a call begins; False if it ends before."""
+    stream.read(_HTTP2_PREFACE_BYTES)
+    while header := stream.read(_HTTP2_HEADER_BYTES):
+        stream.read(int.from_bytes(header[:3], "big"))
+        if header[3] == _HTTP2_HEADERS:
+            return True
+    return False

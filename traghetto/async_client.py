@@ -1,0 +1,181 @@
+"""The client for asyncio: a thin shell around `traghetto.calls`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from traghetto.calls import Caller, Steps, Try, Wait
+from traghetto.failures import failure_of
+from traghetto.in_order import in_order_async
+from traghetto.options import TranslateOptions
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts
+from traghetto.results import ModelDescription, Result
+from traghetto.target import channel_options
+from traghetto.tls import Tls, channel_credentials
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to a server, made in a running event loop and used there in an `async with` block.
+
+    A call that the queue has no room for, or that is lost with a server, is tried again within its
+    deadline, as `traghetto.retries` says. A task that is cancelled cancels its
+    call, and the server stops working on it.
+
+    Args:
+        address: HOST:PORT, or another gRPC target; calls go in turn to all servers that it names, as
+            `dns:///HOST:PORT` or `ipv4:HOST:PORT,HOST:PORT` may.
+        timeout_seconds: Deadline of each call, all its tries and waits included.
+        tls: How to reach a server with TLS; None is plain text.
+
+    Raises:
+        TlsError: the files of `tls` cannot serve.
+        ValueError: `timeout_seconds` is no finite number above 0.
+
+    >>> import asyncio
+    >>> async def main() -> None:
+    ...     async with AsyncClient(address) as client:
+    ...         [result] = await client.translate(["The cat is on the table."], "en", "it")
+    ...         print(result.text)
+    >>> asyncio.run(main())
+    Il gatto è sul tavolo.
+    """
+
+    def __init__(self, address: str, timeout_seconds: float = 60.0, tls: Tls | None = None) -> None:
+        self._caller = Caller.to(address, timeout_seconds, tls)
+        options = channel_options(address)
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(address, options)
+        else:
+            self._channel = grpc.aio.secure_channel(address, channel_credentials(tls), options)
+        self._stub = pb_grpc.TranslationServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection, and calls under way with it."""
+        await self._channel.close()
+
+    async def translate(
+        self,
+        texts: Iterable[str],
+        source_language: str,
+        target_language: str,
+        **options: Unpack[TranslateOptions],
+    ) -> list[Result]:
+        """Translate texts; options left out take the server's defaults.
+
+        More texts than one call takes, 1,024, become several calls within the one deadline.
+
+        Args:
+            texts: Several; for a single one write `[text]`.
+            source_language, target_language: BCP-47 tags, such as "en".
+            **options: See `TranslateOptions`.
+
+        Returns:
+            A translation or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole.
+            InvalidText: a text holds half of a surrogate pair.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract.
+        """
+        template = RequestTemplate(source_language, target_language, **options)
+        return await self._run(self._caller.translate(template, list(checked_texts(texts))))
+
+    def translate_many(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        texts_per_call: int = 16,
+        concurrency: int = 8,
+        **options: Unpack[TranslateOptions],
+    ) -> AsyncIterator[Result]:
+        """Translate any number of texts, and give each result as soon as those before it are there.
+
+        Texts are read as they are needed: `texts_per_call` times `concurrency` ahead of the results, at most.
+
+        Args:
+            texts: Plain or asynchronous.
+            source_language, target_language: BCP-47 tags, such as "en".
+            texts_per_call: Texts sent together; with 1 no text waits for those behind it to be read.
+            concurrency: Calls under way, at most. Each has a deadline of its own.
+            **options: See `TranslateOptions`.
+
+        Returns:
+            A translation or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole; raised in the place of its first result.
+            InvalidText: a text holds half of a surrogate pair; raised in its place.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract.
+
+        >>> import asyncio
+        >>> async def main() -> None:
+        ...     async with AsyncClient(address) as client:
+        ...         async for result in client.translate_many(["One.", "Two."], "en", "it"):
+        ...             print(result.text)
+        >>> asyncio.run(main())
+        Uno.
+        Due.
+        """
+        template = RequestTemplate(source_language, target_language, **options)
+        plain = texts if isinstance(texts, AsyncIterable) else checked_texts(texts)
+
+        async def translate(call: list[str]) -> list[Result]:
+            return await self._run(self._caller.translate(template, call))
+
+        calls = calls_of_async(plain, CallCutter(texts_per_call))
+        return _flat(in_order_async(translate, calls, concurrency))
+
+    async def models(self) -> list[ModelDescription]:
+        """What the server serves, ordered by name.
+
+        Raises:
+            CallError: the call failed.
+        """
+        return await self._run(self._caller.models())
+
+    async def _run(self, steps: Steps[T]) -> T:
+        """Carry out the steps of a call."""
+        outcome: Any = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            match step:
+                case Try():
+                    outcome = await self._send(step)
+                case Wait():
+                    await asyncio.sleep(step.seconds)
+
+    async def _send(self, step: Try) -> Any:
+        try:
+            return await getattr(self._stub, step.method)(step.request, timeout=step.timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            return failure_of(error.code(), error.details(), error.trailing_metadata() or ())
+
+
+async def _flat(calls: AsyncIterator[list[Result]]) -> AsyncIterator[Result]:
+    async for call in calls:
+        for result in call:
+            yield result

@@ -1,0 +1,144 @@
+"""A call from its first try to its answer, as steps that a shell carries out: no network, no sleep.
+
+`Client` and `AsyncClient` differ only in how they carry out a `Try` and a `Wait`; what follows from the
+outcome is decided here, once for both.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, TypeVar
+
+import grpc
+
+from traghetto.errors import CallError
+from traghetto.failures import Failure, Kind, error_of
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.requests import CallCutter, RequestTemplate, calls_of
+from traghetto.responses import model_of, results_of
+from traghetto.results import ModelDescription, Result
+from traghetto.retries import Retries, RetryBudget, RetryPolicy, Uniform
+from traghetto.target import proxy_of
+from traghetto.tls import Tls, security_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """Send a request; the outcome of this step is the response, or a `Failure`.
+
+    Args:
+        method: The rpc's name.
+        request: Its message.
+        timeout_seconds: What is left of the call's time.
+    """
+
+    method: Literal["Translate", "ListModels"]
+    request: Any
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """Wait before the next step; this one has no outcome."""
+
+    seconds: float
+
+
+Steps = Generator[Try | Wait, Any, T]
+
+
+def checked_timeout(timeout_seconds: float) -> float:
+    """A deadline that a call can have.
+
+    Raises:
+        ValueError: it is no finite number above 0.
+
+    >>> checked_timeout(0)
+    Traceback (most recent call last):
+    ValueError: timeout_seconds is 0, must be a finite number above 0
+    """
+    if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
+        raise ValueError(f"timeout_seconds is {timeout_seconds}, must be a finite number above 0")
+    return timeout_seconds
+
+
+@dataclass(kw_only=True)
+class Caller:
+    """Makes the steps of calls; for use from any thread.
+
+    Args:
+        timeout_seconds: For each call, with all its tries and waits.
+        security: How the server is asked, for messages.
+        proxy: What is between, for messages; None for nothing.
+    """
+
+    timeout_seconds: float
+    security: str
+    proxy: str | None
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    clock: Callable[[], float] = time.monotonic
+    uniform: Uniform = random.uniform
+
+    @classmethod
+    def to(cls, address: str, timeout_seconds: float, tls: Tls | None) -> Self:
+        """The caller of a server.
+
+        Raises:
+            ValueError: `timeout_seconds` is no finite number above 0.
+        """
+        return cls(
+            timeout_seconds=checked_timeout(timeout_seconds),
+            security=security_of(tls),
+            proxy=proxy_of(address),
+        )
+
+    def translate(self, template: RequestTemplate, texts: Iterable[str]) -> Steps[list[Result]]:
+        """Translate all texts, in as many calls as they need, within one deadline."""
+        end = self.clock() + self.timeout_seconds
+        results: list[Result] = []
+        for call in calls_of(texts, CallCutter()):
+            response = yield from self._tries("Translate", template.with_texts(call), end)
+            results += results_of(response)
+        return results
+
+    def models(self) -> Steps[list[ModelDescription]]:
+        """Ask for the models that the server has loaded."""
+        end = self.clock() + self.timeout_seconds
+        response = yield from self._tries("ListModels", pb.ListModelsRequest(), end)
+        return [model_of(model) for model in response.models]
+
+    def _tries(self, method: Literal["Translate", "ListModels"], request: Any, end: float) -> Steps[Any]:
+        retries = Retries(policy=self.policy, budget=self.budget, uniform=self.uniform)
+        earlier: Failure | None = None
+        while (left_seconds := end - self.clock()) > 0:
+            outcome = yield Try(method=method, request=request, timeout_seconds=left_seconds)
+            if not isinstance(outcome, Failure):
+                self.budget.refund()
+                return outcome
+            if earlier is not None and outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise self._late(earlier)
+            earlier = outcome
+            wait = retries.wait_after(outcome)
+            if wait is None or self.clock() + wait >= end:
+                raise self._error_of(outcome)
+            yield Wait(seconds=wait)
+        raise self._late(earlier)
+
+    def _late(self, earlier: Failure | None) -> CallError:
+        """The error of a call whose time is over; what kept it waiting is worth more than the bare fact."""
+        if earlier is not None and earlier.kind is Kind.BUSY:
+            return self._error_of(earlier)
+        message = f"{self.timeout_seconds:g} s passed without an answer"
+        if earlier is not None:
+            message += f"; an earlier try met {earlier.code.name}: {earlier.message}"
+        return self._error_of(Failure(code=grpc.StatusCode.DEADLINE_EXCEEDED, message=message))
+
+    def _error_of(self, failure: Failure) -> CallError:
+        return error_of(failure, self.timeout_seconds, security=self.security, proxy=self.proxy)

@@ -1,0 +1,140 @@
+"""How a call failed, by what gRPC and the server say, and the error that it becomes; knows no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from traghetto.errors import (
+    CallError,
+    DeadlineExceeded,
+    InvalidArgument,
+    MessageTooLarge,
+    NotServed,
+    ServerBusy,
+    ServerFault,
+    ServerUnavailable,
+    Violation,
+)
+
+Detail = TypeVar("Detail", bound=Message)
+_STATUS_DETAILS = "grpc-status-details-bin"
+_NOT_CONNECTED = ("failed to connect to all addresses", "DNS resolution failed", "Name resolution")
+_CLOSED_HERE = "Channel closed"
+_SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
+
+
+class Kind(Enum):
+    """What a failure says about another try."""
+
+    BUSY = auto()  # the queue is full: come back when the server says
+    REFUSED = auto()  # no server began with the call: it goes to the next
+    DIED = auto()  # a server may have begun with it, and the connection is gone
+    FINAL = auto()  # another try would fail alike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How one try failed.
+
+    Args:
+        code: gRPC's status code.
+        message: The server's words, or gRPC's where no server answered.
+        status: What the server says beside; None where it says nothing, or no server answered.
+    """
+
+    code: grpc.StatusCode
+    message: str
+    status: status_pb2.Status | None = None
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """When the server asks to come back; None if it does not ask."""
+        retry = _detail(self.status, error_details_pb2.RetryInfo())
+        return None if retry is None else retry.retry_delay.ToTimedelta().total_seconds()
+
+    @property
+    def kind(self) -> Kind:
+        """What to think of another try."""
+        if self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self.retry_after_seconds is not None:
+            return Kind.BUSY
+        if self.code is grpc.StatusCode.CANCELLED:  # gRPC's answer while a server closes its port
+            return Kind.FINAL if self.message.startswith(_CLOSED_HERE) else Kind.REFUSED
+        if self.code is not grpc.StatusCode.UNAVAILABLE:
+            return Kind.FINAL
+        never_sent = self.message.startswith(_NOT_CONNECTED)
+        return Kind.REFUSED if never_sent or self.status is not None else Kind.DIED
+
+
+def failure_of(code: grpc.StatusCode, message: str | None, metadata: Iterable[Any]) -> Failure:
+    """A failed try.
+
+    Args:
+        metadata: The call's trailing metadata, names and values; google.rpc.Status is read from there.
+    """
+    status = None
+    for name, value in metadata:
+        if name == _STATUS_DETAILS and isinstance(value, bytes):
+            status = _parsed(value)
+    return Failure(code=code, message=message or "", status=status)
+
+
+def error_of(  # noqa: PLR0911 - a return for each kind of error
+    failure: Failure, timeout_seconds: float, *, security: str, proxy: str | None
+) -> CallError:
+    """The error to raise for the last failure of a call.
+
+    Args:
+        timeout_seconds: The limit on the call and all its tries.
+        security: How the server was asked, for the message where no server answers: one with TLS closes the
+            connection of a client without it, and says no more.
+        proxy: What the call went through, for the same message.
+    """
+    code, message, status = failure.code, failure.message, failure.status
+    match code:
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return InvalidArgument(message, _violations(status))
+        case grpc.StatusCode.NOT_FOUND:
+            resource = _detail(status, error_details_pb2.ResourceInfo())
+            return NotServed(message, resource.resource_name if resource else "")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            seconds = failure.retry_after_seconds
+            return MessageTooLarge(message) if seconds is None else ServerBusy(message, seconds)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded(message, timeout_seconds)
+        case grpc.StatusCode.UNAVAILABLE if status is None:
+            through = f", through the proxy of {proxy}" if proxy else ""
+            return ServerUnavailable(code, f"{message} (asked {security}{through})", proxy)
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
+            return ServerUnavailable(code, message, proxy)
+        case _:
+            return (ServerFault if code in _SERVER_FAULTS else CallError)(code, message)
+
+
+def _parsed(content: bytes) -> status_pb2.Status | None:
+    try:
+        return status_pb2.Status.FromString(content)
+    except DecodeError:
+        return None
+
+
+def _detail(status: status_pb2.Status | None, empty: Detail) -> Detail | None:
+    """The first detail of the kind of `empty`, which it fills."""
+    for packed in status.details if status else ():
+        if packed.Unpack(empty):
+            return empty
+    return None
+
+
+def _violations(status: status_pb2.Status | None) -> list[Violation]:
+    request = _detail(status, error_details_pb2.BadRequest())
+    return [
+        Violation(field=violation.field, description=violation.description)
+        for violation in (request.field_violations if request else ())
+    ]

@@ -1,0 +1,78 @@
+"""How to search for translations; of all options here those left out take the server's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Draws each token at random.
+
+    Args:
+        temperature: Divides the logits: below 1 less random, above 1 more.
+        top_k: Only this many of the most probable tokens.
+        top_p: Only the most probable tokens whose probabilities reach this sum.
+        seed: Repeats a draw: equal requests with equal seeds get equal texts.
+    """
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveSearch:
+    """Avoids repetition without chance (Su et al. 2022, arXiv:2202.06417).
+
+    Args:
+        top_k: Candidates for each token.
+        penalty_alpha: Weight of the penalty on what resembles the target so far, from 0 to 1.
+    """
+
+    top_k: int | None = None
+    penalty_alpha: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionOptions:
+    """Which attention over the source to return.
+
+    Args:
+        layer: Layer of the decoder, from 0; None for the one that aligned best at export.
+        heads: Heads whose mean is returned, from 0; none given is all of them.
+    """
+
+    layer: int | None = None
+    heads: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        """Keep the heads as a tuple: a list could change."""
+        object.__setattr__(self, "heads", tuple(self.heads))
+
+
+class TranslateOptions(TypedDict, total=False):
+    """The keywords of `translate` and `translate_many`.
+
+    Args:
+        model: A model's name; empty for the server's choice for the language pair.
+        beam_size: Hypotheses kept alive at each step; 1 is greedy search.
+        length_penalty: Alpha of Wu et al. 2016 (arXiv:1609.08144, section 7).
+        max_target_tokens: Upper limit on the tokens of each translation.
+        num_hypotheses: Hypotheses to return for each text, at most.
+        method: How to search; None is beam search. Neither of the others goes with `beam_size`.
+        attention: Returns the attention of each hypothesis; None returns none.
+        skip_scores: Leaves out `score` and `log_prob`, by which greedy search is a little faster.
+    """
+
+    model: str
+    beam_size: int | None
+    length_penalty: float | None
+    max_target_tokens: int | None
+    num_hypotheses: int | None
+    method: Sampling | ContrastiveSearch | None
+    attention: AttentionOptions | None
+    skip_scores: bool

@@ -1,0 +1,161 @@
+"""Texts and options as requests of the contract, cut to what one call takes; knows no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Unpack
+
+from traghetto.errors import InvalidText
+from traghetto.options import ContrastiveSearch, Sampling, TranslateOptions
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+MAX_TEXTS = 1024  # of one call, unless its server is configured otherwise
+MAX_BYTES = 3 * 1024 * 1024  # of the texts of one call: a message may have 4 MiB
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def checked_text(text: object, index: int) -> str:
+    """A text that can be sent.
+
+    Args:
+        index: Place of the text, for the errors' messages.
+
+    Raises:
+        TypeError: it is no str.
+        InvalidText: it holds half of a surrogate pair.
+
+    >>> checked_text("Sì.", 0)
+    'Sì.'
+    >>> checked_text(b"Yes.", 3)
+    Traceback (most recent call last):
+    TypeError: texts[3] is a bytes, must be a str
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"texts[{index}] is a {type(text).__name__}, must be a str")
+    surrogate = _SURROGATE.search(text)
+    if surrogate is not None:
+        raise InvalidText(index, surrogate.start(), surrogate.group())
+    return text
+
+
+def checked_texts(texts: Iterable[str]) -> Iterator[str]:
+    """Texts that can be sent, each checked as it is read.
+
+    Raises:
+        TypeError: `texts` is one str, whose characters would be translated one by one, or bytes.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"texts is a {type(texts).__name__}, must be several: write [text] for a single one")
+    return (checked_text(text, index) for index, text in enumerate(texts))
+
+
+class CallCutter:
+    """Gathers texts for a call until it has as many as it takes.
+
+    Args:
+        max_texts: Texts in one call, at most.
+        max_bytes: Of UTF-8 in one call, at most; a text that is longer goes alone.
+
+    Raises:
+        ValueError: `max_texts` is not from 1 to 1,024.
+    """
+
+    def __init__(self, max_texts: int = MAX_TEXTS, max_bytes: int = MAX_BYTES) -> None:
+        if not 1 <= max_texts <= MAX_TEXTS:
+            raise ValueError(f"texts_per_call is {max_texts}, must be from 1 to {MAX_TEXTS}")
+        self._max_texts, self._max_bytes = max_texts, max_bytes
+        self._texts: list[str] = []
+        self._num_bytes = 0
+
+    def add(self, text: str) -> Iterator[list[str]]:
+        """Take a text; gives the calls that are complete by it."""
+        num_bytes = len(text.encode())
+        if self._num_bytes + num_bytes > self._max_bytes:
+            yield from self.rest()
+        self._texts.append(text)
+        self._num_bytes += num_bytes
+        if len(self._texts) == self._max_texts:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[list[str]]:
+        """Give what is gathered so far as a call, unless that is nothing."""
+        texts, self._texts, self._num_bytes = self._texts, [], 0
+        if texts:
+            yield texts
+
+
+def calls_of(texts: Iterable[str], cutter: CallCutter) -> Iterator[list[str]]:
+    """Cut texts into the lists of single calls, reading no further than the one at hand needs.
+
+    >>> list(calls_of(["a", "b", "c"], CallCutter(max_texts=2)))
+    [['a', 'b'], ['c']]
+    """
+    for text in texts:
+        yield from cutter.add(text)
+    yield from cutter.rest()
+
+
+async def calls_of_async(
+    texts: Iterable[str] | AsyncIterable[str], cutter: CallCutter
+) -> AsyncIterator[list[str]]:
+    """Cut texts, which may come asynchronously, into the lists of single calls."""
+    if isinstance(texts, AsyncIterable):
+        index = 0
+        async for text in texts:
+            for call in cutter.add(checked_text(text, index)):
+                yield call
+            index += 1
+        for call in cutter.rest():
+            yield call
+    else:
+        for call in calls_of(texts, cutter):
+            yield call
+
+
+class RequestTemplate:
+    """A request without its texts: languages, model and options.
+
+    Raises:
+        TypeError: an option of another name, or a value of another type than its field.
+        ValueError: a number does not fit in its field of the contract.
+    """
+
+    def __init__(
+        self, source_language: str, target_language: str, **options: Unpack[TranslateOptions]
+    ) -> None:
+        unknown = options.keys() - TranslateOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
+        self._template = pb.TranslateRequest(
+            source_language=source_language,
+            target_language=target_language,
+            model=options.get("model", ""),
+            options=_options(options),
+        )
+
+    def with_texts(self, texts: Sequence[str]) -> pb.TranslateRequest:
+        """The request for these texts."""
+        request = pb.TranslateRequest()
+        request.CopyFrom(self._template)
+        request.texts.extend(texts)
+        return request
+
+
+def _options(options: TranslateOptions) -> pb.TranslateOptions:
+    method, attention = options.get("method"), options.get("attention")
+    if not isinstance(method, Sampling | ContrastiveSearch | None):
+        raise TypeError(f"method is {method!r}, must be a Sampling, a ContrastiveSearch or None")
+    return pb.TranslateOptions(
+        beam_size=options.get("beam_size"),
+        length_penalty=options.get("length_penalty"),
+        max_target_tokens=options.get("max_target_tokens"),
+        num_hypotheses=options.get("num_hypotheses"),
+        sampling=pb.Sampling(**asdict(method)) if isinstance(method, Sampling) else None,
+        contrastive_search=pb.ContrastiveSearch(**asdict(method))
+        if isinstance(method, ContrastiveSearch)
+        else None,
+        attention=pb.AttentionOptions(**asdict(attention)) if attention is not None else None,
+        skip_scores=options.get("skip_scores", False),
+    )

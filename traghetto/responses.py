@@ -1,0 +1,105 @@
+"""Answers of the contract as results; knows no network."""
+
+from __future__ import annotations
+
+import grpc
+
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.results import (
+    Attention,
+    AttentionLayers,
+    Hypothesis,
+    LanguagePair,
+    ModelDescription,
+    ModelReference,
+    Result,
+    StopReason,
+    TextError,
+    Translation,
+)
+
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_STOP_REASONS: dict[int, StopReason] = {
+    pb.STOP_REASON_END_OF_SENTENCE: StopReason.END_OF_SENTENCE,
+    pb.STOP_REASON_MAX_TARGET_TOKENS: StopReason.MAX_TARGET_TOKENS,
+    pb.STOP_REASON_EMPTY_SOURCE: StopReason.EMPTY_SOURCE,
+}
+
+
+def results_of(response: pb.TranslateResponse) -> list[Result]:
+    """The result of each text of a call, in order."""
+    model = ModelReference(name=response.model.name, sha256=response.model.sha256)
+    return [_result_of(item, model) for item in response.items]
+
+
+def model_of(model: pb.Model) -> ModelDescription:
+    """The description of a model that the server has loaded."""
+    layers = model.attention
+    return ModelDescription(
+        name=model.name,
+        sha256=model.sha256,
+        precision=model.precision,
+        language_pairs=tuple(
+            LanguagePair(source_language=pair.source_language, target_language=pair.target_language)
+            for pair in model.language_pairs
+        ),
+        max_source_tokens=model.max_source_tokens,
+        max_target_tokens=model.max_target_tokens,
+        architecture=model.architecture,
+        attention=AttentionLayers(
+            num_layers=layers.num_layers, num_heads=layers.num_heads, default_layer=layers.default_layer
+        )
+        if model.HasField("attention")
+        else None,
+    )
+
+
+def _result_of(item: pb.TranslationItem, model: ModelReference) -> Result:
+    match item.WhichOneof("result"):
+        case "translation":
+            return _translation_of(item.translation, model)
+        case "error":
+            code = _STATUS_CODES.get(item.error.code, grpc.StatusCode.UNKNOWN)
+            return TextError(code, item.error.message)
+        case _:
+            return TextError(grpc.StatusCode.UNIMPLEMENTED, "the result is of a kind newer than this client")
+
+
+def _translation_of(translation: pb.Translation, model: ModelReference) -> Translation:
+    return Translation(
+        text=translation.text,
+        hypotheses=tuple(map(_hypothesis_of, translation.hypotheses)),
+        stop_reason=_stop_reason_of(translation.stop_reason),
+        source_tokens=translation.source_tokens,
+        target_tokens=translation.target_tokens,
+        model=model,
+    )
+
+
+def _hypothesis_of(hypothesis: pb.Hypothesis) -> Hypothesis:
+    return Hypothesis(
+        text=hypothesis.text,
+        score=hypothesis.score if hypothesis.HasField("score") else None,
+        log_prob=hypothesis.log_prob if hypothesis.HasField("log_prob") else None,
+        stop_reason=_stop_reason_of(hypothesis.stop_reason),
+        target_tokens=hypothesis.target_tokens,
+        attention=_attention_of(hypothesis.attention) if hypothesis.HasField("attention") else None,
+    )
+
+
+def _attention_of(attention: pb.Attention) -> Attention:
+    width = len(attention.source_tokens)
+    return Attention(
+        source_tokens=tuple(attention.source_tokens),
+        target_tokens=tuple(attention.target_tokens),
+        layer=attention.layer,
+        heads=tuple(attention.heads),
+        weights=tuple(
+            tuple(attention.weights[row * width : (row + 1) * width])
+            for row in range(len(attention.target_tokens))
+        ),  # (T, S)
+    )
+
+
+def _stop_reason_of(stop_reason: int) -> StopReason:
+    return _STOP_REASONS.get(stop_reason, StopReason.UNSPECIFIED)

@@ -1,0 +1,148 @@
+"""What comes back: translations with their hypotheses, errors of single texts, and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import grpc
+
+
+class StopReason(StrEnum):
+    """Why a hypothesis ended."""
+
+    UNSPECIFIED = "unspecified"  # a reason newer than this client
+    END_OF_SENTENCE = "end_of_sentence"  # the translation is whole
+    MAX_TARGET_TOKENS = "max_target_tokens"  # it is cut short
+    EMPTY_SOURCE = "empty_source"  # there was nothing to translate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReference:
+    """The exact model behind a translation.
+
+    Args:
+        sha256: Digest of its artifact.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """How much of each source token the model took into account for each target token.
+
+    Args:
+        source_tokens: (S,) pieces as the vocabulary spells them, special tokens included.
+        target_tokens: (T,) pieces.
+        layer: The decoder layer, from 0.
+        heads: Those whose mean this is, from 0, ascending.
+        weights: (T, S), from 0 to 1; each row sums to 1.
+    """
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    layer: int
+    heads: tuple[int, ...]
+    weights: tuple[tuple[float, ...], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """One candidate translation of a text.
+
+    Args:
+        score: log_prob / ((5 + target_tokens) / 6)^length_penalty; None with `skip_scores`.
+        log_prob: Natural logarithm of the probability of all target tokens; None with `skip_scores`.
+        target_tokens: Tokens that the decoder produced, the end of sentence included.
+        attention: None unless asked for, and for a text without anything to translate.
+    """
+
+    text: str
+    score: float | None
+    log_prob: float | None
+    stop_reason: StopReason
+    target_tokens: int
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """The translation of one text.
+
+    Args:
+        text: That of the best hypothesis.
+        hypotheses: The best first; at least one.
+        stop_reason: Why the best hypothesis ended.
+        source_tokens: Tokens of the source as the encoder reads it.
+        target_tokens: Tokens of the best hypothesis.
+        model: What made it.
+    """
+
+    text: str
+    hypotheses: tuple[Hypothesis, ...]
+    stop_reason: StopReason
+    source_tokens: int
+    target_tokens: int
+    model: ModelReference
+
+
+@dataclass(frozen=True)
+class TextError:
+    """Why one text was not translated; the others of its call were.
+
+    Args:
+        code: INVALID_ARGUMENT for a text that is too long, INTERNAL for a fault of the server.
+        message: The value and its limit.
+    """
+
+    code: grpc.StatusCode
+    message: str
+
+
+Result = Translation | TextError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguagePair:
+    """A direction of translation, in BCP-47 tags."""
+
+    source_language: str
+    target_language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionLayers:
+    """The attention over the source in a model's decoder.
+
+    Args:
+        default_layer: The one returned unless another is asked for, from 0.
+    """
+
+    num_layers: int
+    num_heads: int
+    default_layer: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """A model that the server has loaded.
+
+    Args:
+        sha256: Digest of its artifact.
+        precision: Number format of its weights, such as "int8".
+        max_source_tokens: Longest text that it takes.
+        max_target_tokens: Upper limit of the option of that name.
+        architecture: Family of the network, such as "transformer".
+        attention: None if it returns none.
+    """
+
+    name: str
+    sha256: str
+    precision: str
+    language_pairs: tuple[LanguagePair, ...]
+    max_source_tokens: int
+    max_target_tokens: int
+    architecture: str
+    attention: AttentionLayers | None

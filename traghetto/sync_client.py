@@ -1,0 +1,176 @@
+"""The client for plain Python: a thin shell around `traghetto.calls`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from traghetto.calls import Caller, Steps, Try, Wait
+from traghetto.failures import failure_of
+from traghetto.in_order import in_order
+from traghetto.options import TranslateOptions
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts
+from traghetto.results import ModelDescription, Result
+from traghetto.target import channel_options
+from traghetto.tls import Tls, channel_credentials
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to a server, for use in a `with` block and from any thread.
+
+    A call that the queue has no room for, or that is lost with a server, is tried again within its
+    deadline, as `traghetto.retries` says.
+
+    Args:
+        address: HOST:PORT, or another gRPC target; calls go in turn to all servers that it names, as
+            `dns:///HOST:PORT` or `ipv4:HOST:PORT,HOST:PORT` may.
+        timeout_seconds: Deadline of each call, all its tries and waits included.
+        tls: How to reach a server with TLS; None is plain text.
+
+    Raises:
+        TlsError: the files of `tls` cannot serve.
+        ValueError: `timeout_seconds` is no finite number above 0.
+
+    >>> with Client(address) as client:
+    ...     [result] = client.translate(["The cat is on the table."], "en", "it")
+    >>> result.text
+    'Il gatto è sul tavolo.'
+    """
+
+    def __init__(self, address: str, timeout_seconds: float = 60.0, tls: Tls | None = None) -> None:
+        self._caller = Caller.to(address, timeout_seconds, tls)
+        options = channel_options(address)
+        if tls is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, channel_credentials(tls), options)
+        self._stub = pb_grpc.TranslationServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, and calls under way with it."""
+        self._channel.close()
+
+    def translate(
+        self,
+        texts: Iterable[str],
+        source_language: str,
+        target_language: str,
+        **options: Unpack[TranslateOptions],
+    ) -> list[Result]:
+        """Translate texts; options left out take the server's defaults.
+
+        More texts than one call takes, 1,024, become several calls within the one deadline.
+
+        Args:
+            texts: Several; for a single one write `[text]`.
+            source_language, target_language: BCP-47 tags, such as "en".
+            **options: See `TranslateOptions`.
+
+        Returns:
+            A translation or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole.
+            InvalidText: a text holds half of a surrogate pair.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract.
+
+        >>> from traghetto import TextError
+        >>> for result in client.translate(["The cat is on the table.", "word " * 1000], "en", "it"):
+        ...     print(result.message if isinstance(result, TextError) else result.text)
+        Il gatto è sul tavolo.
+        the text has 1002 tokens, the limit is 256
+        """
+        template = RequestTemplate(source_language, target_language, **options)
+        return self._run(self._caller.translate(template, list(checked_texts(texts))))
+
+    def translate_many(
+        self,
+        texts: Iterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        texts_per_call: int = 16,
+        concurrency: int = 8,
+        **options: Unpack[TranslateOptions],
+    ) -> Iterator[Result]:
+        """Translate any number of texts, and give each result as soon as those before it are there.
+
+        Texts are read as they are needed: `texts_per_call` times `concurrency` ahead of the results, at most.
+
+        Args:
+            texts: A file's lines, for example.
+            source_language, target_language: BCP-47 tags, such as "en".
+            texts_per_call: Texts sent together; with 1 no text waits for those behind it to be read.
+            concurrency: Calls under way, at most. Each has a deadline of its own.
+            **options: See `TranslateOptions`.
+
+        Returns:
+            A translation or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole; raised in the place of its first result.
+            InvalidText: a text holds half of a surrogate pair; raised in its place.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract.
+
+        >>> for result in client.translate_many(iter(["One.", "Two."]), "en", "it"):
+        ...     print(result.text)
+        Uno.
+        Due.
+        """
+        template = RequestTemplate(source_language, target_language, **options)
+
+        def translate(call: list[str]) -> list[Result]:
+            return self._run(self._caller.translate(template, call))
+
+        calls = calls_of(checked_texts(texts), CallCutter(texts_per_call))
+        return chain.from_iterable(in_order(translate, calls, concurrency))
+
+    def models(self) -> list[ModelDescription]:
+        """What the server serves, ordered by name.
+
+        Raises:
+            CallError: the call failed.
+
+        >>> [model.name for model in client.models()]
+        ['en-it']
+        """
+        return self._run(self._caller.models())
+
+    def _run(self, steps: Steps[T]) -> T:
+        """Carry out the steps of a call."""
+        outcome: Any = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            match step:
+                case Try():
+                    outcome = self._send(step)
+                case Wait():
+                    time.sleep(step.seconds)
+
+    def _send(self, step: Try) -> Any:
+        try:
+            return getattr(self._stub, step.method)(step.request, timeout=step.timeout_seconds)
+        except grpc.RpcError as error:
+            return failure_of(error.code(), error.details(), error.trailing_metadata() or ())
