@@ -25,7 +25,12 @@ from traghetto.errors import (
 
 Detail = TypeVar("Detail", bound=Message)
 _STATUS_DETAILS = "grpc-status-details-bin"
-_NOT_CONNECTED = ("failed to connect to all addresses", "DNS resolution failed", "Name resolution")
+# What gRPC says where it had no connection to send the call on.
+_NOT_CONNECTED = (
+    "connections to all backends failing",
+    "failed to connect to all addresses",
+    "DNS resolution failed",
+)
 _CLOSED_HERE = "Channel closed"
 _SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
 

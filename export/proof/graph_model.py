@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.contract.graph_names import GraphName
-from export.contract.runtime import EXACT_INTEGERS
 from export.contract.tensors import Pools
 from model.text.special_ids import SpecialIds
 
@@ -138,7 +137,6 @@ def new_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
     """A graph of an artifact on CPU, in one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.add_session_config_entry(*EXACT_INTEGERS)
     options.log_severity_level = 3
     path = str(folder / f"{graph}.onnx")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

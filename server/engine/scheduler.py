@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 
 from server.engine.sequence import SequenceRequest
 
@@ -53,6 +54,13 @@ class Scheduler:
         if request is not None:
             self.num_tokens -= len(request.source)
         return request is not None
+
+    def pop(self, count: int) -> list[SequenceRequest]:
+        """Forget the first `count` requests, and return them in order of arrival; there must be so many."""
+        requests = list(islice(self._waiting.values(), count))
+        for request in requests:
+            self.remove(request.sequence_id)
+        return requests
 
     def take(
         self, free_slots: int, has_room: Callable[[SequenceRequest], bool] = lambda _: True

@@ -21,7 +21,6 @@ from export.contract.manifest import (
     SHORTLIST_LOGITS,
     Manifest,
 )
-from export.contract.runtime import EXACT_INTEGERS
 from model.shortlist.shortlist import Shortlist
 from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
 
@@ -84,7 +83,7 @@ class ModelSession:
         """
         device = choose_device(config.device, manifest)
         _check_shortlist(device, manifest, config)
-        graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config.num_threads)
+        graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config)
         provider = next(iter(graphs.values())).get_providers()[0]
         if device == "cuda" and provider != CUDA:  # ONNX Runtime falls back silently
             if config.device == "cuda":
@@ -130,26 +129,26 @@ def _load_exclusive_graphs(
     num_threads = config.num_exclusive_threads
     if device != "cpu" or num_threads <= config.num_threads or not manifest.multiplies_integers:
         return None
-    return {**graphs, **_load_graphs(folder, manifest, device, _LARGE & graphs.keys(), num_threads)}
+    exclusive = replace(config, num_threads=num_threads)
+    return {**graphs, **_load_graphs(folder, manifest, device, _LARGE & graphs.keys(), exclusive)}
 
 
 def _load_graphs(
-    folder: Path, manifest: Manifest, device: str, names: Iterable[str], num_threads: int
+    folder: Path, manifest: Manifest, device: str, names: Iterable[str], config: SessionConfig
 ) -> Graphs:
     """Those of the graphs named that the artifact has."""
     if device == "cuda":
         onnxruntime.preload_dlls()  # CUDA and cuDNN as Python packages are not on the loader's path
     return {
-        name: _load_graph(folder / manifest.graphs[name].file, device, name, num_threads)
+        name: _load_graph(folder / manifest.graphs[name].file, device, name, config)
         for name in names
         if name in manifest.graphs
     }
 
 
-def _load_graph(path: Path, device: str, name: str, num_threads: int) -> onnxruntime.InferenceSession:
+def _load_graph(path: Path, device: str, name: str, config: SessionConfig) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.add_session_config_entry(*EXACT_INTEGERS)
+    options.intra_op_num_threads = config.num_threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     options.log_severity_level = _ERRORS
     # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.

@@ -25,14 +25,14 @@ class Portion:
 
     Args:
         num_slots: Jobs that the runner can hold.
-        num_taken: Jobs that it holds: taken and not yet released.
-        is_joining: Whether it took a part of its share, what one encoder run bears, and the rest comes next.
+        num_taken: Jobs that are the runner's: claimed, or handed out and not yet released.
+        claimed: Its share of what waits, from which it is handed as much at a time as one encoder run bears.
         cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
     """
 
     num_slots: int
     num_taken: int = 0
-    is_joining: bool = False
+    claimed: Scheduler = field(default_factory=Scheduler)
     cancelled: list[int] = field(default_factory=list)
 
 
@@ -59,9 +59,8 @@ _NOTHING = Handout()
 class JobQueue:
     """Jobs in order of arrival, of one call the longest first; any thread may call any of its methods.
 
-    It is the one place where jobs wait: a runner gets as many as its engine can encode now. It counts and
-    hands out; jobs that it gives back, from `take`, `cancel`, `fail` and `clear`, are forgotten, and whoever
-    called must end them.
+    It is the one place where jobs wait: a runner gets as many as its engine can encode now. Jobs that it
+    gives back, from `take`, `cancel`, `fail` and `clear`, are forgotten, and whoever called must end them.
 
     Args:
         num_slots: Of each runner's engine.
@@ -76,9 +75,9 @@ class JobQueue:
         self._num_runners = len(self.portions)  # that have not failed
         self._ids = itertools.count()
         self._changed = threading.Condition()  # guards all that follows, and wakes runners
-        self._waiting: dict[int, Live] = {}
-        self._scheduler = Scheduler()  # who of those that wait is next
-        self._holders: dict[int, Portion] = {}  # of each job that is taken and not released
+        self._waiting: dict[int, Live] = {}  # all that were not handed out
+        self._scheduler = Scheduler()  # which of those that no runner has claimed is next
+        self._holders: dict[int, Portion] = {}  # of each job that is claimed or handed out
         self._num_without_slot = 0
         self._num_tokens_without_slot = 0
         self._is_draining = False
@@ -96,7 +95,7 @@ class JobQueue:
 
     @property
     def num_taken(self) -> int:
-        """Jobs that a runner has taken and not released."""
+        """Jobs that are some runner's: claimed, or handed out and not released."""
         return len(self._holders)
 
     @property
@@ -151,11 +150,13 @@ class JobQueue:
     def _take_share(
         self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
     ) -> list[tuple[SequenceRequest, Live]]:
-        share = self._share(portion)
-        requests = self._scheduler.take(share, reserve)
-        portion.is_joining = 0 < len(requests) < share
-        portion.num_taken += len(requests)
-        self._holders.update((request.sequence_id, portion) for request in requests)
+        """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
+        for request in self._scheduler.pop(self._share(portion)):
+            portion.claimed.add(request)
+            portion.num_taken += 1
+            self._holders[request.sequence_id] = portion
+        num_handed_out = portion.num_taken - len(portion.claimed)
+        requests = portion.claimed.take(portion.num_slots - num_handed_out, reserve)
         return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
 
     def _has_work(self, portion: Portion) -> bool:
@@ -163,7 +164,7 @@ class JobQueue:
             self._is_closed
             or portion.num_taken
             or portion.cancelled
-            or (self._waiting and self._share(portion))
+            or (self._scheduler and self._share(portion))
         )
 
     def _share(self, portion: Portion) -> int:
@@ -171,10 +172,9 @@ class JobQueue:
 
         A busy runner gets none until enough slots are free for newcomers to join together.
         """
-        num_waiting, num_slots = len(self._waiting), portion.num_slots
+        num_waiting, num_slots = len(self._scheduler), portion.num_slots
         num_free = num_slots - portion.num_taken
-        is_joining = portion.is_joining or not portion.num_taken
-        if not is_joining and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
+        if portion.num_taken and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
             return 0
         fair_share = -(-(self.num_taken + num_waiting) // self._num_runners)
         return max(0, min(fair_share - portion.num_taken, num_free, num_waiting))
@@ -211,7 +211,11 @@ class JobQueue:
     def _forget(self, sequence_ids: Iterable[int]) -> list[Live]:
         jobs = []
         for sequence_id in sequence_ids:
-            self._scheduler.remove(sequence_id)
+            if portion := self._holders.pop(sequence_id, None):
+                portion.claimed.remove(sequence_id)
+                portion.num_taken -= 1
+            else:
+                self._scheduler.remove(sequence_id)
             jobs.append(self._waiting.pop(sequence_id))
             self._leave(jobs[-1])
         return jobs
@@ -221,12 +225,16 @@ class JobQueue:
         with self._changed:
             self._is_draining = True
 
-    def fail(self) -> list[Live]:
-        """A runner takes no more: drain, and give back all that waits if no other runner is left for it."""
+    def fail(self, portion: Portion) -> list[Live]:
+        """Drain because a runner takes no more, and give back what it has claimed: others may fail on it too.
+
+        If no runner is left it is all that waits.
+        """
         with self._changed:
             self._is_draining = True
             self._num_runners -= 1
-            return [] if self._num_runners else self._forget(list(self._waiting))
+            claimed = [i for i in self._waiting if self._holders.get(i) is portion]
+            return self._forget(claimed if self._num_runners else list(self._waiting))
 
     def close(self) -> None:
         """Refuse new jobs, and tell all runners to end."""

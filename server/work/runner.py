@@ -77,7 +77,7 @@ class Runner:
     def _give_up(self) -> None:
         """Leave what waits to the other runners, if there are any."""
         self.has_failed = True
-        for live in self._queue.fail():
+        for live in self._queue.fail(self._portion):
             end_abandoned(live, self._metrics)
 
     def _cancel(self, sequence_ids: Sequence[int]) -> None:

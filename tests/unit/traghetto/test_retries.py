@@ -15,6 +15,7 @@ from traghetto.retries import Retries, RetryBudget, RetryPolicy
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 STOPPING = Failure(code=UNAVAILABLE, message="the server is stopping", status=status_pb2.Status(code=14))
 NO_SERVER = Failure(code=UNAVAILABLE, message="failed to connect to all addresses; last error: ...")
+NO_BACKEND = Failure(code=UNAVAILABLE, message="connections to all backends failing; last error: ...")
 CLOSING = Failure(code=grpc.StatusCode.CANCELLED, message="")
 CLOSED_HERE = Failure(code=grpc.StatusCode.CANCELLED, message="Channel closed!")
 DIED = Failure(code=UNAVAILABLE, message="recvmsg:Connection reset by peer")
@@ -46,6 +47,7 @@ def make_retries(policy: RetryPolicy | None = None, budget: RetryBudget | None =
         (Failure(code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="too large"), Kind.FINAL),
         (STOPPING, Kind.REFUSED),
         (NO_SERVER, Kind.REFUSED),
+        (NO_BACKEND, Kind.REFUSED),
         (CLOSING, Kind.REFUSED),
         (CLOSED_HERE, Kind.FINAL),
         (DIED, Kind.DIED),

@@ -25,6 +25,7 @@ from traghetto import (
     ServerUnavailable,
     Translation,
 )
+from traghetto.failures import Failure, Kind
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 PATIENCE_SECONDS = 60.0
@@ -193,8 +194,10 @@ def test_a_message_that_is_too_large_is_not_tried_again(translate: Translate) ->
 
 
 def test_no_server_is_reported_soon_and_by_how_it_was_asked(translate: Translate) -> None:
-    with pytest.raises(ServerUnavailable, match=r"\(asked without TLS\)"):
+    """The words are gRPC's: by them a call that was never sent is told from one that died with its server."""
+    with pytest.raises(ServerUnavailable, match=r"\(asked without TLS\)") as caught:
         translate("127.0.0.1:1", ["Yes."])
+    assert Failure(code=caught.value.code, message=caught.value.message).kind is Kind.REFUSED
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])

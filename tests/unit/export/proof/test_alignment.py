@@ -8,6 +8,7 @@ from torch import Tensor
 from export.proof.alignment import anchor_accuracy, anchors
 from model.networks.encoder_decoder import Decoded, EncoderDecoder
 from model.text.sentencepiece_tokenizer import END_ID
+from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
 
 TAG, A, B, C, D = 4, 10, 11, 12, 13
 
@@ -18,6 +19,10 @@ class Scripted(EncoderDecoder):
     def __init__(self, layers: list[Tensor]) -> None:
         super().__init__()
         self.layers = layers
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        return DEFAULT_SPECIAL_IDS
 
     def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> None:
         return None

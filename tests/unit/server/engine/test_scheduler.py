@@ -113,3 +113,10 @@ def test_room_is_asked_for_once_of_each_that_would_be_taken() -> None:
     assert [taken.sequence_id for taken in scheduler.take(3, has_room)] == [0]
     assert places == [0], "what the budget holds back is not asked"
     assert scheduler.take(3, has_room) == []
+
+
+def test_the_first_in_line_are_popped_whatever_their_tokens_and_room() -> None:
+    scheduler = scheduler_of(MAX_ENCODE_TOKENS, MAX_ENCODE_TOKENS, 7)
+    assert [popped.sequence_id for popped in scheduler.pop(2)] == [0, 1]
+    assert (len(scheduler), scheduler.num_tokens) == (1, 7)
+    assert scheduler.pop(0) == []

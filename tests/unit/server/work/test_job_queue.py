@@ -67,26 +67,40 @@ def test_a_job_waits_until_it_has_its_slot_and_is_held_until_it_is_released() ->
 
 
 def test_a_share_that_one_encoder_run_does_not_bear_comes_in_parts() -> None:
-    """The second one also where fewer slots are free than newcomers wait for."""
+    """No other runner gets the rest."""
     num_tokens = MAX_ENCODE_TOKENS // 12
-    queue = queue_of(16)
+    queue = queue_of(16, 16)
+    portion, other = queue.portions
+    queue.submit([job_of(num_tokens)] * 32)
+    assert ids(queue.take(portion, has_room)) == list(range(12))
+    assert ids(queue.take(other, has_room)) == list(range(16, 28))
+    assert ids(queue.take(portion, has_room)) == list(range(12, 16))
+    assert ids(queue.take(portion, has_room)) == []
+    assert (portion.num_taken, other.num_taken, len(other.claimed)) == (16, 16, 4)
+
+
+def test_who_finds_no_room_gets_the_job_when_there_is_some() -> None:
+    queue = queue_of(4)
     (portion,) = queue.portions
-    queue.submit([job_of(num_tokens)] * 20)
-    sizes = [len(ids(queue.take(portion, has_room))) for _ in range(3)]
-    assert sizes == [12, 4, 0]
-    assert portion.num_taken == 16
-
-
-def test_who_finds_no_room_leaves_the_job_to_others() -> None:
-    queue = queue_of(4, 4)
     queue.submit([job_of()])
-    assert not queue.take(queue.portions[0], has_no_room).taken
-    assert counts(queue) == (1, 3, 0)
-    assert ids(queue.take(queue.portions[1], has_room)) == [0]
+    assert not queue.take(portion, has_no_room).taken
+    assert counts(queue) == (1, 3, 1)
+    assert ids(queue.take(portion, has_room)) == [0]
+    assert counts(queue) == (1, 3, 1)
 
 
-def test_what_could_not_be_placed_still_waits() -> None:
-    queue, placed = queue_of(4), list[int]()
+def test_what_is_claimed_may_be_cancelled_and_is_never_handed_out() -> None:
+    queue = queue_of(4)
+    (portion,) = queue.portions
+    queue.submit([job_of(), job_of()])
+    assert not queue.take(portion, has_no_room).taken
+    assert len(queue.cancel([0])) == 1
+    assert (counts(queue), portion.cancelled) == ((1, 3, 1), [])
+    assert ids(queue.take(portion, has_room)) == [1]
+
+
+def test_what_a_runner_fails_on_is_given_back_and_not_left_to_the_others() -> None:
+    queue, placed = queue_of(2, 2), list[int]()
 
     def fail_on_the_second(request: SequenceRequest) -> bool:
         if placed:
@@ -94,18 +108,21 @@ def test_what_could_not_be_placed_still_waits() -> None:
         placed.append(request.sequence_id)
         return True
 
-    queue.submit([job_of(), job_of()])
+    queue.submit([job_of()] * 4)
     with pytest.raises(RuntimeError, match="our own bug"):
         queue.take(queue.portions[0], fail_on_the_second)
+    assert counts(queue) == (4, 12, 2)
+    assert len(queue.fail(queue.portions[0])) == 2
     assert counts(queue) == (2, 6, 0)
-    assert len(queue.fail()) == 2
-    assert counts(queue) == (0, 0, 0)
+    assert ids(queue.take(queue.portions[1], has_room)) == [2, 3]
+    assert queue.fail(queue.portions[1]) == []
+    assert counts(queue) == (2, 6, 2)
 
 
 def test_what_waits_is_left_to_the_runners_that_have_not_failed() -> None:
     queue = queue_of(4, 4)
     queue.submit([job_of()] * 4)
-    assert queue.fail() == []
+    assert queue.fail(queue.portions[0]) == []
     with pytest.raises(Draining):
         queue.submit([job_of()])
     assert ids(queue.take(queue.portions[1], has_room)) == [0, 1, 2, 3], "all are its fair share now"
