@@ -14,6 +14,7 @@ from pathlib import Path
 _MODULES = {
     "evaluate": "server.commands.evaluate",
     "export": "export.command",
+    "prepare": "model.commands.prepare",
     "reload": "server.commands.reload",
     "serve": "server.commands.serve",
     "shortlist": "model.commands.shortlist",
@@ -50,6 +51,7 @@ def run(command: str) -> int:
 
 evaluate = partial(run, "evaluate")
 export = partial(run, "export")
+prepare = partial(run, "prepare")
 reload = partial(run, "reload")
 serve = partial(run, "serve")
 shortlist = partial(run, "shortlist")
