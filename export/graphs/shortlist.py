@@ -56,7 +56,7 @@ class _OutputLayer:
         is_int8 = self.product.op_type == "MatMulIntegerToFloat"
         self.scale = self.constants[self.product.input[3]] if is_int8 else None
         self.hidden = next(spec for spec in step.outputs if spec.name == HIDDEN)
-        self.dtype = "int8" if is_int8 else self.hidden.dtype
+        self.dtype = "uint8" if is_int8 else self.hidden.dtype
 
     def without(self) -> Exported:
         """The decoder step without it."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,7 +32,6 @@ from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import ExportError
 from export.limits import Limits
-from export.proof import graph_model
 from export.proof.checks import ProofError
 from export.proof.graph_model import GraphModel, GraphScorer
 from model.checkpoint import unique_weights
@@ -68,23 +66,12 @@ def build(
     @functools.cache
     def build(precision: str) -> Path:
         output = tmp_path_factory.mktemp("artifacts") / f"tiny-{precision}"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(graph_model, "new_session", _exact_session)
-            build_artifact(
-                shallow_model, tokenizer, output, precision=precision, pairs=short_pairs, limits=LIMITS
-            )
+        build_artifact(
+            shallow_model, tokenizer, output, precision=precision, pairs=short_pairs, limits=LIMITS
+        )
         return output
 
     return build
-
-
-def _exact_session(folder: Path, graph: str) -> onnxruntime.InferenceSession:
-    """A graph whose integers do not saturate: x86 without VNNI does, and that is not what is tested here."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    path = str(folder / f"{graph}.onnx")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def read_proof(folder: Path) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_a_rows_scores_do_not_depend_on_the_others(
     mine = some_source(rng)
     alone = lane(session, width, {0: mine}).step(2, ASKED)
     expected = [alone.log_probs[0].copy(), alone.candidates.token[0].copy(), alone.candidates.score[0].copy()]
-    is_int8 = session.manifest.graphs[OUTPUT_COLUMNS].outputs[0].dtype == "int8"
+    is_int8 = session.manifest.graphs[OUTPUT_COLUMNS].outputs[0].dtype == "uint8"
     if is_int8:  # whose sums are exact in any size
         monkeypatch.setattr(output_columns, "MULTIPLE", 64)
     tensors = lane(session, width, {})
