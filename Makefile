@@ -37,8 +37,8 @@ setup: $(VENV)/.dev  ## Set up .venv with all that training and development need
 unit: $(VENV)/.dev  ## Run the unit tests: they need no other program, and take a minute or so.
 	$(BIN)/pytest tests/unit $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests.
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests, a file at a time on each processor.
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
 	$(BIN)/ruff check
