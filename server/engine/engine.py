@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey
 from server.engine.lanes import Lanes
-from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
+from server.engine.sequence import Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.source_lengths import encoder_batches
 
@@ -93,8 +93,11 @@ class Engine:
                 try:
                     self._lanes[key].encode(batch, size)
                     joined += [request.sequence_id for request in batch]
-                except InferenceError as error:
-                    failed += [Failed(sequence_id=r.sequence_id, error=error) for r in batch]
+                except Exception as error:  # noqa: BLE001 - whatever it is, other batches go on
+                    is_shared = len(batch) > 1
+                    failed += [
+                        Failed(sequence_id=r.sequence_id, error=error, is_shared=is_shared) for r in batch
+                    ]
         num_tokens = sum(len(request.source) for request in requests)
         return StepReport(
             num_sequences=len(requests),
@@ -119,6 +122,10 @@ class Engine:
             padding_ratio=1 - num_sequences / num_rows,
             results=tuple(results),
         )
+
+    def clear(self) -> None:
+        """Forget all sequences and close all lanes, after an exception that left them in an unknown state."""
+        self._lanes.clear()
 
     def check(self) -> None:
         """Invariants, for tests: no more running than slots, one owner for each row."""

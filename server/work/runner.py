@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from server.engine.engine import Engine, StepReport
-from server.engine.sequence import Failed, Hypothesis, InferenceError, StopReason
+from server.engine.sequence import Failed, Hypothesis, InferenceError, SequenceRequest, StopReason
 from server.errors import InternalError
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
@@ -19,9 +19,15 @@ from server.work.job_queue import JobQueue, Portion
 
 log = logging.getLogger("traghetto.worker")
 
+Check = Callable[[Engine], None]
+_MAX_FAILURES = 3  # in a row; then the engine itself is checked
+
 
 class Runner:
     """Runs an engine in a thread of its own.
+
+    Sequences that fail together are run again one at a time, so that only the one at fault fails. After an
+    exception of the engine itself, or failures in a row, it must pass its check again; else the runner ends.
 
     Args:
         name: The model's name, for logs.
@@ -29,6 +35,8 @@ class Runner:
         queue: Of the model, shared with its other runners.
         portion: This runner's part of the queue.
         busy_runners: Of the process; counts this one while it has work.
+        check: Raises if the engine, in which nothing runs, does not translate as it should; None if nobody
+            can tell, and an exception of the engine ends its runner.
     """
 
     def __init__(
@@ -39,11 +47,16 @@ class Runner:
         portion: Portion,
         busy_runners: BusyRunners,
         metrics: Metrics,
+        *,
+        check: Check | None = None,
     ) -> None:
-        self._name, self._engine, self._metrics = name, engine, metrics
+        self._name, self._engine, self._metrics, self._check = name, engine, metrics, check
         self._queue, self._portion, self._busy_runners = queue, portion, busy_runners
         self.num_running = 0  # slots in use, for other threads: the engine is not theirs to ask
         self._live: dict[int, Live] = {}
+        self._suspects: dict[int, SequenceRequest] = {}  # failed with others; each to be run alone
+        self._lone_suspect: int | None = None  # the last one that was
+        self._num_failures = 0  # since the last translation
         self.has_failed = False
         self.thread = threading.Thread(target=self._loop, name=f"runner-{name}", daemon=True)
 
@@ -61,7 +74,7 @@ class Runner:
 
     def _round(self) -> bool:
         """Wait for something to do, and take one step of everything; False at the end."""
-        handout = self._queue.take(self._portion, self._engine.reserve)
+        handout = self._queue.take(self._portion, self._reserve)
         self._engine.set_exclusive(self._busy_runners.is_single)
         for live in handout.expired:
             end_expired(live, self._metrics)
@@ -70,9 +83,46 @@ class Runner:
         self._live.update((request.sequence_id, live) for request, live in handout.taken)
         if handout.is_closed:
             return False
-        self._phase("encode", self._engine.admit, [request for request, _ in handout.taken])
-        self._phase("decode_step", self._engine.decode_step)
+        try:
+            requests = [request for request, _ in handout.taken] or self._next_suspect()
+            self._phase("encode", self._engine.admit, requests)
+            self._phase("decode_step", self._engine.decode_step)
+        except Exception as error:
+            if self._check is None:
+                raise
+            self._recover(error)
+        self._judge()
         return True
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether the engine, or what it was given, is to be looked at before it gets anything new."""
+        return bool(self._suspects) or self._num_failures >= _MAX_FAILURES
+
+    def _reserve(self, request: SequenceRequest) -> bool:
+        return not self._is_doubtful and self._engine.reserve(request)
+
+    def _next_suspect(self) -> list[SequenceRequest]:
+        """The next of those that failed together, once nothing else runs."""
+        if not self._suspects or self._engine.num_running:
+            return []
+        self._lone_suspect, request = next(iter(self._suspects.items()))
+        assert self._engine.reserve(request), "an engine in which nothing runs has room"
+        return [request]
+
+    def _recover(self, error: Exception) -> None:
+        """Empty an engine that raised, and doubt all that was in it, and the engine too."""
+        self._engine.clear()
+        inside = [i for i in self._live if i not in self._suspects or i == self._lone_suspect]
+        for sequence_id in inside:
+            self._fail(Failed(sequence_id=sequence_id, error=error, is_shared=len(inside) > 1))
+        self._num_failures = _MAX_FAILURES
+
+    def _judge(self) -> None:
+        """Check a doubtful engine once nothing runs in it."""
+        if self._num_failures >= _MAX_FAILURES and not self._engine.num_running and self._check:
+            self._check(self._engine)
+            self._num_failures = 0
 
     def _give_up(self) -> None:
         """Leave what waits to the other runners, if there are any."""
@@ -112,12 +162,15 @@ class Runner:
 
     def _join(self, live: Live, started: float, now: float) -> None:
         times = live.times
+        if times.encoded is not None:
+            return  # it runs again, alone
         times.joined, times.encoded = started, now
         self._queue.enter_slot(live)
         self._metrics.stage_seconds["queue"].observe(started - times.queued)
         self._metrics.stage_seconds["encode"].observe(now - started)
 
     def _finish(self, sequence_id: int, hypotheses: tuple[Hypothesis, ...], now: float) -> None:
+        self._num_failures = 0
         live = self._release(sequence_id)
         if live.times.encoded is not None:
             self._metrics.stage_seconds["decode"].observe(now - live.times.encoded)
@@ -125,13 +178,26 @@ class Runner:
         live.future.set_result(hypotheses)
 
     def _fail(self, failed: Failed) -> None:
-        log.error("model %s: %s", self._name, failed.error)
-        if isinstance(failed.error, InferenceError):
-            self._metrics.inference_errors[failed.error.kind].inc()
+        if failed.is_shared:
+            live = self._live[failed.sequence_id]
+            self._suspects[failed.sequence_id] = live.job.request(failed.sequence_id)
+            return
+        self._num_failures += 1
+        self._report(failed.error)
         error = InternalError("the model failed to translate this text")
         end_job(self._release(failed.sequence_id), self._metrics, "error", error)
 
+    def _report(self, error: Exception) -> None:
+        """Count and log what a sequence failed of; of our own faults with the place."""
+        if isinstance(error, InferenceError):
+            self._metrics.inference_errors[error.kind].inc()
+            log.error("model %s: %s", self._name, error)
+        else:
+            self._metrics.inference_errors["internal"].inc()
+            log.error("model %s: a fault of our own", self._name, exc_info=error)
+
     def _release(self, sequence_id: int) -> Live:
         live = self._live.pop(sequence_id)
+        self._suspects.pop(sequence_id, None)
         self._queue.release(sequence_id, live)
         return live

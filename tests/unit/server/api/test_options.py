@@ -103,7 +103,7 @@ BAD: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"beam_size": 17}, {"beam_size": "is 17, must be at least 1 and at most 16"}),
     ({"num_hypotheses": 5}, {"num_hypotheses": "is 5, must be at least 1 and at most 4"}),
     ({"max_target_tokens": 65}, {"max_target_tokens": "is 65, must be at least 1 and at most 64"}),
-    ({"length_penalty": -0.1}, {"length_penalty": "is -0.1, must be finite and at least 0"}),
+    ({"length_penalty": -0.1}, {"length_penalty": "is -0.1, must be at least 0 and at most 10"}),
     *[
         (
             sampling(temperature=value),

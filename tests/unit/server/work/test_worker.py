@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from export.contract.manifest import ArtifactError
 from server.engine.engine import Engine, StepReport
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import (
@@ -31,6 +32,7 @@ from server.telemetry.metrics import FINISH_REASONS, Metrics
 from server.work.busy_runners import BusyRunners
 from server.work.job import Job
 from server.work.options import SearchOptions
+from server.work.runner import Check
 from server.work.worker import Worker
 
 PATIENCE_SECONDS = 60.0
@@ -49,6 +51,16 @@ def job(*source: int, limit: int = 8, deadline: float | None = None, **fields: A
 
 def job_of(num_tokens: int, **fields: Any) -> Job:
     return job(*(300 + i for i in range(num_tokens)), **fields)
+
+
+def nothing_is_wrong(engine: Engine) -> None:
+    """A check that any engine passes."""
+
+
+def translations(worker: Worker, jobs: Sequence[Job]) -> list[tuple[Hypothesis, ...]]:
+    """What the jobs get, one at a time."""
+    worker.start()
+    return [worker.submit([one])[0][1].result(PATIENCE_SECONDS) for one in jobs]
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -128,9 +140,11 @@ def make_worker(metrics: Metrics) -> Iterator[MakeWorker]:
     workers: list[tuple[Worker, tuple[Engine, ...]]] = []
     busy_runners = BusyRunners()
 
-    def make(session: ModelSession, *engines: Engine, max_queue: int = 4) -> Worker:
+    def make(
+        session: ModelSession, *engines: Engine, max_queue: int = 4, check: Check | None = None
+    ) -> Worker:
         engines = engines or (Engine(session, 1),)
-        workers.append((Worker("tiny", engines, metrics, max_queue, busy_runners), engines))
+        workers.append((Worker("tiny", engines, metrics, max_queue, busy_runners, check), engines))
         workers[-1][0].publish(metrics.of_model("tiny"))
         return workers[-1][0]
 
@@ -509,6 +523,102 @@ def test_a_text_that_the_model_fails_on_fails_alone(
     assert not worker.has_failed
     assert value(metrics, "translator_inference_errors_total", kind="runtime") == 1
     assert value(metrics, "translator_finished_total", reason="error") == 1
+
+
+def test_an_exception_in_a_search_is_its_own_texts_alone(
+    make_worker: MakeWorker, tiny_session: ModelSession, metrics: Metrics
+) -> None:
+    """A length penalty that overflows: ((5 + n) / 6) ** alpha."""
+    worker = make_worker(tiny_session, Engine(tiny_session, 8), check=nothing_is_wrong)
+    expected = translations(make_worker(tiny_session), [job(i, 301, 3) for i in range(300, 304)])
+    submitted = worker.submit([*(job(i, 301, 3) for i in range(300, 303)), job(length_penalty=1e5)])
+    worker.start()
+    *others, failing = [future for _, future in submitted]
+    assert isinstance(failing.exception(PATIENCE_SECONDS), InternalError)
+    assert [future.result(PATIENCE_SECONDS) for future in others] == expected[:3]
+    assert not worker.has_failed
+    assert value(metrics, "translator_inference_errors_total", kind="internal") == 1
+
+
+def test_of_texts_that_fail_together_only_the_one_at_fault_fails(
+    make_worker: MakeWorker, tiny_session: ModelSession, metrics: Metrics
+) -> None:
+    """One encoder run of four texts; one of them has a piece that the model does not have."""
+    worker = make_worker(tiny_session, Engine(tiny_session, 8), check=nothing_is_wrong)
+    expected = translations(make_worker(tiny_session), [job(i, 301, 3) for i in range(300, 304)])
+    submitted = worker.submit([*(job(i, 301, 3) for i in range(300, 303)), job(300, 10**6, 3)])
+    worker.start()
+    *others, failing = [future for _, future in submitted]
+    assert isinstance(failing.exception(PATIENCE_SECONDS), InternalError)
+    assert [future.result(PATIENCE_SECONDS) for future in others] == expected[:3]
+    assert finished(metrics)["error"] == 1
+    wait_until(lambda: worker._queue.num_taken == 0)
+    assert_nothing_is_left(worker, metrics)
+
+
+class FragileEngine(Engine):
+    """Raises in each step in which a source has the piece POISON, as a bug of ours would."""
+
+    def decode_step(self) -> StepReport | None:
+        for lane in self._lanes.running():
+            if any(running and POISON in running.request.source for running in lane._running):
+                raise MemoryError("our own bug")
+        return super().decode_step()
+
+
+def test_an_engine_that_raises_is_emptied_checked_and_goes_on(
+    make_worker: MakeWorker, tiny_session: ModelSession, metrics: Metrics
+) -> None:
+    checked: list[int] = []
+    worker = make_worker(
+        tiny_session,
+        FragileEngine(tiny_session, 8),
+        max_queue=9,
+        check=lambda e: checked.append(e.num_running),
+    )
+    good = [job(i, 301, 3) for i in range(300, 304)]
+    expected = translations(make_worker(tiny_session), good)
+    submitted = worker.submit([*good[:2], job(300, POISON, 3), *good[2:]])
+    worker.start()
+    outcomes = [future.exception(PATIENCE_SECONDS) or future.result() for _, future in submitted]
+    assert isinstance(outcomes.pop(2), InternalError)
+    assert outcomes == expected
+    assert set(checked) == {0}
+    assert not worker.has_failed
+    (again,) = worker.submit(good[:1])
+    assert again[1].result(PATIENCE_SECONDS) == expected[0]
+    assert finished(metrics)["error"] == 1
+
+
+def test_an_engine_that_fails_its_check_takes_no_more(
+    make_worker: MakeWorker, poisoned_session: ModelSession, metrics: Metrics
+) -> None:
+    """Three texts in a row fail, each by itself: it may be the texts, so the engine is asked."""
+
+    def check(_: Engine) -> None:
+        raise ArtifactError("other tokens than the artifact's")
+
+    worker = make_worker(poisoned_session, check=check)
+    submitted = worker.submit([job(300, POISON, 3)] * 3)
+    worker.start()
+    for _, future in submitted:
+        assert isinstance(future.exception(PATIENCE_SECONDS), InternalError)
+    wait_until(lambda: worker.has_failed)
+    with pytest.raises(Draining):
+        worker.submit([job()])
+    assert_nothing_is_left(worker, metrics)
+
+
+def test_texts_that_fail_in_a_row_do_not_end_a_worker_that_passes_its_check(
+    make_worker: MakeWorker, poisoned_session: ModelSession
+) -> None:
+    worker = make_worker(poisoned_session, max_queue=9, check=nothing_is_wrong)
+    submitted = worker.submit([job(300, POISON, 3)] * 8)
+    worker.start()
+    for _, future in submitted:
+        assert isinstance(future.exception(PATIENCE_SECONDS), InternalError)
+    (other,) = worker.submit([job()])
+    assert other[1].result(PATIENCE_SECONDS)
 
 
 def test_a_worker_that_fails_ends_every_job_and_takes_no_more(

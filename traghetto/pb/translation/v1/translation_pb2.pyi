@@ -174,7 +174,7 @@ class TranslateOptions(_message.Message):
 
       score = log_prob / ((5 + n) / 6)^alpha
 
-    A finite number, 0 or greater, without unit. 0 turns the normalisation off,
+    From 0 to 10, without unit. 0 turns the normalisation off,
     which favours short translations; a larger alpha favours longer ones. With
     greedy search and with any other method it changes the score but not the
     text.
