@@ -22,6 +22,7 @@ class StepReport:
 
     Args:
         num_sequences: Encoded, or advanced by one token.
+        num_hypotheses: Advanced by one token.
         padding_ratio: Share of the computed tokens (encode) or rows (decode_step) that was padding.
         joined: Sequences that took a slot.
         results: Sequences that left.
@@ -29,6 +30,7 @@ class StepReport:
 
     num_sequences: int
     padding_ratio: float
+    num_hypotheses: int = 0
     joined: tuple[int, ...] = ()
     results: tuple[Finished | Failed, ...] = ()
 
@@ -112,6 +114,7 @@ class Engine:
         if not lanes:
             return None
         num_sequences = sum(lane.num_running for lane in lanes)
+        num_hypotheses = sum(lane.num_running * lane.key.width for lane in lanes)
         num_rows = sum(lane.num_rows_in_use for lane in lanes)
         results = [result for lane in lanes for result in lane.step()]
         if self._graphs.session.can_move_rows:
@@ -119,6 +122,7 @@ class Engine:
                 lane.compact()
         return StepReport(
             num_sequences=num_sequences,
+            num_hypotheses=num_hypotheses,
             padding_ratio=1 - num_sequences / num_rows,
             results=tuple(results),
         )

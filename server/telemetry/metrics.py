@@ -46,7 +46,7 @@ TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
 PHASES = ("encode", "decode_step")
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline", "error")
-REJECT_REASONS = ("queue_full", "deadline", "invalid", "draining")
+REJECT_REASONS = ("queue_full", "overload", "deadline", "invalid", "draining")
 RELOAD_OUTCOMES = ("unchanged", "loaded", "refused")
 ERROR_KINDS = ("out_of_memory", "cuda", "runtime", "internal")
 

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from server.engine.scheduler import Scheduler
+from server.engine.scheduler import MAX_ENCODE_TOKENS
 from server.engine.sequence import SequenceRequest
 from server.errors import Draining, QueueFull
+from server.work.backlog import Backlog
 from server.work.busy_runners import BusyRunners
+from server.work.fair_order import FairOrder, Flow, Priority
 from server.work.job import Job, JobFuture, Live
+from server.work.pace import Pace
+from server.work.portion import Portion, slots_of
 
 # Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
 # sources at once (docs/benchmarks.md, "What mattered").
 _JOIN_SHARE = 8
-
-
-@dataclass(eq=False)
-class Portion:
-    """A runner's part of the jobs, as its queue counts it; only the queue changes it.
-
-    Args:
-        num_slots: Jobs that the runner can hold.
-        num_taken: Jobs that are the runner's: claimed, or handed out and not yet released.
-        claimed: Its share of what waits, from which it is handed as much at a time as one encoder run bears.
-        cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
-    """
-
-    num_slots: int
-    num_taken: int = 0
-    claimed: Scheduler = field(default_factory=Scheduler)
-    cancelled: list[int] = field(default_factory=list)
+# A call of more than so many expected hypothesis tokens, some 60 sentences by a beam of 4, is bulk.
+_BULK_WORK = 4096
+# While calls that are not bulk come, bulk takes such a part of the slots, 1 / 3: a step takes less time then.
+_BULK_SHARE = 3
+_INTERACTIVE_SECONDS = 2.0  # they come, if the last one came no longer ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,7 @@ _NOTHING = Handout()
 
 
 class JobQueue:
-    """Jobs in order of arrival, of one call the longest first; any thread may call any of its methods.
+    """Jobs in the order of `FairOrder`, of a call the longest first; any thread may call any of its methods.
 
     It is the one place where jobs wait: a runner gets as many as its engine can encode now. Jobs that it
     gives back, from `take`, `cancel`, `fail` and `clear`, are forgotten, and whoever called must end them.
@@ -72,12 +65,16 @@ class JobQueue:
         self.portions = tuple(Portion(count) for count in num_slots)
         self._max_waiting = max_waiting
         self._busy_runners = busy_runners
+        self.pace = Pace(len(self.portions))
         self._num_runners = len(self.portions)  # that have not failed
         self._ids = itertools.count()
         self._changed = threading.Condition()  # guards all that follows, and wakes runners
         self._waiting: dict[int, Live] = {}  # all that were not handed out
-        self._scheduler = Scheduler()  # which of those that no runner has claimed is next
+        self._order = FairOrder()  # which of those that no runner has claimed is next
         self._holders: dict[int, Portion] = {}  # of each job that is claimed or handed out
+        self._backlog = Backlog(self.pace, sum(num_slots))
+        self._num_calls = itertools.count()
+        self._last_interactive = -math.inf
         self._num_without_slot = 0
         self._num_tokens_without_slot = 0
         self._is_draining = False
@@ -111,23 +108,39 @@ class JobQueue:
 
         Raises:
             QueueFull: they do not all fit.
+            Overloaded: they would not be done before their deadline.
             Draining: the queue takes no more.
         """
+        if not jobs:
+            return []
         with self._changed:
             if self._is_draining:
                 raise Draining
             if self._num_without_slot + len(jobs) > self._max_waiting:
                 raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
             now = time.monotonic()
-            added = [(next(self._ids), Live(job, JobFuture(now))) for job in jobs]
+            works = [self.pace.work(job.options, len(job.source)) for job in jobs]
+            flow = self._flow_of(jobs[0], sum(works))
+            self._backlog.require_in_time(jobs, flow, now)
+            if flow.priority is Priority.INTERACTIVE:
+                self._last_interactive = now
+            added = [
+                (next(self._ids), Live(job, JobFuture(now), flow, work))
+                for job, work in zip(jobs, works, strict=True)
+            ]
             # Sources of like length are encoded together, and no long one is left to the end.
             for sequence_id, live in sorted(added, key=lambda item: -len(item[1].job.source)):
                 self._waiting[sequence_id] = live
-                self._scheduler.add(live.job.request(sequence_id))
+                self._order.add(live.job.request(sequence_id), flow, live.work)
+                self._backlog.add(flow, live.work, live.job.options.method.width)
             self._num_without_slot += len(jobs)
             self._num_tokens_without_slot += sum(len(job.source) for job in jobs)
             self._changed.notify_all()
         return [(sequence_id, live.future) for sequence_id, live in added]
+
+    def _flow_of(self, job: Job, work: float) -> Flow:
+        priority = Priority.BULK if work > _BULK_WORK else job.priority
+        return Flow(client=job.client, call=next(self._num_calls), priority=priority)
 
     def take(self, portion: Portion, reserve: Callable[[SequenceRequest], bool]) -> Handout:
         """Give a runner what joins now; blocks while it holds no job and there is none for it.
@@ -151,20 +164,39 @@ class JobQueue:
         self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
     ) -> list[tuple[SequenceRequest, Live]]:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
-        for request in self._scheduler.pop(self._share(portion)):
-            portion.claimed.add(request)
-            portion.num_taken += 1
+        num_slots = self._share(portion)
+        while num_slots > 0 and (request := self._order.pop(self._priorities(portion))) is not None:
+            num_slots -= slots_of(request.method.width)
+            portion.claim(request, self._waiting[request.sequence_id].flow.priority)
             self._holders[request.sequence_id] = portion
-        num_handed_out = portion.num_taken - len(portion.claimed)
-        requests = portion.claimed.take(portion.num_slots - num_handed_out, reserve)
+        requests: list[SequenceRequest] = []
+        for claimed in portion.claimed.values():
+            num_free = portion.num_slots - portion.num_handed_out
+            num_tokens = sum(len(request.source) for request in requests)
+            if num_tokens < MAX_ENCODE_TOKENS:
+                taken = claimed.take(num_free, reserve, MAX_ENCODE_TOKENS - num_tokens)
+                portion.num_handed_out += len(taken)
+                requests += taken
         return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
+
+    def _priorities(self, portion: Portion) -> tuple[Priority, ...]:
+        """Whose jobs a runner may claim now."""
+        if portion.num_bulk < self._bulk_slots(portion):
+            return tuple(Priority)
+        return (Priority.INTERACTIVE,)
+
+    def _bulk_slots(self, portion: Portion) -> int:
+        """Slots of a runner that bulk may have: all, while nobody else comes."""
+        if time.monotonic() - self._last_interactive > _INTERACTIVE_SECONDS:
+            return portion.num_slots
+        return -(-portion.num_slots // _BULK_SHARE)
 
     def _has_work(self, portion: Portion) -> bool:
         return bool(
             self._is_closed
             or portion.num_taken
             or portion.cancelled
-            or (self._scheduler and self._share(portion))
+            or (self._order and self._share(portion))
         )
 
     def _share(self, portion: Portion) -> int:
@@ -172,7 +204,9 @@ class JobQueue:
 
         A busy runner gets none until enough slots are free for newcomers to join together.
         """
-        num_waiting, num_slots = len(self._scheduler), portion.num_slots
+        num_slots = portion.num_slots
+        num_bulk = min(self._order.num_waiting(Priority.BULK), self._bulk_slots(portion) - portion.num_bulk)
+        num_waiting = self._order.num_waiting(Priority.INTERACTIVE) + max(0, num_bulk)
         num_free = num_slots - portion.num_taken
         if portion.num_taken and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
             return 0
@@ -187,9 +221,18 @@ class JobQueue:
     def release(self, sequence_id: int, live: Live) -> None:
         """Forget a taken job, whether it got a slot or not; its runner may get another."""
         with self._changed:
-            self._holders.pop(sequence_id).num_taken -= 1
+            self._drop(sequence_id, live)
             if live.times.encoded is None:
                 self._leave(live)
+
+    def _drop(self, sequence_id: int, live: Live) -> None:
+        """Take a job from whoever has it, and out of the backlog."""
+        width = live.job.options.method.width
+        if portion := self._holders.pop(sequence_id, None):
+            portion.release(sequence_id, width, live.flow.priority)
+        else:
+            self._order.remove(sequence_id)
+        self._backlog.remove(live.flow, live.work, width)
 
     def _leave(self, live: Live) -> None:
         self._num_without_slot -= 1
@@ -211,12 +254,8 @@ class JobQueue:
     def _forget(self, sequence_ids: Iterable[int]) -> list[Live]:
         jobs = []
         for sequence_id in sequence_ids:
-            if portion := self._holders.pop(sequence_id, None):
-                portion.claimed.remove(sequence_id)
-                portion.num_taken -= 1
-            else:
-                self._scheduler.remove(sequence_id)
             jobs.append(self._waiting.pop(sequence_id))
+            self._drop(sequence_id, jobs[-1])
             self._leave(jobs[-1])
         return jobs
 

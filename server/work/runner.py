@@ -15,7 +15,8 @@ from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
 from server.work.job import Live
 from server.work.job_ending import end_abandoned, end_cancelled, end_expired, end_job
-from server.work.job_queue import JobQueue, Portion
+from server.work.job_queue import JobQueue
+from server.work.portion import Portion
 
 log = logging.getLogger("traghetto.worker")
 
@@ -56,6 +57,7 @@ class Runner:
         self._live: dict[int, Live] = {}
         self._suspects: dict[int, SequenceRequest] = {}  # failed with others; each to be run alone
         self._lone_suspect: int | None = None  # the last one that was
+        self._num_advanced = 0  # hypotheses, in the present round
         self._num_failures = 0  # since the last translation
         self.has_failed = False
         self.thread = threading.Thread(target=self._loop, name=f"runner-{name}", daemon=True)
@@ -83,6 +85,8 @@ class Runner:
         self._live.update((request.sequence_id, live) for request, live in handout.taken)
         if handout.is_closed:
             return False
+        started = time.monotonic()
+        self._num_advanced = 0
         try:
             requests = [request for request, _ in handout.taken] or self._next_suspect()
             self._phase("encode", self._engine.admit, requests)
@@ -91,6 +95,8 @@ class Runner:
             if self._check is None:
                 raise
             self._recover(error)
+        if self._num_advanced:
+            self._queue.pace.observe(self._num_advanced, time.monotonic() - started)
         self._judge()
         return True
 
@@ -151,6 +157,7 @@ class Runner:
         self._metrics.batch_sequences[phase].observe(report.num_sequences)
         self._metrics.batch_padding[phase].observe(report.padding_ratio)
         if phase == "decode_step":
+            self._num_advanced = report.num_hypotheses
             self._metrics.decode_steps.inc()
         for sequence_id in report.joined:
             self._join(self._live[sequence_id], started, now)
@@ -172,6 +179,7 @@ class Runner:
     def _finish(self, sequence_id: int, hypotheses: tuple[Hypothesis, ...], now: float) -> None:
         self._num_failures = 0
         live = self._release(sequence_id)
+        self._queue.pace.observe_length(len(live.job.source), len(hypotheses[0].token_ids))
         if live.times.encoded is not None:
             self._metrics.stage_seconds["decode"].observe(now - live.times.encoded)
         end_job(live, self._metrics, "eos" if hypotheses[0].stop_reason is StopReason.END else "length")

@@ -75,6 +75,7 @@ class Worker:
 
         Raises:
             QueueFull: they do not all fit.
+            Overloaded: they would not be done before their deadline.
             Draining: the server is stopping.
         """
         return self._queue.submit(jobs)

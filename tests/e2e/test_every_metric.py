@@ -45,12 +45,14 @@ GAUGES = {
 # What no traffic of this file makes grow, and where it does.
 ELSEWHERE = {
     'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
+    'translator_inference_errors_total{kind="internal"}': "tests/unit/server/work/test_worker.py",
     'translator_inference_errors_total{kind="out_of_memory"}': "a machine without memory",
     'translator_model_reloads_total{outcome="loaded"}': "test_reload.py",
     'translator_model_reloads_total{outcome="refused"}': "test_reload.py",
     'translator_model_reloads_total{outcome="unchanged"}': "test_reload.py",
     'translator_requests_rejected_total{reason="deadline"}': "test_rejections.py",
     'translator_requests_rejected_total{reason="draining"}': "test_rejections.py",
+    'translator_requests_rejected_total{reason="overload"}': "test_overload.py",
 }
 MakeRequest = Callable[..., pb.TranslateRequest]
 

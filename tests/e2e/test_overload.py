@@ -17,6 +17,7 @@ from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from traghetto.responses import results_of
 
 PATIENCE_SECONDS = 120.0
+NUM_LONG = 60
 REFUSED = 'translator_requests_rejected_total{reason="queue_full"}'
 MakeRequest = Callable[..., pb.TranslateRequest]
 Stub = pb_grpc.TranslationServiceStub
@@ -25,6 +26,13 @@ Stub = pb_grpc.TranslationServiceStub
 @pytest.fixture(scope="module")
 def crowded_server(start_server: StartServer, artifact: Path) -> Iterator[RunningServer]:
     with start_server(artifact, "--slots=1", "--max-queue=4") as running:
+        yield running
+
+
+@pytest.fixture
+def crowded_queue(start_server: StartServer, artifact: Path) -> Iterator[RunningServer]:
+    """One text at a time, and room for many that wait."""
+    with start_server(artifact, "--slots=1", "--runners=1") as running:
         yield running
 
 
@@ -65,3 +73,72 @@ def test_a_call_that_no_queue_could_take_is_invalid(
         stub.Translate(make_request(*["Yes."] * 5))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len(stub.Translate(make_request(*["Yes."] * 4)).items) == 4
+
+
+def test_a_call_that_would_be_late_is_refused_at_once_and_told_when_to_come_back(
+    crowded_queue: RunningServer,
+    connect: Callable[[RunningServer], Stub],
+    make_request: MakeRequest,
+    long_request: pb.TranslateRequest,
+) -> None:
+    stub = connect(crowded_queue)
+    waiting = [stub.Translate.future(long_request) for _ in range(NUM_LONG)]
+    crowded_queue.wait_until_queued(NUM_LONG - 1)
+    with pytest.raises(grpc.RpcError, match="is expected to take") as caught:
+        stub.Translate(make_request("Yes."), timeout=1)
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+    retry = error_details_pb2.RetryInfo()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert status.details[0].Unpack(retry)
+    seconds = retry.retry_delay.ToTimedelta().total_seconds()
+    pushback = dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"]  # type: ignore[attr-defined]
+    assert float(pushback) == pytest.approx(1000 * seconds, abs=1)
+    assert crowded_queue.scrape()['translator_requests_rejected_total{reason="overload"}'] == 1
+    assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items, "with more time it is taken"
+    for call in waiting:
+        call.cancel()
+
+
+def test_one_text_does_not_wait_for_the_many_of_another_call(
+    crowded_queue: RunningServer,
+    connect: Callable[[RunningServer], Stub],
+    make_request: MakeRequest,
+    long_request: pb.TranslateRequest,
+) -> None:
+    """The many are one call, or of bulk priority; from the same client in both cases."""
+    stub = connect(crowded_queue)
+    for many in (
+        pb.TranslateRequest(
+            source_language="en",
+            target_language="it",
+            texts=[*long_request.texts] * NUM_LONG,
+            options=long_request.options,
+        ),
+        pb.TranslateRequest(
+            source_language="en",
+            target_language="it",
+            texts=[*long_request.texts] * 4,
+            options=long_request.options,
+            priority=pb.PRIORITY_BULK,
+        ),
+    ):
+        crowd = stub.Translate.future(many)
+        crowded_queue.wait_until_running(1)
+        assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items[0].translation.text
+        assert not crowd.done()
+        crowd.cancel()
+        crowded_queue.wait_until_running(0)
+
+
+def test_a_call_without_a_deadline_has_the_servers_time_limit(
+    start_server: StartServer,
+    artifact: Path,
+    connect: Callable[[RunningServer], Stub],
+    long_request: pb.TranslateRequest,
+) -> None:
+    with start_server(artifact, "--slots=1", "--time-limit-seconds=0.01") as running:
+        stub = connect(running)
+        with pytest.raises(grpc.RpcError, match=r"time limit of 0\.01 s") as caught:
+            stub.Translate(long_request)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert stub.Translate(long_request, timeout=PATIENCE_SECONDS).items, "it is for those without one"

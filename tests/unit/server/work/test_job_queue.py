@@ -12,9 +12,11 @@ from server.engine.scheduler import MAX_ENCODE_TOKENS
 from server.engine.sequence import Beam, SequenceRequest
 from server.errors import Draining, QueueFull
 from server.work.busy_runners import BusyRunners
+from server.work.fair_order import Priority
 from server.work.job import Job
-from server.work.job_queue import Handout, JobQueue, Portion
+from server.work.job_queue import Handout, JobQueue
 from server.work.options import SearchOptions
+from server.work.portion import Portion
 
 PATIENCE_SECONDS = 30.0
 
@@ -76,7 +78,7 @@ def test_a_share_that_one_encoder_run_does_not_bear_comes_in_parts() -> None:
     assert ids(queue.take(other, has_room)) == list(range(16, 28))
     assert ids(queue.take(portion, has_room)) == list(range(12, 16))
     assert ids(queue.take(portion, has_room)) == []
-    assert (portion.num_taken, other.num_taken, len(other.claimed)) == (16, 16, 4)
+    assert (portion.num_taken, other.num_taken, len(other.claimed[Priority.INTERACTIVE])) == (16, 16, 4)
 
 
 def test_who_finds_no_room_gets_the_job_when_there_is_some() -> None:

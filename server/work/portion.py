@@ -1,0 +1,60 @@
+"""A runner's part of the jobs, as its queue counts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from server.engine.lane import HYPOTHESES_PER_SLOT
+from server.engine.scheduler import Scheduler
+from server.engine.sequence import SequenceRequest
+from server.work.fair_order import Priority
+
+
+def slots_of(width: int) -> int:
+    """Slots that a request of so many hypotheses takes: one for every 4.
+
+    >>> [slots_of(width) for width in (1, 4, 5, 16)]
+    [1, 1, 2, 4]
+    """
+    return -(-width // HYPOTHESES_PER_SLOT)
+
+
+def _one_of_each() -> dict[Priority, Scheduler]:
+    return {priority: Scheduler() for priority in Priority}
+
+
+@dataclass(eq=False)
+class Portion:
+    """What a runner has, and may have; only the queue changes it.
+
+    Args:
+        num_slots: That the runner has.
+        num_taken: Slots of the jobs that are the runner's: claimed, or handed out and not yet released.
+        num_bulk: Of these the slots of bulk jobs.
+        num_handed_out: Jobs that were handed out and not yet released.
+        claimed: Its share of what waits, from which it is handed as much at a time as one encoder run bears.
+        cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
+    """
+
+    num_slots: int
+    num_taken: int = 0
+    num_bulk: int = 0
+    num_handed_out: int = 0
+    claimed: dict[Priority, Scheduler] = field(default_factory=_one_of_each)
+    cancelled: list[int] = field(default_factory=list)
+
+    def claim(self, request: SequenceRequest, priority: Priority) -> None:
+        """Give the runner a job that waits."""
+        self.claimed[priority].add(request)
+        self._count(request.method.width, priority, 1)
+
+    def release(self, sequence_id: int, width: int, priority: Priority) -> None:
+        """Take a job that the runner holds from it."""
+        if not self.claimed[priority].remove(sequence_id):
+            self.num_handed_out -= 1
+        self._count(width, priority, -1)
+
+    def _count(self, width: int, priority: Priority, sign: int) -> None:
+        num_slots = sign * slots_of(width)
+        self.num_taken += num_slots
+        self.num_bulk += num_slots * (priority is Priority.BULK)

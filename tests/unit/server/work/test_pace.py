@@ -1,0 +1,52 @@
+"""What is measured of a model's runners."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.engine.sequence import Beam
+from server.work.options import SearchOptions
+from server.work.pace import Pace
+
+OPTIONS = SearchOptions(method=Beam(beam_size=4), length_penalty=1.0, max_target_tokens=50)
+
+
+def test_nothing_is_known_before_the_first_measurement() -> None:
+    pace = Pace(num_runners=2)
+    assert (pace.seconds(10, 10), pace.step_seconds(10)) == (None, None)
+
+
+def test_runners_share_the_work_as_far_as_there_is_enough() -> None:
+    pace = Pace(num_runners=2)
+    pace.observe(1, 0.002)
+    pace.observe(64, 0.032)
+    assert pace.seconds(work=100, num_hypotheses=1) == pytest.approx(0.2)
+    assert pace.seconds(work=100, num_hypotheses=128) == pytest.approx(100 * 0.0005 / 2)
+    assert pace.step_seconds(128) == pytest.approx(0.032)
+
+
+def test_an_unknown_number_costs_what_the_next_smaller_one_does() -> None:
+    pace = Pace(num_runners=1)
+    pace.observe(8, 0.008)
+    assert pace.seconds(work=100, num_hypotheses=500) == pytest.approx(0.1)
+    assert pace.step_seconds(1) == pytest.approx(0.008), "a step of one takes no longer than one of eight"
+
+
+def test_old_measurements_fade() -> None:
+    pace = Pace(num_runners=1)
+    pace.observe(4, 4.0)
+    for _ in range(6):
+        pace.observe(4, 0.04)
+    assert 2.0 < (pace.seconds(work=4, num_hypotheses=4) or 0) < 3.0
+    for _ in range(200):
+        pace.observe(4, 0.04)
+    assert pace.seconds(work=4, num_hypotheses=4) == pytest.approx(0.04, rel=0.1)
+
+
+def test_lengths_are_learnt_and_stay_within_the_limit() -> None:
+    pace = Pace(num_runners=1)
+    assert pace.work(OPTIONS, 9) == 4 * 10
+    for _ in range(2000):
+        pace.observe_length(10, 20)
+    assert pace.expected_tokens(OPTIONS, 9) == pytest.approx(19, rel=0.01)
+    assert pace.expected_tokens(OPTIONS, 400) == 50
