@@ -9,6 +9,7 @@ from server.errors import Overloaded
 from server.work.fair_order import Flow, Priority
 from server.work.job import Job
 from server.work.pace import Pace
+from server.work.portion import slots_of
 
 # What may be promised of the time that is left: others come, and some texts grow longer than expected. With
 # 0.8 nearly all that is admitted is in time; with 1.0 one call of thirty is late (docs/reliability.md).
@@ -20,23 +21,20 @@ class Backlog:
 
     Args:
         pace: Of the model's runners.
-        num_slots: Of all runners; a slot runs up to 4 hypotheses.
+        num_slots: Of each runner; a slot runs up to 4 hypotheses.
     """
 
-    def __init__(self, pace: Pace, num_slots: int) -> None:
-        self._pace, self._num_slots = pace, num_slots
+    def __init__(self, pace: Pace, num_slots: Sequence[int]) -> None:
+        self._pace, self._num_slots, self._most_slots = pace, sum(num_slots), max(num_slots)
         self._work: dict[Priority, defaultdict[str, float]] = {p: defaultdict(float) for p in Priority}
-        self._num_hypotheses = 0
-
-    @property
-    def num_hypotheses(self) -> int:
-        """Of all jobs that are not done."""
-        return self._num_hypotheses
+        self.num_hypotheses = 0  # of all jobs that are not done
+        self._num_slots_needed = 0  # for all of them at once
 
     def add(self, flow: Flow, work: float, width: int) -> None:
         """Count a job that was submitted."""
         self._work[flow.priority][flow.client] += work
-        self._num_hypotheses += width
+        self.num_hypotheses += width
+        self._num_slots_needed += slots_of(width, self._most_slots)
 
     def remove(self, flow: Flow, work: float, width: int) -> None:
         """Forget a job that is over."""
@@ -44,7 +42,8 @@ class Backlog:
         clients[flow.client] -= work
         if clients[flow.client] < 1:  # no job is less; the rest is a rounding
             del clients[flow.client]
-        self._num_hypotheses -= width
+        self.num_hypotheses -= width
+        self._num_slots_needed -= slots_of(width, self._most_slots)
 
     def require_in_time(self, jobs: Sequence[Job], flow: Flow, now: float) -> None:
         """Refuse a call that would not be done before its deadline; on an idle model nothing is refused.
@@ -53,11 +52,11 @@ class Backlog:
             Overloaded: it would be late; says when there will be room.
         """
         deadlines = [job.deadline for job in jobs if job.deadline is not None]
-        if not deadlines or not self._num_hypotheses:
+        if not deadlines or not self.num_hypotheses:
             return
         seconds = self._seconds_until_done(jobs, flow)
         left = min(deadlines) - now
-        if seconds is not None and seconds > _PROMISED_SHARE * left:
+        if seconds is not None and seconds > _PROMISED_SHARE * left > 0:  # what is late already ends as such
             raise Overloaded(seconds, left, seconds - _PROMISED_SHARE * left)
 
     def _seconds_until_done(self, jobs: Sequence[Job], flow: Flow) -> float | None:
@@ -65,14 +64,20 @@ class Backlog:
         pace = self._pace
         expected = [(job.options, len(job.source)) for job in jobs]
         work = sum(pace.work(options, length) for options, length in expected)
-        num_hypotheses = self._num_hypotheses + sum(options.method.width for options, _ in expected)
-        num_running = min(num_hypotheses, self._num_slots)
+        num_running = self._num_running([options.method.width for options, _ in expected])
         until_turn = pace.seconds(self._work_before(flow, work), num_running)
         step = pace.step_seconds(num_running)
         if until_turn is None or step is None:
             return None
         longest = max(pace.expected_tokens(options, length) for options, length in expected)
         return max(until_turn, longest * step)
+
+    def _num_running(self, widths: Sequence[int]) -> int:
+        """Hypotheses that run side by side once a call's are among them, as far as there are slots."""
+        num_hypotheses = self.num_hypotheses + sum(widths)
+        num_slots_needed = self._num_slots_needed + sum(slots_of(width, self._most_slots) for width in widths)
+        num_running = num_hypotheses * min(self._num_slots, num_slots_needed) // num_slots_needed
+        return max(num_running, *widths)
 
     def _work_before(self, flow: Flow, work: float) -> float:
         """What is done until a client's work is: of others as much as they have, up to their share.

@@ -72,7 +72,7 @@ class JobQueue:
         self._waiting: dict[int, Live] = {}  # all that were not handed out
         self._order = FairOrder()  # which of those that no runner has claimed is next
         self._holders: dict[int, Portion] = {}  # of each job that is claimed or handed out
-        self._backlog = Backlog(self.pace, sum(num_slots))
+        self._backlog = Backlog(self.pace, num_slots)
         self._num_calls = itertools.count()
         self._last_interactive = -math.inf
         self._num_without_slot = 0
@@ -166,7 +166,7 @@ class JobQueue:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
         num_slots = self._share(portion)
         while num_slots > 0 and (request := self._order.pop(self._priorities(portion))) is not None:
-            num_slots -= slots_of(request.method.width)
+            num_slots -= slots_of(request.method.width, portion.num_slots)
             portion.claim(request, self._waiting[request.sequence_id].flow.priority)
             self._holders[request.sequence_id] = portion
         requests: list[SequenceRequest] = []

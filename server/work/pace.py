@@ -7,6 +7,8 @@ import math
 from server.work.options import SearchOptions
 
 _MEMORY_SECONDS = 0.5  # of running time; what is older counts by 1 / e
+_FEWEST_ROUNDS = 32  # before that nothing is known: the first ones are slow
+_MOST_TIMES = 4
 _RATIO_TEXTS = 100  # likewise, of the length ratio
 
 
@@ -23,21 +25,36 @@ class Pace:
     >>> pace = Pace(num_runners=2)
     >>> pace.seconds(work=100, num_hypotheses=8) is None
     True
-    >>> pace.observe(num_hypotheses=4, seconds=0.04)
+    >>> for _ in range(100):
+    ...     pace.observe(num_hypotheses=4, seconds=0.04)
     >>> round(pace.seconds(work=100, num_hypotheses=8), 6)
     0.5
     """
 
     def __init__(self, num_runners: int) -> None:
         self._num_runners = num_runners
-        self._cost: dict[int, float] = {}  # seconds a hypothesis, by bits of the number of hypotheses
+        # Seconds, hypotheses advanced and rounds, faded, by bits of the number of hypotheses.
+        self._measured: dict[int, tuple[float, float, float]] = {}
+        self._num_rounds = 0
         self._length_ratio = 1.0
 
     def observe(self, num_hypotheses: int, seconds: float) -> None:
-        """Learn how long a runner took for a round in which so many hypotheses advanced by a token."""
-        bits, cost = num_hypotheses.bit_length(), seconds / num_hypotheses
-        earlier = self._cost.get(bits, cost)
-        self._cost[bits] = earlier + (cost - earlier) * (1 - math.exp(-seconds / _MEMORY_SECONDS))
+        """Learn how long a runner took for a round in which so many hypotheses advanced by a token.
+
+        One that took much longer than expected counts as `_MOST_TIMES` as long: a machine that stood still
+        for a moment is not slow.
+        """
+        self._num_rounds += 1
+        bits = num_hypotheses.bit_length()
+        kept = max(math.exp(-seconds / _MEMORY_SECONDS), 0.5)
+        if (expected := self._cost_at(num_hypotheses)) is not None:
+            seconds = min(seconds, _MOST_TIMES * expected * num_hypotheses)
+        earlier = self._measured.get(bits, (0.0, 0.0, 0.0))
+        self._measured[bits] = (
+            kept * earlier[0] + seconds,
+            kept * earlier[1] + num_hypotheses,
+            kept * earlier[2] + 1,
+        )
 
     def observe_length(self, num_source_tokens: int, num_target_tokens: int) -> None:
         """Learn how long a text's translation was."""
@@ -66,11 +83,10 @@ class Pace:
 
     def _cost_at(self, num_hypotheses: int) -> float | None:
         """The cost that is known of the nearest number; fewer hypotheses take as long as those for a step."""
-        if not self._cost:
+        if self._num_rounds < _FEWEST_ROUNDS:
             return None
         bits = num_hypotheses.bit_length()
-        smaller = [known for known in self._cost if known <= bits]
-        if smaller:
-            return self._cost[max(smaller)]
-        larger = min(self._cost)
-        return self._cost[larger] * 2.0 ** (larger - bits)
+        smaller = [known for known in self._measured if known <= bits]
+        nearest = max(smaller) if smaller else min(self._measured)
+        seconds, hypotheses, rounds = self._measured[nearest]
+        return seconds / min(hypotheses, rounds * num_hypotheses)

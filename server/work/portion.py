@@ -10,13 +10,13 @@ from server.engine.sequence import SequenceRequest
 from server.work.fair_order import Priority
 
 
-def slots_of(width: int) -> int:
-    """Slots that a request of so many hypotheses takes: one for every 4.
+def slots_of(width: int, num_slots: int) -> int:
+    """Slots that a request of so many hypotheses takes: one for every 4, of a runner that has no more all.
 
-    >>> [slots_of(width) for width in (1, 4, 5, 16)]
-    [1, 1, 2, 4]
+    >>> [slots_of(width, num_slots=3) for width in (1, 4, 5, 16)]
+    [1, 1, 2, 3]
     """
-    return -(-width // HYPOTHESES_PER_SLOT)
+    return min(-(-width // HYPOTHESES_PER_SLOT), num_slots)
 
 
 def _one_of_each() -> dict[Priority, Scheduler]:
@@ -55,6 +55,6 @@ class Portion:
         self._count(width, priority, -1)
 
     def _count(self, width: int, priority: Priority, sign: int) -> None:
-        num_slots = sign * slots_of(width)
+        num_slots = sign * slots_of(width, self.num_slots)
         self.num_taken += num_slots
         self.num_bulk += num_slots * (priority is Priority.BULK)

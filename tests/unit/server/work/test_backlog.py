@@ -19,7 +19,8 @@ COST = 0.001  # seconds a hypothesis token
 def pace() -> Pace:
     measured = Pace(num_runners=1)
     for bits in range(8):
-        measured.observe(1 << bits, COST * (1 << bits))
+        for _ in range(4):
+            measured.observe(1 << bits, COST * (1 << bits))
     return measured
 
 
@@ -35,7 +36,7 @@ def flow(client: str = "a", priority: Priority = Priority.INTERACTIVE) -> Flow:
 
 
 def backlog_of(*work: tuple[Flow, float]) -> Backlog:
-    backlog = Backlog(pace(), num_slots=4)
+    backlog = Backlog(pace(), num_slots=[4])
     for owner, amount in work:
         backlog.add(owner, amount, width=1)
     return backlog
@@ -60,7 +61,7 @@ def test_what_would_be_late_is_refused_at_once_and_told_when_to_come_back() -> N
 
 def test_an_idle_model_refuses_nothing_and_one_that_was_never_measured_neither() -> None:
     assert not is_refused(backlog_of(), job(1e-6))
-    unknown = Backlog(Pace(num_runners=1), num_slots=4)
+    unknown = Backlog(Pace(num_runners=1), num_slots=[4])
     unknown.add(flow(), 1e6, width=1)
     assert not is_refused(unknown, job(0.5))
 
@@ -73,7 +74,7 @@ def test_a_wide_beam_and_many_texts_are_more_work() -> None:
 
 
 def test_a_long_text_needs_its_steps_however_little_waits() -> None:
-    backlog = Backlog(pace(), num_slots=64)
+    backlog = Backlog(pace(), num_slots=[64])
     for _ in range(60):
         backlog.add(flow(), 1.0, width=1)
     assert not is_refused(backlog, job(0.9, num_tokens=2))

@@ -11,36 +11,53 @@ from server.work.pace import Pace
 OPTIONS = SearchOptions(method=Beam(beam_size=4), length_penalty=1.0, max_target_tokens=50)
 
 
-def test_nothing_is_known_before_the_first_measurement() -> None:
+def pace_of(num_runners: int, *rounds: tuple[int, float]) -> Pace:
+    """One that has seen many rounds of each kind."""
+    pace = Pace(num_runners)
+    for num_hypotheses, seconds in rounds:
+        for _ in range(40):
+            pace.observe(num_hypotheses, seconds)
+    return pace
+
+
+def test_nothing_is_known_after_few_rounds() -> None:
     pace = Pace(num_runners=2)
-    assert (pace.seconds(10, 10), pace.step_seconds(10)) == (None, None)
+    for _ in range(31):
+        assert (pace.seconds(10, 10), pace.step_seconds(10)) == (None, None)
+        pace.observe(8, 0.01)
+    pace.observe(8, 0.01)
+    assert pace.step_seconds(16) == pytest.approx(0.01)
 
 
 def test_runners_share_the_work_as_far_as_there_is_enough() -> None:
-    pace = Pace(num_runners=2)
-    pace.observe(1, 0.002)
-    pace.observe(64, 0.032)
+    pace = pace_of(2, (1, 0.002), (64, 0.032))
     assert pace.seconds(work=100, num_hypotheses=1) == pytest.approx(0.2)
     assert pace.seconds(work=100, num_hypotheses=128) == pytest.approx(100 * 0.0005 / 2)
     assert pace.step_seconds(128) == pytest.approx(0.032)
 
 
 def test_an_unknown_number_costs_what_the_next_smaller_one_does() -> None:
-    pace = Pace(num_runners=1)
-    pace.observe(8, 0.008)
+    pace = pace_of(1, (8, 0.008))
     assert pace.seconds(work=100, num_hypotheses=500) == pytest.approx(0.1)
     assert pace.step_seconds(1) == pytest.approx(0.008), "a step of one takes no longer than one of eight"
 
 
+def test_a_machine_that_stands_still_for_a_moment_is_not_slow() -> None:
+    pace = pace_of(1, (4, 0.04))
+    pace.observe(4, 60.0)
+    assert pace.step_seconds(4) == pytest.approx(0.04, rel=0.5)
+
+
+def test_one_that_becomes_slow_is_known_to_be_soon() -> None:
+    pace = pace_of(1, (4, 0.004))
+    for _ in range(12):
+        pace.observe(4, 0.4)
+    assert pace.step_seconds(4) == pytest.approx(0.4, rel=0.3)
+
+
 def test_old_measurements_fade() -> None:
-    pace = Pace(num_runners=1)
-    pace.observe(4, 4.0)
-    for _ in range(6):
-        pace.observe(4, 0.04)
-    assert 2.0 < (pace.seconds(work=4, num_hypotheses=4) or 0) < 3.0
-    for _ in range(200):
-        pace.observe(4, 0.04)
-    assert pace.seconds(work=4, num_hypotheses=4) == pytest.approx(0.04, rel=0.1)
+    pace = pace_of(1, (4, 0.4), (4, 0.04))
+    assert pace.step_seconds(4) == pytest.approx(0.04, rel=0.3)
 
 
 def test_lengths_are_learnt_and_stay_within_the_limit() -> None:
