@@ -44,7 +44,7 @@ def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
 
 
 def unsigned(integers: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """The same integers around `ZERO_POINT`.
+    """Signed integers as unsigned ones around `ZERO_POINT`.
 
     >>> unsigned(np.array([-127, 0, 127], np.int8)).tolist()
     [1, 128, 255]

@@ -19,6 +19,7 @@ from traghetto import CallError, Client, TextError
 # Starts the server of this very tree, whatever else the working directory or PYTHONPATH calls `server`.
 _SERVE = """import sys
 sys.path.insert(0, sys.argv.pop(1))
+from server.commands.standard_streams import run_command
 from server.commands.serve import main
 sys.exit(main())"""
 _APP = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ def running_server(*artifacts: Path) -> Iterator[str]:
 
 @contextmanager
 def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
-    """The same; gives all that its ready line names: `grpc` is the address, `metrics` a URL."""
+    """Start traghetto-serve on free ports; gives what its ready line names: `grpc` is HOST:PORT, `metrics` a URL."""
     command = [sys.executable, "-P", "-c", _SERVE, str(_APP), *map(str, artifacts)]
     flags = ("--listen", "--metrics-listen", "--admin-listen")
     command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]
@@ -103,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run the command; exit status 1 if the server fails, 2 for a fault in the input."""
+    return run_command("traghetto-evaluate", _command)
+
+
+def _command() -> int:
     arguments = _parser().parse_args()
     first, second = arguments.languages
     try:

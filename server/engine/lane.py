@@ -194,7 +194,7 @@ class Lane:
                 continuations[row] = continuation
         try:
             self._tensors.advance(continuations)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - nobody is known to be at fault
             results += self._fail_all(error)
         return results
 
