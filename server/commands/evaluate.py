@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from model.text.evaluation import evaluate
 from model.text.parallel_text import DataError, read_pairs
+from server.commands.standard_streams import run_command
 from traghetto import CallError, Client, TextError
 
 # Starts the server of this very tree, whatever else the working directory or PYTHONPATH calls `server`.
 _SERVE = """import sys
 sys.path.insert(0, sys.argv.pop(1))
-from server.commands.standard_streams import run_command
 from server.commands.serve import main
 sys.exit(main())"""
 _APP = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ def running_server(*artifacts: Path) -> Iterator[str]:
 
 @contextmanager
 def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
-    """Start traghetto-serve on free ports; gives what its ready line names: `grpc` is HOST:PORT, `metrics` a URL."""
+    """Start traghetto-serve on free ports; gives what its ready line names, as `grpc` and `metrics`."""
     command = [sys.executable, "-P", "-c", _SERVE, str(_APP), *map(str, artifacts)]
     flags = ("--listen", "--metrics-listen", "--admin-listen")
     command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]

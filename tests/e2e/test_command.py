@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -243,7 +244,6 @@ def shell(server: RunningServer, line: str) -> subprocess.CompletedProcess[bytes
         ("$T Yes. >&-", 2, b"standard output is closed"),
         ("$T --timeout inf Yes.", 2, b"inf"),
         ("$T --timeout 0 Yes.", 2, b"0"),
-        ("timeout --preserve-status -s INT 3 $T < <(sleep 60)", 130, None),
     ],
 )
 def test_it_ends_with_a_line_and_a_status_and_never_with_a_traceback(
@@ -256,3 +256,21 @@ def test_it_ends_with_a_line_and_a_status_and_never_with_a_traceback(
         assert ended.stderr == b""
     else:
         assert message in ended.stderr.splitlines()[-1]
+
+
+def test_an_interrupt_ends_it_with_a_status_alone(server: RunningServer) -> None:
+    arguments = ("--server", server.address, "--source", "en", "--target", "it")
+    with subprocess.Popen(
+        [sys.executable, "-m", "server.commands.translate", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(f"{TEXT}\n".encode())
+        running.stdin.flush()
+        assert running.stdout.readline() == "Il gatto è sul tavolo.\n".encode()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=PATIENCE_SECONDS)
+    assert (running.returncode, errors) == (130, b"")
