@@ -54,8 +54,8 @@ def test_what_would_be_late_is_refused_at_once_and_told_when_to_come_back() -> N
     backlog = backlog_of((flow(), 990.0))
     with pytest.raises(Overloaded, match=r"expected to take 1 s .* the deadline is in 0\.5 s") as caught:
         backlog.require_in_time([job(0.5)], flow(), NOW)
-    assert caught.value.retry_seconds == pytest.approx(1.0 - 0.8 * 0.5)
-    assert not is_refused(backlog, job(1.3))
+    assert caught.value.retry_seconds == pytest.approx(1.0 - 0.7 * 0.5)
+    assert not is_refused(backlog, job(1.5))
     assert not is_refused(backlog, job(None))
 
 
