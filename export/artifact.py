@@ -9,7 +9,7 @@ from pathlib import Path
 from export.contract.graph_names import GraphName
 from export.contract.manifest import Manifest
 from export.describe import describe
-from export.folder import unfinished_folder, write_graphs, write_manifest, write_proof
+from export.folder import write_graphs, write_manifest, write_proof
 from export.graphs.all_graphs import export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
@@ -25,6 +25,7 @@ from export.proof.text_checks import quality_checks, text_checks
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import Shortlist
 from model.text.tokenizer import Tokenizer
+from model.unfinished_folder import unfinished_folder
 
 
 @dataclass(frozen=True, kw_only=True)
