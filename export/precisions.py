@@ -57,8 +57,9 @@ def int8_graphs(
     largest = largest_values(graphs, tokenizer, sentences)
     fast = _quantized(exact, largest, only_bounded=False)
     if graphs.attention:
-        del fast[GraphName.COPY_CACHES]  # for a GPU, which takes no int8
-        in_pools = {spec.name: largest[spec.name] for spec in graphs.pools.specs}
+        fast.pop(GraphName.COPY_CACHES, None)  # for a GPU, which takes no int8
+        kept = (*graphs.pools.caches, *graphs.pools.memory)  # states add up what they round
+        in_pools = {spec.name: largest[spec.name] for spec in kept}
         fast = {name: quantize_pools(graph, in_pools) for name, graph in fast.items()}
     yield fast
     yield _quantized(exact, largest, only_bounded=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.contract.manifest import AttentionInfo
+from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from server.api.options import parse_options
 from server.api.search_methods import parse_method
 from server.api.status import to_status
@@ -26,9 +27,8 @@ SMALLEST_FLOAT = 1e-45
 
 def limited(info: AttentionInfo | None, max_target_tokens: int) -> LoadedModel:
     """A model that has only its limits."""
-    limits = SimpleNamespace(
-        name="tiny", max_target_tokens=max_target_tokens, manifest=SimpleNamespace(attention=info)
-    )
+    manifest = SimpleNamespace(attention=info, target_limit=DEFAULT_TARGET_LIMIT)
+    limits = SimpleNamespace(name="tiny", max_target_tokens=max_target_tokens, manifest=manifest)
     return cast("LoadedModel", limits)
 
 
