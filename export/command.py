@@ -18,14 +18,16 @@ from export.proof.sentences import LanguagePair, Pairs, translated
 from model.checkpoint import CheckpointError, load_checkpoint
 from model.networks.config import ConfigError
 from model.networks.encoder_decoder import EncoderDecoder
+from model.quantization import QuantizationError, load_quantization
 from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
 from model.shortlist.shortlist import Shortlist, ShortlistError
 from model.text.parallel_text import DataError, numbered_lines, read_pairs
 from model.text.tokenizer import Tokenizer, TokenizerError
 
 _MAX_BLEU_LOSS = 0.5
+_INPUT_FAULTS = (CheckpointError, ConfigError, DataError, QuantizationError, ShortlistError, TokenizerError)
 # Against its own fp32 text every other word counts as a loss, also one that is as good.
-_MAX_OWN_BLEU_LOSS = 20.0
+_MAX_OWN_BLEU_LOSS = 10.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,8 +128,9 @@ def main() -> int:
             ),
             max_bleu_loss=max_bleu_loss,
             shortlist=_shortlist(arguments.checkpoint, arguments.precision),
+            quantization=load_quantization(arguments.checkpoint),
         )
-    except (CheckpointError, ConfigError, DataError, ShortlistError, TokenizerError) as error:
+    except _INPUT_FAULTS as error:
         print(f"traghetto-export: {error}", file=sys.stderr)
         return 2
     except (ProofError, ExportError) as error:

@@ -159,10 +159,10 @@ def _looking_back(layer: AnyDecoderLayer) -> nn.Linear:
     """All that a layer computes of its own input before it looks back, in one product."""
     if isinstance(layer, DecoderLayer):
         return packed_projection(layer.self_attention)
-    return _candidate_and_gate(cast("SSRU", layer.ssru))
+    return candidate_and_gate(cast("SSRU", layer.ssru))
 
 
-def _candidate_and_gate(unit: SSRU) -> nn.Linear:
+def candidate_and_gate(unit: SSRU) -> nn.Linear:
     """An SSRU's two products side by side: E to 2E."""
     size, weight = unit.candidate.in_features, unit.candidate.weight
     packed = nn.Linear(size, 2 * size, dtype=weight.dtype)

@@ -21,9 +21,10 @@ from model.importers.errors import ForeignModelError, require
 from model.importers.marian_binary import read_marian_binary
 from model.importers.marian_options import MarianSizes, read_options
 from model.importers.marian_shortlist import read_marian_shortlist
-from model.importers.marian_tensors import weights_of
+from model.importers.marian_tensors import quantization_of, weights_of
 from model.networks.config import ConfigError, TransformerConfig
 from model.networks.transformer import Transformer
+from model.quantization import Quantization, save_quantization
 from model.scoring.target_limit import TargetLimit
 from model.shortlist.shortlist import Shortlist
 from model.text.one_direction_tokenizer import OneDirectionTokenizer
@@ -36,17 +37,25 @@ _PAIR_IN_NAME = re.compile(r"model\.([a-z]{2})([a-z]{2})\.")
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedModel:
-    """A foreign model as a model, a tokenizer and a shortlist of ours; None without a shortlist."""
+    """A foreign model as ours.
+
+    Args:
+        shortlist: None if it came without one.
+        quantization: Of the weights that are int8 in its files.
+    """
 
     model: Transformer
     tokenizer: Tokenizer
     shortlist: Shortlist | None
+    quantization: Quantization
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
         save_checkpoint(folder, self.model, self.tokenizer)
         if self.shortlist is not None:
             self.shortlist.save(folder)
+        if self.quantization:
+            save_quantization(folder, self.quantization)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +81,7 @@ def import_firefox(folder: Path, languages: tuple[str, str] | None = None) -> Im
     try:
         sizes = read_options(file.options)
         weights = weights_of(file.tensors, sizes)
+        quantization = quantization_of(file.tensors, sizes)
     except ForeignModelError as error:
         raise ForeignModelError(f"{files.model}: {error}") from error
     tokenizer = _tokenizer(files.vocabulary, source, target, sizes)
@@ -80,7 +90,9 @@ def import_firefox(folder: Path, languages: tuple[str, str] | None = None) -> Im
     model = Transformer(_config(files, sizes, tokenizer))
     load_weights(model, weights)
     shortlist = read_marian_shortlist(files.shortlist, sizes.vocabulary) if files.shortlist else None
-    return ImportedModel(model=model.eval(), tokenizer=tokenizer, shortlist=shortlist)
+    return ImportedModel(
+        model=model.eval(), tokenizer=tokenizer, shortlist=shortlist, quantization=quantization
+    )
 
 
 def _files(folder: Path) -> _Files:

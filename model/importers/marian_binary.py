@@ -83,6 +83,11 @@ class MarianTensor:
         return stored.reshape(self.shape[::-1]).T
 
     @property
+    def is_integer(self) -> bool:
+        """Whether it holds integers and a multiplier."""
+        return self.kind == _INTGEMM8
+
+    @property
     def multiplier(self) -> float:
         """What intgemm8 multiplied its values with before it rounded them.
 

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.importers.errors import require
+from model.importers.errors import ForeignModelError, require
 from model.importers.marian_binary import MarianTensor
 from model.importers.marian_options import MarianSizes
+from model.quantization import WeightQuantization
 
 ALPHA_SUFFIX = "_QuantMultA"
 _UNNAMED_ALPHA = f"none{ALPHA_SUFFIX}"  # that of the embeddings once more
 EMBEDDINGS = "Wemb"
+_LARGEST_INTEGER = 127
 _ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 Shape = tuple[int, ...]
@@ -94,6 +96,32 @@ def weights_of(tensors: Mapping[str, MarianTensor], sizes: MarianSizes) -> dict[
             values = values.T  # Marian multiplies x W, a linear layer x Wᵀ
         weights[ours] = torch.from_numpy(np.ascontiguousarray(values))
     return weights
+
+
+def quantization_of(tensors: Mapping[str, MarianTensor], sizes: MarianSizes) -> dict[str, WeightQuantization]:
+    """How the matrices that are int8 were rounded, by the names that a checkpoint has.
+
+    Raises:
+        ForeignModelError: A multiplier or an alpha is damaged.
+    """
+    return {
+        ours: WeightQuantization(
+            step=1 / tensors[theirs].multiplier, largest_input=_largest_input(tensors, theirs)
+        )
+        for theirs, (ours, _) in places(sizes).items()
+        if tensors[theirs].is_integer
+    }
+
+
+def _largest_input(tensors: Mapping[str, MarianTensor], name: str) -> float | None:
+    """Alpha is what the input was multiplied by before it was rounded to -127 ... 127."""
+    alpha = tensors.get(f"{name}{ALPHA_SUFFIX}")
+    if alpha is None:
+        return None
+    value = float(alpha.values[0, 0])
+    if not value > 0:
+        raise ForeignModelError(f"{alpha.name} is {value}, must be a number above 0")
+    return _LARGEST_INTEGER / value
 
 
 def _faults(tensors: Mapping[str, MarianTensor], expected: Mapping[str, Place]) -> Iterator[str]:
