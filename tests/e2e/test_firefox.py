@@ -85,3 +85,11 @@ def test_a_text_of_one_token_is_translated_and_one_of_none_is_empty(served: Runn
     with Client(served.address) as client:
         found = client.translate(["Yes", " ", "\u200b"], "en", "pt", beam_size=1)
     assert [translated(item) for item in found] == ["Sim", "", ""]
+
+
+def test_it_is_evaluated_in_its_direction_alone(student: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("Yes.\tSim.\nThank you.\tObrigado.\n", encoding="utf-8")
+    arguments = (student, "--data", tmp_path, "--files", "pairs.tsv", "--languages", "en", "pt")
+    said = run("server.commands.evaluate", *arguments)
+    assert said.startswith("pairs.tsv en-pt: BLEU ")
+    assert said.endswith("pairs.tsv pt-en: the model translates the other direction alone\n")
