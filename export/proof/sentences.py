@@ -66,17 +66,17 @@ def prepare(
     Raises:
         ProofError: too few pairs, languages that do not fit, or a sentence too long for the proof.
     """
-    sentences = []
+    sentences, directions = [], tokenizer.directions
     for (first, second), rows in _by_languages(pairs, tokenizer).items():
         if len(rows) < MIN_PAIRS:
             raise ProofError(
                 f"{len(rows)} sentence pairs of {first} and {second}, the proof needs at least {MIN_PAIRS}"
             )
         for a, b in rows:
-            if (first, second) in tokenizer.directions:
+            if (first, second) in directions:
                 there = tokenizer.encode_source(a, second, source_language=first)
                 sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
-            if (second, first) in tokenizer.directions:
+            if (second, first) in directions:
                 back = tokenizer.encode_source(b, first, source_language=second)
                 sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
     if (longest := max(len(s.source) for s in sentences)) > capacity:

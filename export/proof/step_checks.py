@@ -203,10 +203,10 @@ def _log_probs(scores: RowScores) -> Sequence[Floats]:
     return [scores.log_probs]
 
 
-def unit_of(log_probs: Floats) -> float:
+def _unit_of(log_probs: Floats) -> float:
     """What differences of log-probabilities (or logits) are counted in: 1, or more if they spread widely.
 
-    >>> unit_of(np.array([-0.5, -8.0, -np.inf])), unit_of(np.array([-0.5, -64.0]))
+    >>> _unit_of(np.array([-0.5, -8.0, -np.inf])), _unit_of(np.array([-0.5, -64.0]))
     (1.0, 4.0)
     """
     return max(1.0, float(np.abs(log_probs[np.isfinite(log_probs)]).max(initial=0.0)) / _SPREAD)
@@ -218,7 +218,7 @@ def _everything(scores: RowScores) -> Sequence[Floats]:
 
 def _largest_difference(values: Values, found: Sequence[Steps], expected: Sequence[Steps]) -> float:
     largest = [
-        differences(a, b).max() / (unit_of(b) if values is _log_probs else 1.0)
+        differences(a, b).max() / (_unit_of(b) if values is _log_probs else 1.0)
         for found_steps, expected_steps in zip(found, expected, strict=True)
         for ours, theirs in zip(found_steps, expected_steps, strict=True)
         for a, b in zip(values(ours), values(theirs), strict=True)
