@@ -62,24 +62,24 @@ def int8_graphs(
 ) -> Iterator[dict[str, Exported]]:
     """Graphs with int8 weights: fast ones, and for a model that does not bear them more exact ones."""
     graphs = graphs_of(model)
-    known = known_rounding(model, quantization or {})
-    largest = largest_values(graphs, tokenizer, sentences) | known.largest
-    fast = _quantized(exact, largest, known, only_bounded=False)
+    rounding = known_rounding(model, quantization or {})
+    largest = largest_values(graphs, tokenizer, sentences) | rounding.largest
+    fast = _quantized(exact, largest, rounding, only_bounded=False)
     if graphs.attention:
         fast.pop(GraphName.COPY_CACHES, None)  # for a GPU, which takes no int8
         kept = (*graphs.pools.caches, *graphs.pools.memory)  # states add up what they round
         in_pools = {spec.name: largest[spec.name] for spec in kept}
         fast = {name: quantize_pools(graph, in_pools) for name, graph in fast.items()}
     yield fast
-    yield _quantized(exact, largest, known, only_bounded=True)
+    yield _quantized(exact, largest, rounding, only_bounded=True)
 
 
 def _quantized(
-    exact: Mapping[str, Exported], largest: Largest, known: KnownRounding, *, only_bounded: bool
+    exact: Mapping[str, Exported], largest: Largest, rounding: KnownRounding, *, only_bounded: bool
 ) -> dict[str, Exported]:
     return {
         name: dataclasses.replace(
-            graph, model=quantize_graph(graph.model, largest, known.steps, only_bounded=only_bounded)
+            graph, model=quantize_graph(graph.model, largest, rounding.steps, only_bounded=only_bounded)
         )
         for name, graph in exact.items()
     }

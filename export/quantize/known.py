@@ -53,7 +53,7 @@ def known_rounding(model: EncoderDecoder, quantization: Quantization) -> KnownRo
     Raises:
         ExportError: A matrix is not made of the steps: the weights have changed since; lists all.
     """
-    known = KnownRounding()
+    rounding = KnownRounding()
     faults = []
     for matrix, parts in _matrices(model):
         if not all(part.name in quantization for part in parts):
@@ -68,15 +68,15 @@ def known_rounding(model: EncoderDecoder, quantization: Quantization) -> KnownRo
             faults.append(" and ".join(part.name for part in parts))
             continue
         key = weight_key(matrix)
-        known.steps[key] = step
+        rounding.steps[key] = step
         largest = [x for part in parts if (x := quantization[part.name].largest_input) is not None]
         if largest:
-            known.largest[key] = max(largest)
+            rounding.largest[key] = max(largest)
     if faults:
         raise ExportError(
             f"quantization.json does not fit the weights, which have changed: {', '.join(faults)}; remove it"
         )
-    return known
+    return rounding
 
 
 def _matrices(model: EncoderDecoder) -> Iterator[tuple[NDArray[np.float32], Sequence[_Part]]]:

@@ -142,7 +142,7 @@ class _Reader:
         self._content, self._position = content, 0
 
     @property
-    def num_left(self) -> int:
+    def num_remaining(self) -> int:
         return len(self._content) - self._position
 
     @property
@@ -150,10 +150,10 @@ class _Reader:
         return self._position
 
     def take(self, num_bytes: int, what: str) -> bytes:
-        if num_bytes > self.num_left:
+        if num_bytes > self.num_remaining:
             raise ForeignModelError(
                 f"damaged: {what} need {num_bytes} bytes at byte {self._position}, "
-                f"the file ends after {self.num_left}"
+                f"the file ends after {self.num_remaining}"
             )
         start, self._position = self._position, self._position + num_bytes
         return self._content[start : self._position]
@@ -166,8 +166,8 @@ def _tensors(reader: _Reader) -> Iterator[MarianTensor]:
     version, count = reader.numbers(2, "version and number of tensors")
     if version != VERSION:
         raise ForeignModelError(f"not a Marian model, or of version {version}: must be version {VERSION}")
-    if count > reader.num_left // 32:
-        raise ForeignModelError(f"damaged: it announces {count} tensors in {reader.num_left} bytes")
+    if count > reader.num_remaining // 32:
+        raise ForeignModelError(f"damaged: it announces {count} tensors in {reader.num_remaining} bytes")
     headers = [reader.numbers(4, "a tensor's sizes") for _ in range(count)]
     names = [_name(reader.take(length, "a tensor's name")) for length, *_ in headers]
     if len(set(names)) < len(names):
@@ -189,8 +189,8 @@ def _tensors(reader: _Reader) -> Iterator[MarianTensor]:
             )
         data = reader.take(num_bytes, f"the values of {name}")[:needed]
         yield MarianTensor(name=name, kind=kind, shape=shape, data=data)
-    if reader.num_left:
-        raise ForeignModelError(f"damaged: {reader.num_left} bytes behind the last tensor")
+    if reader.num_remaining:
+        raise ForeignModelError(f"damaged: {reader.num_remaining} bytes behind the last tensor")
 
 
 def _name(content: bytes) -> str:

@@ -25,29 +25,29 @@ Place = tuple[str, Shape]  # what a tensor is called here, and its shape in Mari
 
 def places(sizes: MarianSizes) -> dict[str, Place]:
     """Where each tensor of a student goes, by its name in Marian."""
-    found: dict[str, Place] = {
+    entries: dict[str, Place] = {
         EMBEDDINGS: ("source_embedding.tokens.weight", (sizes.vocabulary, sizes.model)),
         "decoder_ff_logit_out_b": ("output.bias", (1, sizes.vocabulary)),
     }
     for i in range(sizes.encoder_layers):
         theirs, ours = f"encoder_l{i + 1}", f"encoder_layers.{i}"
-        found |= _attention(f"{theirs}_self", f"{ours}.self_attention", f"{ours}.around_self", sizes)
-        found |= _feed_forward(theirs, ours, sizes)
+        entries |= _attention(f"{theirs}_self", f"{ours}.self_attention", f"{ours}.around_self", sizes)
+        entries |= _feed_forward(theirs, ours, sizes)
     for i in range(sizes.decoder_layers):
         theirs, ours = f"decoder_l{i + 1}", f"decoder_layers.{i}"
-        found |= _recurrence(f"{theirs}_rnn", ours, sizes)
-        found |= _attention(f"{theirs}_context", f"{ours}.cross_attention", f"{ours}.around_cross", sizes)
-        found |= _feed_forward(theirs, ours, sizes)
-    return found
+        entries |= _recurrence(f"{theirs}_rnn", ours, sizes)
+        entries |= _attention(f"{theirs}_context", f"{ours}.cross_attention", f"{ours}.around_cross", sizes)
+        entries |= _feed_forward(theirs, ours, sizes)
+    return entries
 
 
 def _attention(theirs: str, ours: str, around: str, sizes: MarianSizes) -> dict[str, Place]:
     size = sizes.model
-    found: dict[str, Place] = {}
+    entries: dict[str, Place] = {}
     for letter, part in _ATTENTION.items():
-        found[f"{theirs}_W{letter}"] = (f"{ours}.{part}.weight", (size, size))
-        found[f"{theirs}_b{letter}"] = (f"{ours}.{part}.bias", (1, size))
-    return found | _norm(f"{theirs}_Wo_ln", around, sizes)
+        entries[f"{theirs}_W{letter}"] = (f"{ours}.{part}.weight", (size, size))
+        entries[f"{theirs}_b{letter}"] = (f"{ours}.{part}.bias", (1, size))
+    return entries | _norm(f"{theirs}_Wo_ln", around, sizes)
 
 
 def _feed_forward(theirs: str, ours: str, sizes: MarianSizes) -> dict[str, Place]:
