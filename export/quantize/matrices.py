@@ -58,18 +58,24 @@ def weight_key(matrix: NDArray[np.generic]) -> str:
 
 
 def quantize_graph(
-    model: onnx.ModelProto, largest: Mapping[str, float] | None = None, *, only_bounded: bool = False
+    model: onnx.ModelProto,
+    largest: Mapping[str, float] | None = None,
+    steps: Mapping[str, NDArray[np.float32]] | None = None,
+    *,
+    only_bounded: bool = False,
 ) -> onnx.ModelProto:
     """A copy in which every product with a constant matrix, and every embedding, holds int8 weights.
 
     Args:
         largest: By `weight_key` the largest absolute value of what a matrix is multiplied with: the scale is
             then a constant, and what is beyond is cut.
-        only_bounded: Use it only of what comes out of a layer norm or a tanh.
+        steps: By `weight_key` what a matrix' integers are multiplied by, for each output, where it is made of
+            such; all others are rounded.
+        only_bounded: Use `largest` only of what comes out of a layer norm or a tanh.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Rewriter(result.graph, largest or {}, only_bounded=only_bounded).run()
+    _Rewriter(result.graph, largest or {}, steps or {}, only_bounded=only_bounded).run()
     if MICROSOFT not in {opset.domain for opset in result.opset_import}:
         result.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return result
@@ -81,8 +87,15 @@ class _Rewriter:
     A rewrite says whether it took a node; a node that none takes stays as it is.
     """
 
-    def __init__(self, graph: onnx.GraphProto, largest: Mapping[str, float], *, only_bounded: bool) -> None:
-        self.largest, self.only_bounded = largest, only_bounded
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        largest: Mapping[str, float],
+        steps: Mapping[str, NDArray[np.float32]],
+        *,
+        only_bounded: bool,
+    ) -> None:
+        self.largest, self.steps, self.only_bounded = largest, steps, only_bounded
         self.facts = GraphFacts(graph)
         self.draft = GraphDraft(graph)
         self.activations = QuantizedActivations(self.facts, self.draft)
@@ -180,7 +193,12 @@ class _Rewriter:
     def _weight(self, name: str, *, is_transposed: bool) -> tuple[str, str]:
         """Store a weight (in, out) as bytes, or (out, in) where it is used transposed; a scale an output."""
         weight = numpy_helper.to_array(self.facts.weights[name])
-        integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
+        steps = self.steps.get(weight_key(weight.T if is_transposed else weight)) if self.steps else None
+        if steps is None:
+            integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
+        else:
+            integers = np.rint(weight / (steps[:, None] if is_transposed else steps)).astype(np.int8)
+            scale = steps
         return self.draft.constant(f"{name}_uint8", unsigned(integers)), self.draft.constant(
             f"{name}_scale", scale
         )

@@ -40,6 +40,7 @@ def parse_options(
         length_penalty=length_penalty,
         max_target_tokens=max_target_tokens,
         is_limit_by_source=not message.HasField("max_target_tokens"),
+        limit_by_source=model.manifest.target_limit,
         num_hypotheses=num_hypotheses_of(message),
         attention=attention,
         with_scores=not message.skip_scores,

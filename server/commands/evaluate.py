@@ -102,6 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _lacking(client: Client, first: str, second: str) -> tuple[str, str] | None:
+    """The direction that a model of the other one lacks; None if it has both, or neither: that is a fault."""
+    pairs = {pair for model in client.models() for pair in model.language_pairs}
+    served = {(pair.source_language.lower(), pair.target_language.lower()) for pair in pairs}
+    there, back = [(a.lower(), b.lower()) in served for a, b in ((first, second), (second, first))]
+    if there == back:
+        return None
+    return (second, first) if there else (first, second)
+
+
 def main() -> int:
     """Run the command; exit status 1 if the server fails, 2 for a fault in the input."""
     return run_command("traghetto-evaluate", _command)
@@ -113,11 +123,15 @@ def _command() -> int:
     try:
         sets = {name: read_pairs(arguments.data / name) for name in arguments.files}
         with running_server(arguments.artifact) as address, Client(address, timeout_seconds=600) as client:
+            lacking = _lacking(client, first, second)
             for name, pairs in sets.items():
                 for source, target, chosen in (
                     (first, second, pairs),
                     (second, first, [(b, a) for a, b in pairs]),
                 ):
+                    if (source, target) == lacking:
+                        print(f"{name} {source}-{target}: the model translates the other direction alone")
+                        continue
                     started = time.monotonic()
                     hypotheses = _translate(
                         client, [a for a, _ in chosen], source, target, arguments.beam_size

@@ -14,6 +14,7 @@ from pathlib import Path
 _MODULES = {
     "evaluate": "server.commands.evaluate",
     "export": "export.command",
+    "import": "model.commands.import_model",
     "reload": "server.commands.reload",
     "serve": "server.commands.serve",
     "shortlist": "model.commands.shortlist",
@@ -50,6 +51,7 @@ def run(command: str) -> int:
 
 evaluate = partial(run, "evaluate")
 export = partial(run, "export")
+import_model = partial(run, "import")
 reload = partial(run, "reload")
 serve = partial(run, "serve")
 shortlist = partial(run, "shortlist")

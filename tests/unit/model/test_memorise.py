@@ -35,6 +35,21 @@ CONFIGS: dict[str, ModelConfig] = {
         num_decoder_layers=1,
         dropout=0.0,
     ),
+    "transformer-ssru": TransformerConfig(
+        vocabulary_size=V,
+        model_size=32,
+        num_heads=4,
+        feed_forward_size=64,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        dropout=0.0,
+        norm="post",
+        decoder_layer="ssru",
+        start_embedding="zero",
+        output_bias=True,
+        position_layout="halves",
+        position_denominator="half_less_one",
+    ),
 }
 
 

@@ -29,6 +29,7 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import TensorSpec
+from model.scoring.target_limit import TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 
@@ -146,7 +147,7 @@ def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Ma
 
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 5, this version reads 4"):
+    with pytest.raises(ArtifactError, match=r"has schema version 6, this version reads 4 and 5"):
         load_manifest(tmp_path)
 
 
@@ -176,3 +177,30 @@ def test_what_is_no_manifest_at_all_is_refused(tmp_path: Path) -> None:
         (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
         with pytest.raises(ArtifactError, match="is damaged"):
             load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("states", [(), (dataclasses.replace(CACHE, name="state_hidden"),)])
+def test_the_version_before_is_read_and_keeps_its_digest(
+    tmp_path: Path, manifest: Manifest, states: tuple[TensorSpec, ...]
+) -> None:
+    old = json.loads(dataclasses.replace(manifest, states=states).to_json()) | {"schema_version": 4}
+    del old["multiplies_states"], old["target_limit"]
+    content = json.dumps(old, indent=1, ensure_ascii=False) + "\n"
+    (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
+    found = load_manifest(tmp_path)
+    assert found.multiplies_states == bool(states)
+    assert found.target_limit == TargetLimit(factor=2.0, extra=16)
+    assert found.digest() == hashlib.sha256(content.encode()).hexdigest()
+
+
+def test_a_model_whose_states_are_multiplied_by_none_multiplies_integers_alone(manifest: Manifest) -> None:
+    in_int8 = dataclasses.replace(manifest, precision="int8", states=manifest.caches)
+    assert in_int8.multiplies_integers
+    assert not dataclasses.replace(in_int8, multiplies_states=True).multiplies_integers
+    assert not dataclasses.replace(in_int8, precision="fp32").multiplies_integers
+
+
+def test_an_impossible_target_limit_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:
+    write(target_limit={"factor": 0.0, "extra": 0})
+    with pytest.raises(ArtifactError, match="damaged: a target limit of"):
+        load_manifest(tmp_path)
