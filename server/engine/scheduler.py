@@ -44,6 +44,11 @@ class Scheduler:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def last(self) -> SequenceRequest | None:
+        """The request behind all others; None if none waits."""
+        return next(reversed(self._waiting.values()), None)
+
     def add(self, request: SequenceRequest) -> None:
         """Queue a request behind all others."""
         self._waiting[request.sequence_id] = request

@@ -11,6 +11,8 @@ from typing import Any
 
 from server.engine.sequence import SequenceRequest
 
+_MOST_STALE = 64
+
 
 class Priority(enum.Enum):
     """What a call's texts are to the others; the value is the weight of all calls of that kind together."""
@@ -41,6 +43,7 @@ class _Share:
         had: Work done for it, divided by its weight, on its parent's scale.
         virtual_time: What a child that was there all the time has had: where one that comes new begins.
         total_weight: Of all children.
+        debts: What clients that have left had had beyond the virtual time, for when they come back.
     """
 
     weight: float = 1.0
@@ -49,6 +52,7 @@ class _Share:
     total_weight: float = 0.0
     children: dict[Any, _Share] = field(default_factory=dict)
     order: list[tuple[float, int, Any]] = field(default_factory=list)  # a heap of `had`, stale ones too
+    debts: dict[str, float] = field(default_factory=dict)
     requests: OrderedDict[int, tuple[SequenceRequest, float]] = field(default_factory=OrderedDict)
 
 
@@ -96,9 +100,11 @@ class FairOrder:
         for key in _path(flow):
             if (child := share.children.get(key)) is None:
                 weight = key.value if isinstance(key, Priority) else 1.0
-                child = share.children[key] = _Share(weight=weight, had=share.virtual_time)
+                debt = share.debts.pop(key, 0.0) if isinstance(key, str) else 0.0
+                had = max(share.virtual_time, debt)
+                child = share.children[key] = _Share(weight=weight, had=had)
                 share.total_weight += weight
-                heapq.heappush(share.order, (child.had, next(self._arrivals), key))
+                self._push(share, key)
             share = child
         share.requests[request.sequence_id] = request, work
         self._flows[request.sequence_id] = flow
@@ -143,13 +149,48 @@ class FairOrder:
         for parent, child, key in reversed(list(zip(path, path[1:], keys, strict=False))):
             if is_served:
                 parent.virtual_time += work / parent.total_weight
+                child.had += work / child.weight
             if not (child.requests or child.children):
                 del parent.children[key]
                 parent.total_weight -= child.weight
+                _remember(parent, key, child.had)
             elif is_served:
-                child.had += work / child.weight
-                heapq.heappush(parent.order, (child.had, next(self._arrivals), key))
+                self._push(parent, key)
         return request
+
+    def charge(self, flow: Flow, work: float) -> None:
+        """Add work to what a client and its call have had: a request took more than was expected."""
+        share = self._root
+        for key in _path(flow):
+            parent, child = share, share.children.get(key)
+            if child is None:
+                if isinstance(key, str):
+                    _remember(parent, key, max(parent.debts.get(key, 0.0), parent.virtual_time) + work)
+                return
+            child.had += work / child.weight
+            self._push(parent, key)
+            share = child
+
+    def _push(self, parent: _Share, key: Priority | str | int) -> None:
+        """Put a child in order by what it has had; of the classes, which are two, there is no order."""
+        if parent is self._root:
+            return
+        if len(parent.order) > 2 * len(parent.children) + _MOST_STALE:
+            parent.order = [
+                (child.had, next(self._arrivals), name)
+                for name, child in parent.children.items()
+                if name != key
+            ]
+            heapq.heapify(parent.order)
+        heapq.heappush(parent.order, (parent.children[key].had, next(self._arrivals), key))
+
+
+def _remember(parent: _Share, key: Priority | str | int, had: float) -> None:
+    """Keep what a client has had beyond its share; calls do not come back."""
+    if isinstance(key, str) and had > parent.virtual_time:
+        parent.debts[key] = had
+        if len(parent.debts) > 2 * len(parent.children) + _MOST_STALE:
+            parent.debts = {name: debt for name, debt in parent.debts.items() if debt > parent.virtual_time}
 
 
 def _path(flow: Flow) -> tuple[Priority | str | int, ...]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from server.engine.scheduler import MAX_ENCODE_TOKENS
 from server.engine.sequence import SequenceRequest
 from server.errors import Draining, QueueFull
 from server.work.backlog import Backlog
@@ -17,13 +16,15 @@ from server.work.busy_runners import BusyRunners
 from server.work.fair_order import FairOrder, Flow, Priority
 from server.work.job import Job, JobFuture, Live
 from server.work.pace import Pace
-from server.work.portion import Portion, slots_of
+from server.work.portion import Portion
 
 # Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
 # sources at once (docs/benchmarks.md, "What mattered").
 _JOIN_SHARE = 8
 # A call of more than so many expected hypothesis tokens, some 60 sentences by a beam of 4, is bulk.
 _BULK_WORK = 4096
+# Hypothesis tokens that a source token is worth: what the encoder takes for it.
+_SOURCE_WORK = 0.25
 # While calls that are not bulk come, bulk takes such a part of the slots, 1 / 3: a step takes less time then.
 _BULK_SHARE = 3
 _INTERACTIVE_SECONDS = 2.0  # they come, if the last one came no longer ago
@@ -119,7 +120,9 @@ class JobQueue:
             if self._num_without_slot + len(jobs) > self._max_waiting:
                 raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
             now = time.monotonic()
-            works = [self.pace.work(job.options, len(job.source)) for job in jobs]
+            works = [
+                self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source) for job in jobs
+            ]
             flow = self._flow_of(jobs[0], sum(works))
             self._backlog.require_in_time(jobs, flow, now)
             if flow.priority is Priority.INTERACTIVE:
@@ -142,10 +145,13 @@ class JobQueue:
         priority = Priority.BULK if work > _BULK_WORK else job.priority
         return Flow(client=job.client, call=next(self._num_calls), priority=priority)
 
-    def take(self, portion: Portion, reserve: Callable[[SequenceRequest], bool]) -> Handout:
+    def take(
+        self, portion: Portion, reserve: Callable[[SequenceRequest], bool], *, takes_more: bool = True
+    ) -> Handout:
         """Give a runner what joins now; blocks while it holds no job and there is none for it.
 
         Args:
+            takes_more: Whether it wants any; False leaves what waits to other runners.
             reserve: The engine's: keeps room for a request, or says that there is none. It is called with the
                 queue locked, and not again for a request that is taken.
         """
@@ -156,7 +162,7 @@ class JobQueue:
                 with self._busy_runners.idle():
                     self._changed.wait_for(lambda: self._has_work(portion))
             expired = self._expire(time.monotonic())
-            taken = [] if self._is_closed else self._take_share(portion, reserve)
+            taken = self._take_share(portion, reserve) if takes_more and not self._is_closed else []
             cancelled, portion.cancelled = portion.cancelled, []
             return Handout(taken, expired, cancelled, self._is_closed)
 
@@ -164,20 +170,26 @@ class JobQueue:
         self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
     ) -> list[tuple[SequenceRequest, Live]]:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
-        num_slots = self._share(portion)
-        while num_slots > 0 and (request := self._order.pop(self._priorities(portion))) is not None:
-            num_slots -= slots_of(request.method.width, portion.num_slots)
+        self._return_bulk(portion)
+        for _ in range(self._share(portion)):
+            if portion.num_taken >= portion.num_slots:
+                break
+            request = self._order.pop(self._priorities(portion))
+            if request is None:
+                break
             portion.claim(request, self._waiting[request.sequence_id].flow.priority)
             self._holders[request.sequence_id] = portion
-        requests: list[SequenceRequest] = []
-        for claimed in portion.claimed.values():
-            num_free = portion.num_slots - portion.num_handed_out
-            num_tokens = sum(len(request.source) for request in requests)
-            if num_tokens < MAX_ENCODE_TOKENS:
-                taken = claimed.take(num_free, reserve, MAX_ENCODE_TOKENS - num_tokens)
-                portion.num_handed_out += len(taken)
-                requests += taken
+        requests = portion.hand_out(reserve)
         return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
+
+    def _return_bulk(self, portion: Portion) -> None:
+        """Let what is claimed of bulk beyond its slots wait again, once somebody else has come."""
+        if not self._order.num_waiting(Priority.INTERACTIVE):
+            return
+        while portion.num_bulk > self._bulk_slots(portion) and (request := portion.return_bulk()):
+            live = self._waiting[request.sequence_id]
+            del self._holders[request.sequence_id]
+            self._order.add(request, live.flow, live.work)
 
     def _priorities(self, portion: Portion) -> tuple[Priority, ...]:
         """Whose jobs a runner may claim now."""
@@ -211,17 +223,23 @@ class JobQueue:
         if portion.num_taken and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
             return 0
         fair_share = -(-(self.num_taken + num_waiting) // self._num_runners)
-        return max(0, min(fair_share - portion.num_taken, num_free, num_waiting))
+        return max(0, min(fair_share - portion.num_jobs, num_free, num_waiting))
 
     def enter_slot(self, live: Live) -> None:
         """Count a taken job as one that waits no more."""
         with self._changed:
             self._leave(live)
 
-    def release(self, sequence_id: int, live: Live) -> None:
-        """Forget a taken job, whether it got a slot or not; its runner may get another."""
+    def release(self, sequence_id: int, live: Live, work: float = 0.0) -> None:
+        """Forget a taken job, whether it got a slot or not; its runner may get another.
+
+        Args:
+            work: Hypothesis tokens that it took; what is more than expected is charged to its client.
+        """
         with self._changed:
             self._drop(sequence_id, live)
+            if work > live.work:
+                self._order.charge(live.flow, work - live.work)
             if live.times.encoded is None:
                 self._leave(live)
 

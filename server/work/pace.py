@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import dataclass
 
 from server.work.options import SearchOptions
 
 _MEMORY_SECONDS = 0.5  # of running time; what is older counts by 1 / e
+_FRESH_SECONDS = 10.0  # a number of hypotheses that has not run for longer is as good as unknown
 _FEWEST_ROUNDS = 32  # before that nothing is known: the first ones are slow
 _MOST_TIMES = 4
-_RATIO_TEXTS = 100  # likewise, of the length ratio
+_LENGTH_MEMORY = 0.99  # a text counts by so much less with each that comes after it
+_LONGEST_TIMES = 4  # a target counts as so many times its source at most: some texts never end
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Rounds of like numbers of hypotheses: their faded sums, and when the last one was."""
+
+    seconds: float = 0.0
+    num_hypotheses: float = 0.0
+    num_rounds: float = 0.0
+    last: float = -math.inf
+
+    def cost(self, num_hypotheses: int) -> float:
+        """Seconds for each of so many: a step of fewer takes as long, one of more by the square root longer.
+
+        The latter is hopeful, so that what has never run is tried and then known.
+        """
+        usual = self.num_hypotheses / self.num_rounds
+        step = self.seconds / self.num_rounds
+        if num_hypotheses <= usual:
+            return step / num_hypotheses
+        return step / usual / math.sqrt(max(1.0, num_hypotheses / (2 * usual)))
 
 
 class Pace:
@@ -33,10 +58,9 @@ class Pace:
 
     def __init__(self, num_runners: int) -> None:
         self._num_runners = num_runners
-        # Seconds, hypotheses advanced and rounds, faded, by bits of the number of hypotheses.
-        self._measured: dict[int, tuple[float, float, float]] = {}
+        self._measured: dict[int, _Measured] = {}  # by bits of the number of hypotheses
         self._num_rounds = 0
-        self._length_ratio = 1.0
+        self._num_source_tokens = self._num_target_tokens = 1000.0  # faded sums
 
     def observe(self, num_hypotheses: int, seconds: float) -> None:
         """Learn how long a runner took for a round in which so many hypotheses advanced by a token.
@@ -49,21 +73,25 @@ class Pace:
         kept = max(math.exp(-seconds / _MEMORY_SECONDS), 0.5)
         if (expected := self._cost_at(num_hypotheses)) is not None:
             seconds = min(seconds, _MOST_TIMES * expected * num_hypotheses)
-        earlier = self._measured.get(bits, (0.0, 0.0, 0.0))
-        self._measured[bits] = (
-            kept * earlier[0] + seconds,
-            kept * earlier[1] + num_hypotheses,
-            kept * earlier[2] + 1,
+        earlier = self._measured.get(bits, _Measured())
+        self._measured[bits] = _Measured(
+            kept * earlier.seconds + seconds,
+            kept * earlier.num_hypotheses + num_hypotheses,
+            kept * earlier.num_rounds + 1,
+            time.monotonic(),
         )
 
     def observe_length(self, num_source_tokens: int, num_target_tokens: int) -> None:
         """Learn how long a text's translation was."""
-        self._length_ratio += (num_target_tokens / num_source_tokens - self._length_ratio) / _RATIO_TEXTS
+        num_counted = min(num_target_tokens, _LONGEST_TIMES * num_source_tokens)
+        self._num_source_tokens = _LENGTH_MEMORY * self._num_source_tokens + num_source_tokens
+        self._num_target_tokens = _LENGTH_MEMORY * self._num_target_tokens + num_counted
 
     def expected_tokens(self, options: SearchOptions, num_source_tokens: int) -> float:
         """Target tokens that a source is expected to get, within its limit."""
         limit = options.target_limit(num_source_tokens)
-        return min(limit, self._length_ratio * num_source_tokens + 1)
+        ratio = self._num_target_tokens / self._num_source_tokens
+        return min(limit, ratio * num_source_tokens + 1)
 
     def work(self, options: SearchOptions, num_source_tokens: int) -> float:
         """Hypothesis tokens that a source is expected to take."""
@@ -82,11 +110,11 @@ class Pace:
         return None if cost is None else count * cost
 
     def _cost_at(self, num_hypotheses: int) -> float | None:
-        """The cost that is known of the nearest number; fewer hypotheses take as long as those for a step."""
+        """Seconds for each of so many hypotheses, by what is known of the next smaller number or larger."""
         if self._num_rounds < _FEWEST_ROUNDS:
             return None
-        bits = num_hypotheses.bit_length()
-        smaller = [known for known in self._measured if known <= bits]
-        nearest = max(smaller) if smaller else min(self._measured)
-        seconds, hypotheses, rounds = self._measured[nearest]
-        return seconds / min(hypotheses, rounds * num_hypotheses)
+        measured = dict(sorted(self._measured.copy().items()))  # a copy: another runner may add to it
+        newest = max(each.last for each in measured.values())
+        fresh = {bits: m for bits, m in measured.items() if m.last >= newest - _FRESH_SECONDS}
+        smaller = [bits for bits in fresh if bits <= num_hypotheses.bit_length()]
+        return fresh[max(smaller, default=min(fresh))].cost(num_hypotheses)

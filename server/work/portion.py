@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.engine.lane import HYPOTHESES_PER_SLOT
-from server.engine.scheduler import Scheduler
+from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
 from server.engine.sequence import SequenceRequest
 from server.work.fair_order import Priority
 
@@ -42,6 +43,34 @@ class Portion:
     num_handed_out: int = 0
     claimed: dict[Priority, Scheduler] = field(default_factory=_one_of_each)
     cancelled: list[int] = field(default_factory=list)
+    was_bulk_passed: bool = False  # bulk was claimed, and the last handout had none
+
+    @property
+    def num_jobs(self) -> int:
+        """Jobs that are the runner's."""
+        return self.num_handed_out + sum(map(len, self.claimed.values()))
+
+    def hand_out(self, reserve: Callable[[SequenceRequest], bool]) -> list[SequenceRequest]:
+        """Take from what is claimed as much as one encoder run bears; bulk first if it was passed over."""
+        bulk = self.claimed[Priority.BULK]
+        num_bulk = len(bulk)
+        requests: list[SequenceRequest] = []
+        for priority in sorted(self.claimed, key=lambda p: (p is Priority.BULK) is not self.was_bulk_passed):
+            num_tokens = sum(len(request.source) for request in requests)
+            if num_tokens < MAX_ENCODE_TOKENS:
+                num_free = self.num_slots - self.num_handed_out
+                taken = self.claimed[priority].take(num_free, reserve, MAX_ENCODE_TOKENS - num_tokens)
+                self.num_handed_out += len(taken)
+                requests += taken
+        self.was_bulk_passed = bool(requests) and len(bulk) == num_bulk > 0
+        return requests
+
+    def return_bulk(self) -> SequenceRequest | None:
+        """Give back the last bulk job that is claimed and not handed out; None if there is none."""
+        request = self.claimed[Priority.BULK].last
+        if request is not None:
+            self.release(request.sequence_id, request.method.width, Priority.BULK)
+        return request
 
     def claim(self, request: SequenceRequest, priority: Priority) -> None:
         """Give the runner a job that waits."""

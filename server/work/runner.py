@@ -57,6 +57,8 @@ class Runner:
         self._live: dict[int, Live] = {}
         self._suspects: dict[int, SequenceRequest] = {}  # failed with others; each to be run alone
         self._lone_suspect: int | None = None  # the last one that was
+        self._homeless: dict[int, Exception] = {}  # what the engine raised when room was asked for, by job
+        self._reported: Exception | None = None  # the last one that several shared
         self._num_advanced = 0  # hypotheses, in the present round
         self._num_failures = 0  # since the last translation
         self.has_failed = False
@@ -76,11 +78,12 @@ class Runner:
 
     def _round(self) -> bool:
         """Wait for something to do, and take one step of everything; False at the end."""
-        handout = self._queue.take(self._portion, self._reserve)
+        handout = self._queue.take(self._portion, self._reserve, takes_more=not self._is_doubtful)
         self._engine.set_exclusive(self._busy_runners.is_single)
         for live in handout.expired:
             end_expired(live, self._metrics)
         self._cancel(handout.cancelled)
+        self._refuse_homeless()
         self._expire(time.monotonic())
         self._live.update((request.sequence_id, live) for request, live in handout.taken)
         if handout.is_closed:
@@ -103,10 +106,26 @@ class Runner:
     @property
     def _is_doubtful(self) -> bool:
         """Whether the engine, or what it was given, is to be looked at before it gets anything new."""
-        return bool(self._suspects) or self._num_failures >= _MAX_FAILURES
+        return bool(self._suspects) or (self._num_failures >= _MAX_FAILURES and self._check is not None)
 
     def _reserve(self, request: SequenceRequest) -> bool:
-        return not self._is_doubtful and self._engine.reserve(request)
+        """Keep room for a request; one that the engine raises at will not be asked for again."""
+        try:
+            return self._engine.reserve(request)
+        except Exception as error:
+            if self._check is None:
+                raise
+            self._homeless[request.sequence_id] = error
+            return False
+
+    def _refuse_homeless(self) -> None:
+        """Fail the jobs that the engine raised at when it was to keep room for them."""
+        for sequence_id, error in self._homeless.items():
+            self._num_failures += 1
+            self._report(error)
+            for live in self._queue.cancel([sequence_id]):
+                end_job(live, self._metrics, "error", _failed())
+        self._homeless.clear()
 
     def _next_suspect(self) -> list[SequenceRequest]:
         """The next of those that failed together, once nothing else runs."""
@@ -127,6 +146,7 @@ class Runner:
     def _judge(self) -> None:
         """Check a doubtful engine once nothing runs in it."""
         if self._num_failures >= _MAX_FAILURES and not self._engine.num_running and self._check:
+            self._engine.clear()  # a lane may be broken that the check does not use
             self._check(self._engine)
             self._num_failures = 0
 
@@ -178,22 +198,26 @@ class Runner:
 
     def _finish(self, sequence_id: int, hypotheses: tuple[Hypothesis, ...], now: float) -> None:
         self._num_failures = 0
-        live = self._release(sequence_id)
-        self._queue.pace.observe_length(len(live.job.source), len(hypotheses[0].token_ids))
+        best, job = hypotheses[0], self._live[sequence_id].job
+        num_steps = max(len(hypothesis.token_ids) for hypothesis in hypotheses)
+        live = self._release(sequence_id, num_steps * job.options.method.width)
+        self._queue.pace.observe_length(len(job.source), len(best.token_ids))
         if live.times.encoded is not None:
             self._metrics.stage_seconds["decode"].observe(now - live.times.encoded)
-        end_job(live, self._metrics, "eos" if hypotheses[0].stop_reason is StopReason.END else "length")
+        end_job(live, self._metrics, "eos" if best.stop_reason is StopReason.END else "length")
         live.future.set_result(hypotheses)
 
     def _fail(self, failed: Failed) -> None:
         if failed.is_shared:
+            if failed.error is not self._reported:
+                self._reported = failed.error
+                self._report(failed.error)
             live = self._live[failed.sequence_id]
             self._suspects[failed.sequence_id] = live.job.request(failed.sequence_id)
             return
         self._num_failures += 1
         self._report(failed.error)
-        error = InternalError("the model failed to translate this text")
-        end_job(self._release(failed.sequence_id), self._metrics, "error", error)
+        end_job(self._release(failed.sequence_id), self._metrics, "error", _failed())
 
     def _report(self, error: Exception) -> None:
         """Count and log what a sequence failed of; of our own faults with the place."""
@@ -204,8 +228,12 @@ class Runner:
             self._metrics.inference_errors["internal"].inc()
             log.error("model %s: a fault of our own", self._name, exc_info=error)
 
-    def _release(self, sequence_id: int) -> Live:
+    def _release(self, sequence_id: int, work: float = 0.0) -> Live:
         live = self._live.pop(sequence_id)
         self._suspects.pop(sequence_id, None)
-        self._queue.release(sequence_id, live)
+        self._queue.release(sequence_id, live, work)
         return live
+
+
+def _failed() -> InternalError:
+    return InternalError("the model failed to translate this text")

@@ -117,3 +117,44 @@ def test_nobody_is_lost_or_served_twice() -> None:
             waiting.remove(served[-1])
         assert len(order) == len(waiting)
     assert len(served) == len(set(served))
+
+
+def test_what_a_client_took_beyond_what_was_expected_is_charged() -> None:
+    """One that is thought to be cheap and is not; charged while it waits, and when it comes back."""
+    order = FairOrder()
+    for _ in range(100):
+        add(order, "honest", work=10)
+        add(order, "cheap", work=1)
+    served = {"honest": 0.0, "cheap": 0.0}
+    for _ in range(60):
+        request = order.pop()
+        assert request is not None
+        name = "honest" if request.sequence_id % 2 == 0 else "cheap"
+        served[name] += 10
+        if name == "cheap":
+            order.charge(Flow(client="cheap", call=0), 9)
+    assert served["honest"] == pytest.approx(served["cheap"], rel=0.1)
+
+
+def test_a_client_that_leaves_in_debt_comes_back_in_debt() -> None:
+    order = FairOrder()
+    others = [add(order, "others", work=1) for _ in range(50)]
+    greedy = add(order, "greedy", work=40)
+    first = [pop(order) for _ in range(2)]
+    assert greedy in first
+    again = add(order, "greedy", work=40)
+    assert again not in [pop(order) for _ in range(15)]
+    assert set(first) - {greedy} <= set(others)
+
+
+def test_nothing_is_kept_of_what_is_over() -> None:
+    order = FairOrder()
+    for i in range(5000):
+        add(order, f"c{i}", call=i, work=3)
+        pop(order)
+    for i in range(5000):
+        assert order.remove(add(order, "c", call=i))
+    root = order._root
+    assert not root.children
+    assert len(root.order) == 0
+    assert len(root.debts) < 300

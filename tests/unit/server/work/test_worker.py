@@ -595,6 +595,30 @@ def test_an_engine_that_raises_is_emptied_checked_and_goes_on(
     assert finished(metrics)["error"] == 1
 
 
+class CrampedEngine(Engine):
+    """Raises when it is to keep room for a source of nine tokens, as where no memory is left."""
+
+    def reserve(self, request: SequenceRequest) -> bool:
+        if len(request.source) == 9:
+            raise MemoryError("no memory for a lane")
+        return super().reserve(request)
+
+
+def test_a_text_that_no_lane_opens_for_fails_alone(
+    make_worker: MakeWorker, tiny_session: ModelSession, metrics: Metrics
+) -> None:
+    worker = make_worker(tiny_session, CrampedEngine(tiny_session, 8), max_queue=9, check=nothing_is_wrong)
+    worker.start()
+    submitted = worker.submit([job_of(3), job_of(9), job_of(4), job_of(9)])
+    for i, (_, future) in enumerate(submitted):
+        error = future.exception(PATIENCE_SECONDS)
+        assert isinstance(error, InternalError) if i % 2 else error is None
+    assert not worker.has_failed
+    assert value(metrics, "translator_inference_errors_total", kind="internal") == 2
+    wait_until(lambda: worker._queue.num_taken == 0)
+    assert_nothing_is_left(worker, metrics)
+
+
 def test_an_engine_that_fails_its_check_takes_no_more(
     make_worker: MakeWorker, poisoned_session: ModelSession, metrics: Metrics
 ) -> None:
