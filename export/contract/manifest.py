@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL, GraphName
+from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL
 from export.contract.tensors import TensorSpec
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
@@ -25,18 +25,6 @@ _READ_VERSIONS = (4, SCHEMA_VERSION)
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
-
-# The server still takes these names from here.
-ENCODER: str = GraphName.ENCODER
-DECODER_STEP: str = GraphName.DECODER_STEP
-LOG_PROBS: str = GraphName.LOG_PROBS
-CANDIDATES: str = GraphName.CANDIDATES
-ATTENTION: str = GraphName.ATTENTION
-COPY_CACHES: str = GraphName.COPY_CACHES
-DECODER_HIDDEN: str = GraphName.DECODER_HIDDEN
-OUTPUT_COLUMNS: str = GraphName.OUTPUT_COLUMNS
-SHORTLIST_LOGITS: str = GraphName.SHORTLIST_LOGITS
-TensorInfo = TensorSpec
 
 
 class ArtifactError(ValueError):

@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from export.contract.graph_names import GraphName
 from export.contract.manifest import (
-    CANDIDATES,
-    COPY_CACHES,
-    DECODER_STEP,
-    ENCODER,
-    LOG_PROBS,
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
@@ -34,8 +30,8 @@ from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 
 CONTENT = {
-    f"{ENCODER}.onnx": b"encoder",
-    f"{DECODER_STEP}.onnx": b"step",
+    f"{GraphName.ENCODER}.onnx": b"encoder",
+    f"{GraphName.DECODER_STEP}.onnx": b"step",
     PROOF_NAME: b"{}",
     TOKENIZER_NAME: b"pieces",
     WEIGHTS_NAME: b"weights",
@@ -43,7 +39,13 @@ CONTENT = {
 CACHE = TensorSpec(name="self_key_0", dtype="float32", shape=("hypotheses", 4, "columns", 8))
 MEMORY = TensorSpec(name="cross_key_0", dtype="float32", shape=("rows", 4, "source_capacity", 8))
 TOKEN = TensorSpec(name="token", dtype="int64", shape=("rows", "beam"))
-GRAPHS = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES)
+GRAPHS = (
+    GraphName.ENCODER,
+    GraphName.DECODER_STEP,
+    GraphName.LOG_PROBS,
+    GraphName.CANDIDATES,
+    GraphName.COPY_CACHES,
+)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def manifest(tmp_path: Path) -> Manifest:
     for name, content in CONTENT.items():
         (tmp_path / name).write_bytes(content)
     graph = GraphInfo(
-        file=f"{DECODER_STEP}.onnx",
+        file=f"{GraphName.DECODER_STEP}.onnx",
         inputs=(TOKEN, CACHE, MEMORY),
         outputs=(CACHE,),
         structure_sha256="0" * 64,
@@ -110,14 +112,14 @@ def test_damaged_and_missing_files_are_all_named_with_both_hashes(
     tmp_path: Path, write: Callable[..., None]
 ) -> None:
     write()
-    (tmp_path / f"{ENCODER}.onnx").write_bytes(b"other")
-    (tmp_path / f"{DECODER_STEP}.onnx").unlink()
+    (tmp_path / f"{GraphName.ENCODER}.onnx").write_bytes(b"other")
+    (tmp_path / f"{GraphName.DECODER_STEP}.onnx").unlink()
     with pytest.raises(ArtifactError) as caught:
         load_manifest(tmp_path)
     found, expected = (hashlib.sha256(content).hexdigest() for content in (b"other", b"encoder"))
     message = str(caught.value)
-    assert f"{ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
-    assert f"{DECODER_STEP}.onnx is missing" in message
+    assert f"{GraphName.ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
+    assert f"{GraphName.DECODER_STEP}.onnx is missing" in message
 
 
 def test_an_artifact_without_its_proof_is_refused(
@@ -132,14 +134,14 @@ def test_an_artifact_without_its_proof_is_refused(
 def test_a_graph_without_a_hash_is_refused(
     tmp_path: Path, manifest: Manifest, write: Callable[..., None]
 ) -> None:
-    name = f"{DECODER_STEP}.onnx"
+    name = f"{GraphName.DECODER_STEP}.onnx"
     write(files={key: dataclasses.asdict(info) for key, info in manifest.files.items() if key != name})
     with pytest.raises(ArtifactError, match=name):
         load_manifest(tmp_path)
 
 
 def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Manifest) -> None:
-    graphs = {name: graph for name, graph in manifest.graphs.items() if name != COPY_CACHES}
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != GraphName.COPY_CACHES}
     recurrent = dataclasses.replace(manifest, caches=(), graphs=graphs)
     (tmp_path / MANIFEST_NAME).write_text(recurrent.to_json(), encoding="utf-8")
     assert load_manifest(tmp_path) == recurrent
