@@ -106,8 +106,8 @@ class ServerConfig:
     threads: int = _option(1, "threads inside one operator, on CPU")
     lone_threads: int | None = _optional(
         int,
-        "the same while only one runner has work: an int8 Transformer translates a text alone sooner, and "
-        "takes the memory of its weights once more; left out or 0: 2 where there are two processors and that "
+        "threads inside one operator while only one runner has work: an int8 Transformer translates a text "
+        "alone sooner, and takes the memory of its weights once more; left out or 0: 2 where there are two processors and that "
         "is found to be a fifth faster",
     )
     pool_gib: float | None = _optional(
