@@ -107,8 +107,8 @@ class ServerConfig:
     lone_threads: int | None = _optional(
         int,
         "threads inside one operator while only one runner has work: an int8 Transformer translates a text "
-        "alone sooner, and takes the memory of its weights once more; left out or 0: 2 where there are two processors and that "
-        "is found to be a fifth faster",
+        "alone sooner, and takes the memory of its weights once more; left out or 0: 2 where there are two "
+        "processors and that is found to be a fifth faster",
     )
     pool_gib: float | None = _optional(
         float, "memory for all models' pools, in GiB; left out or 0: three quarters of what is free"
@@ -121,6 +121,9 @@ class ServerConfig:
     max_queue: int = _option(4096, "texts that may wait for a slot of each model")
     max_texts: int = _option(1024, "texts in one call")
     max_beam_size: int = _option(16, "largest beam that a call may ask for")
+    queue_late_calls: bool = _option(
+        default=False, help_text="let calls wait that are not expected to be done before their deadline"
+    )
     time_limit_seconds: float | None = _optional(
         float,
         "time limit of a call whose client sets no deadline; 0: none",

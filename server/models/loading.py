@@ -100,7 +100,15 @@ def load_model(
         _prepare(engine, session, config)
     tokenizer = load_tokenizer(folder)
     check = partial(self_check, manifest=manifest)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners, check)
+    worker = Worker(
+        manifest.name,
+        engines,
+        metrics,
+        config.max_queue,
+        busy_runners,
+        check,
+        takes_late=config.queue_late_calls,
+    )
     worker.start()
     model = LoadedModel(
         manifest=manifest,

@@ -60,9 +60,18 @@ class JobQueue:
         num_slots: Of each runner's engine.
         max_waiting: Jobs that may be without a slot.
         busy_runners: Told while a runner waits in `take`.
+        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
     """
 
-    def __init__(self, num_slots: Sequence[int], max_waiting: int, busy_runners: BusyRunners) -> None:
+    def __init__(
+        self,
+        num_slots: Sequence[int],
+        max_waiting: int,
+        busy_runners: BusyRunners,
+        *,
+        takes_late: bool = False,
+    ) -> None:
+        self._takes_late = takes_late
         self.portions = tuple(Portion(count) for count in num_slots)
         self._max_waiting = max_waiting
         self._busy_runners = busy_runners
@@ -124,7 +133,8 @@ class JobQueue:
                 self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source) for job in jobs
             ]
             flow = self._flow_of(jobs[0], sum(works))
-            self._backlog.require_in_time(jobs, flow, now)
+            if not self._takes_late:
+                self._backlog.require_in_time(jobs, flow, now)
             if flow.priority is Priority.INTERACTIVE:
                 self._last_interactive = now
             added = [

@@ -26,6 +26,7 @@ class Worker:
         max_queue: Jobs that may wait for a slot.
         busy_runners: Of the process, shared with the workers of its other models.
         check: Of an engine in which something went wrong, see `Runner`.
+        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Worker:
         max_queue: int,
         busy_runners: BusyRunners,
         check: Check | None = None,
+        *,
+        takes_late: bool = False,
     ) -> None:
         self._name, self._metrics, self.max_queue = name, metrics, max_queue
         num_slots = [engine.num_slots for engine in engines]
         self._num_slots = sum(num_slots)
-        self._queue = JobQueue(num_slots, max_queue, busy_runners)
+        self._queue = JobQueue(num_slots, max_queue, busy_runners, takes_late=takes_late)
         self._runners = [
             Runner(name, engine, self._queue, portion, busy_runners, metrics, check=check)
             for engine, portion in zip(engines, self._queue.portions, strict=True)

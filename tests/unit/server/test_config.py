@@ -37,7 +37,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "trace_ratio": ("0.25", "0.5"),
 }
 CHOICES = {"log_format": "json"}  # one that is not the default, of two
-BOOLEANS = {"allow_plaintext", "shortlist"}
+BOOLEANS = {"allow_plaintext", "queue_late_calls", "shortlist"}
 FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
 GRACE = "max_connection_age_grace_seconds"  # needs an age
 
