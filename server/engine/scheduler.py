@@ -17,6 +17,7 @@ class Scheduler:
 
     Attributes:
         num_tokens: Source tokens of all that wait.
+        num_without_room: Requests that had no room in the last `take`.
 
     >>> from server.engine.sequence import Beam
     >>> scheduler = Scheduler()
@@ -40,6 +41,7 @@ class Scheduler:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
         self._num_passes: Counter[int] = Counter()  # takes in which others passed one that had no room
         self.num_tokens = 0
+        self.num_without_room = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -90,7 +92,9 @@ class Scheduler:
             elif self._num_passes[request.sequence_id] < MAX_PASSES:
                 passed.append(request.sequence_id)
             else:
+                passed.append(request.sequence_id)
                 break
+        self.num_without_room = len(passed)
         for request in taken:  # only now: if `has_room` raises, all still wait
             self.remove(request.sequence_id)
         if taken:

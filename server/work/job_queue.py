@@ -182,8 +182,6 @@ class JobQueue:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
         self._return_bulk(portion)
         for _ in range(self._share(portion)):
-            if portion.num_taken >= portion.num_slots:
-                break
             request = self._order.pop(self._priorities(portion))
             if request is None:
                 break
@@ -229,11 +227,11 @@ class JobQueue:
         num_slots = portion.num_slots
         num_bulk = min(self._order.num_waiting(Priority.BULK), self._bulk_slots(portion) - portion.num_bulk)
         num_waiting = self._order.num_waiting(Priority.INTERACTIVE) + max(0, num_bulk)
-        num_free = num_slots - portion.num_taken
+        num_free = num_slots - portion.num_taken + min(portion.num_without_room, num_slots)
         if portion.num_taken and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
             return 0
         fair_share = -(-(self.num_taken + num_waiting) // self._num_runners)
-        return max(0, min(fair_share - portion.num_jobs, num_free, num_waiting))
+        return max(0, min(fair_share - portion.num_taken, num_free, num_waiting))
 
     def enter_slot(self, live: Live) -> None:
         """Count a taken job as one that waits no more."""
@@ -257,7 +255,7 @@ class JobQueue:
         """Take a job from whoever has it, and out of the backlog."""
         width = live.job.options.method.width
         if portion := self._holders.pop(sequence_id, None):
-            portion.release(sequence_id, width, live.flow.priority)
+            portion.release(sequence_id, live.flow.priority)
         else:
             self._order.remove(sequence_id)
         self._backlog.remove(live.flow, live.work, width)

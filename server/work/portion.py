@@ -30,8 +30,8 @@ class Portion:
 
     Args:
         num_slots: That the runner has.
-        num_taken: Slots of the jobs that are the runner's: claimed, or handed out and not yet released.
-        num_bulk: Of these the slots of bulk jobs.
+        num_taken: Jobs that are the runner's: claimed, or handed out and not yet released.
+        num_bulk: Of these the bulk jobs.
         num_handed_out: Jobs that were handed out and not yet released.
         claimed: Its share of what waits, from which it is handed as much at a time as one encoder run bears.
         cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
@@ -46,9 +46,9 @@ class Portion:
     was_bulk_passed: bool = False  # bulk was claimed, and the last handout had none
 
     @property
-    def num_jobs(self) -> int:
-        """Jobs that are the runner's."""
-        return self.num_handed_out + sum(map(len, self.claimed.values()))
+    def num_without_room(self) -> int:
+        """Claimed jobs that had no room in the last handout: they keep no slot from others."""
+        return sum(claimed.num_without_room for claimed in self.claimed.values())
 
     def hand_out(self, reserve: Callable[[SequenceRequest], bool]) -> list[SequenceRequest]:
         """Take from what is claimed as much as one encoder run bears; bulk first if it was passed over."""
@@ -69,21 +69,20 @@ class Portion:
         """Give back the last bulk job that is claimed and not handed out; None if there is none."""
         request = self.claimed[Priority.BULK].last
         if request is not None:
-            self.release(request.sequence_id, request.method.width, Priority.BULK)
+            self.release(request.sequence_id, Priority.BULK)
         return request
 
     def claim(self, request: SequenceRequest, priority: Priority) -> None:
         """Give the runner a job that waits."""
         self.claimed[priority].add(request)
-        self._count(request.method.width, priority, 1)
+        self._count(priority, 1)
 
-    def release(self, sequence_id: int, width: int, priority: Priority) -> None:
+    def release(self, sequence_id: int, priority: Priority) -> None:
         """Take a job that the runner holds from it."""
         if not self.claimed[priority].remove(sequence_id):
             self.num_handed_out -= 1
-        self._count(width, priority, -1)
+        self._count(priority, -1)
 
-    def _count(self, width: int, priority: Priority, sign: int) -> None:
-        num_slots = sign * slots_of(width, self.num_slots)
-        self.num_taken += num_slots
-        self.num_bulk += num_slots * (priority is Priority.BULK)
+    def _count(self, priority: Priority, sign: int) -> None:
+        self.num_taken += sign
+        self.num_bulk += sign * (priority is Priority.BULK)

@@ -17,7 +17,7 @@ from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from traghetto.responses import results_of
 
 PATIENCE_SECONDS = 120.0
-NUM_LONG = 40
+NUM_LONG = 16
 REFUSED = 'translator_requests_rejected_total{reason="queue_full"}'
 MakeRequest = Callable[..., pb.TranslateRequest]
 Stub = pb_grpc.TranslationServiceStub
@@ -86,7 +86,7 @@ def test_a_call_that_would_be_late_is_refused_at_once_and_told_when_to_come_back
     crowded_queue.wait_until_queued(NUM_LONG - 1)
     crowded_queue.wait_until(lambda page: page["translator_decode_steps_total"] > 100)  # it knows its pace
     with pytest.raises(grpc.RpcError, match="is expected to take") as caught:
-        stub.Translate(make_request("Yes."), timeout=1)
+        stub.Translate(make_request("Yes."), timeout=0.5)
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
     retry = error_details_pb2.RetryInfo()
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

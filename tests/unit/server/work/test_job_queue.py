@@ -205,12 +205,21 @@ def test_a_runner_without_work_waits_and_is_not_busy_meanwhile() -> None:
     assert taken == [0]
 
 
-def test_wide_beams_fill_the_slots_that_they_take_four_hypotheses_each() -> None:
-    queue = queue_of(96, max_waiting=1000)
-    queue.submit([wide_job(16)] * 60)
+def test_wide_beams_without_room_keep_no_slot_from_others() -> None:
+    queue = queue_of(8)
+    queue.submit([wide_job(16)] * 20)
     (portion,) = queue.portions
-    assert len(queue.take(portion, has_room).taken) == 24
-    assert (portion.num_taken, portion.num_jobs) == (96, 24)
+    num_rows = [2]
+
+    def has_row(request: SequenceRequest) -> bool:
+        num_rows[0] -= request.method.width > 1
+        return request.method.width == 1 or num_rows[0] >= 0
+
+    assert len(queue.take(portion, has_row).taken) == 2
+    ((single, _),) = queue.submit([job_of()])
+    assert ids(queue.take(portion, has_row)) == [single]
+    assert portion.num_handed_out == 3
+    assert portion.num_taken <= 2 * portion.num_slots, "as many may wait for room as there are slots"
 
 
 def test_what_is_claimed_of_bulk_is_given_back_once_others_come() -> None:
