@@ -22,7 +22,7 @@ class LaneShape:
         columns: M, target steps of a row.
 
     >>> shape = LaneShape(rows=4, width=2, source_capacity=16, columns=9)
-    >>> shape.of(TensorInfo(name="keys", dtype="float32", shape=("hypotheses", 8, "columns", 64)))
+    >>> shape.of(TensorSpec(name="keys", dtype="float32", shape=("hypotheses", 8, "columns", 64)))
     (8, 8, 9, 64)
     """
 
