@@ -1,4 +1,4 @@
-"""A folder that is built beside its place under another name, and put there whole.."""
+"""A folder that is built beside its place under another name, and put there whole."""
 
 from __future__ import annotations
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from server.engine.lane import HYPOTHESES_PER_SLOT
 from server.errors import Overloaded
 from server.work.fair_order import Flow, Priority
 from server.work.job import Job
 from server.work.pace import Pace
-from server.work.portion import slots_of
 
 # What may be promised of the time that is left: others come, and some texts grow longer than expected. With
 # more, goodput is a little higher, and more of what was admitted is late (docs/reliability.md).
 _PROMISED_SHARE = 0.7
+
+
+def slots_of(width: int, num_slots: int) -> int:
+    """Slots that a request of so many hypotheses takes: one for every 4, of a runner that has no more all.
+
+    >>> [slots_of(width, num_slots=3) for width in (1, 4, 5, 16)]
+    [1, 1, 2, 3]
+    """
+    return min(-(-width // HYPOTHESES_PER_SLOT), num_slots)
 
 
 class Backlog:

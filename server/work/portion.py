@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from server.engine.lane import HYPOTHESES_PER_SLOT
 from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
 from server.engine.sequence import SequenceRequest
 from server.work.fair_order import Priority
-
-
-def slots_of(width: int, num_slots: int) -> int:
-    """Slots that a request of so many hypotheses takes: one for every 4, of a runner that has no more all.
-
-    >>> [slots_of(width, num_slots=3) for width in (1, 4, 5, 16)]
-    [1, 1, 2, 3]
-    """
-    return min(-(-width // HYPOTHESES_PER_SLOT), num_slots)
 
 
 def _one_of_each() -> dict[Priority, Scheduler]:

@@ -23,6 +23,15 @@ MakeRequest = Callable[..., pb.TranslateRequest]
 Stub = pb_grpc.TranslationServiceStub
 
 
+def retry_seconds(error: grpc.RpcError) -> float:
+    """When a call that is refused for load is told to come back."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    retry = error_details_pb2.RetryInfo()
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert status.details[0].Unpack(retry)
+    return float(retry.retry_delay.ToTimedelta().total_seconds())
+
+
 @pytest.fixture(scope="module")
 def crowded_server(start_server: StartServer, artifact: Path) -> Iterator[RunningServer]:
     with start_server(artifact, "--slots=1", "--max-queue=4") as running:
@@ -50,11 +59,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back_and_loses_none_it_accep
     before = crowded_server.scrape()[REFUSED]
     with pytest.raises(grpc.RpcError) as caught:
         stub.Translate(make_request("Hello!", "Thanks."))
-    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
-    retry = error_details_pb2.RetryInfo()
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert status.details[0].Unpack(retry)
-    assert retry.retry_delay.ToTimedelta().total_seconds() > 0
+    assert retry_seconds(caught.value) > 0
     assert crowded_server.scrape()[REFUSED] == before + 1
     accepted.append(stub.Translate.future(make_request("Hello!")))
     with Client(crowded_server.address, timeout_seconds=PATIENCE_SECONDS) as client:
@@ -87,14 +92,9 @@ def test_a_call_that_would_be_late_is_refused_at_once_and_told_when_to_come_back
     crowded_queue.wait_until(lambda page: page["translator_decode_steps_total"] > 100)  # it knows its pace
     with pytest.raises(grpc.RpcError, match="is expected to take") as caught:
         stub.Translate(make_request("Yes."), timeout=0.5)
-    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
-    retry = error_details_pb2.RetryInfo()
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert status.details[0].Unpack(retry)
-    seconds = retry.retry_delay.ToTimedelta().total_seconds()
     metadata = caught.value.trailing_metadata()
     (pushback,) = [item.value for item in metadata if item.key == "grpc-retry-pushback-ms"]
-    assert float(pushback) == pytest.approx(1000 * seconds, abs=1)
+    assert float(pushback) == pytest.approx(1000 * retry_seconds(caught.value), abs=1)
     assert crowded_queue.scrape()['translator_requests_rejected_total{reason="overload"}'] == 1
     assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items, "with more time it is taken"
     for call in waiting:
