@@ -22,7 +22,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 ARGS ?=
 
 .PHONY: help serve setup unit test lint format evaluate architectures bench \
-	dashboard dashboard-preview rules soak require-data export lock clean
+	dashboard dashboard-preview rules overload soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -37,8 +37,8 @@ setup: $(VENV)/.dev  ## Set up .venv with all that training and development need
 unit: $(VENV)/.dev  ## Run the unit tests: they need no other program, and take a minute or so.
 	$(BIN)/pytest tests/unit $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests.
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests, a file at a time on each processor.
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
 	$(BIN)/ruff check
@@ -69,6 +69,9 @@ rules: $(VENV)/.dev  ## Write the alert rules for the Prometheus operator again.
 
 dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
 	$(BIN)/python -m tests.deploy.preview $(ARGS)
+
+overload: $(VENV)/.dev  ## Measure a server under more calls than it can bear: docs/reliability.md.
+	$(BIN)/python -m tests.load.overload $(ARGS)
 
 soak: $(VENV)/.dev  ## Ten minutes of random load: does memory grow?
 	$(BIN)/python -m tests.load.soak $(ARGS)

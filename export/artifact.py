@@ -9,7 +9,7 @@ from pathlib import Path
 from export.contract.graph_names import GraphName
 from export.contract.manifest import Manifest
 from export.describe import describe
-from export.folder import unfinished_folder, write_graphs, write_manifest, write_proof
+from export.folder import write_graphs, write_manifest, write_proof
 from export.graphs.all_graphs import export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
@@ -23,8 +23,10 @@ from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
 from export.proof.step_checks import log_prob_checks, neighbour_checks
 from export.proof.text_checks import quality_checks, text_checks
 from model.networks.encoder_decoder import EncoderDecoder
+from model.quantization import Quantization
 from model.shortlist.shortlist import Shortlist
 from model.text.tokenizer import Tokenizer
+from model.unfinished_folder import unfinished_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class _Subject:
     model: EncoderDecoder
     tokenizer: Tokenizer
     sentences: Sequence[Sentence]
+    quantization: Quantization | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class _Stage:
         return replace(self, checks=[*self.checks, *checks])
 
 
-def build_artifact(
+def build_artifact(  # noqa: PLR0913 - all but three by their names
     model: EncoderDecoder,
     tokenizer: Tokenizer,
     output: Path,
@@ -67,6 +70,7 @@ def build_artifact(
     limits: Limits,
     max_bleu_loss: float = 0.5,
     shortlist: Shortlist | None = None,
+    quantization: Quantization | None = None,
 ) -> Manifest:
     """Export, prove and write an artifact; nothing is left at `output` if the proof refuses it.
 
@@ -77,6 +81,7 @@ def build_artifact(
         max_bleu_loss: Limit on what fp16 and int8 may lose against fp32, in BLEU.
         shortlist: The vocabulary shortlist that a server may use, with fp32 and int8; its cost in BLEU is
             measured and has no limit.
+        quantization: How the weights of an imported model were rounded: int8 then keeps its integers.
 
     Raises:
         ProofError: the graphs do not do what PyTorch does.
@@ -89,7 +94,7 @@ def build_artifact(
     if shortlist is not None:
         check_shortlist(shortlist, tokenizer, precision)
     sentences = prepare(pairs, tokenizer, min(CAPACITY, position_limit(model) or CAPACITY))
-    subject = _Subject(model=model, tokenizer=tokenizer, sentences=sentences)
+    subject = _Subject(model=model, tokenizer=tokenizer, sentences=sentences, quantization=quantization)
     with unfinished_folder(output) as folder:
         stage = _exact(subject, folder)
         if precision != "fp32":
@@ -114,7 +119,8 @@ def _smaller(subject: _Subject, folder: Path, exact: _Stage, precision: str, max
     require(exact.checks)
     model, tokenizer, sentences = subject.model, subject.tokenizer, subject.sentences
     stage = exact
-    for exported in smaller_graphs(precision, model, tokenizer, exact.exported, sentences):
+    candidates = smaller_graphs(precision, model, tokenizer, exact.exported, sentences, subject.quantization)
+    for exported in candidates:
         graphs = _written(subject, folder, exported)
         quality, distance = quality_checks(model, tokenizer, graphs, sentences, max_bleu_loss)
         stage = replace(exact, exported=exported, graphs=graphs, distance_to_fp32=distance).plus(quality)

@@ -14,13 +14,20 @@ from export.graphs.to_onnx import ExportError
 from export.limits import Limits
 from export.precisions import PRECISIONS, SHORTLIST_PRECISIONS
 from export.proof.checks import ProofError
-from export.proof.sentences import LanguagePair, Pairs
+from export.proof.sentences import LanguagePair, Pairs, translated
 from model.checkpoint import CheckpointError, load_checkpoint
 from model.networks.config import ConfigError
+from model.networks.encoder_decoder import EncoderDecoder
+from model.quantization import QuantizationError, load_quantization
 from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
 from model.shortlist.shortlist import Shortlist, ShortlistError
-from model.text.parallel_text import DataError, read_pairs
-from model.text.tokenizer import TokenizerError
+from model.text.parallel_text import DataError, numbered_lines, read_pairs
+from model.text.tokenizer import Tokenizer, TokenizerError
+
+_MAX_BLEU_LOSS = 0.5
+_INPUT_FAULTS = (CheckpointError, ConfigError, DataError, QuantizationError, ShortlistError, TokenizerError)
+# Against its own fp32 text every other word counts as a loss, also one that is as good.
+_MAX_OWN_BLEU_LOSS = 10.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, required=True, help="the artifact's folder; its name is the model's name"
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    parser.add_argument(
+    proof = parser.add_mutually_exclusive_group()
+    proof.add_argument(
         "--sentences",
         nargs="+",
         action="append",
@@ -42,12 +50,39 @@ def _parser() -> argparse.ArgumentParser:
         help="tab-separated pairs for the proof (default: the checkpoint's sentences.tsv), and the languages "
         "of its columns (default: the model's, if it has two); once for each pair of languages",
     )
+    proof.add_argument(
+        "--sources",
+        type=Path,
+        metavar="FILE",
+        help="one text a line, for a proof without references: the model's own fp32 translations take their "
+        "place; of a model that translates one direction",
+    )
     parser.add_argument(
-        "--max-bleu-loss", type=float, default=0.5, help="refuse fp16 or int8 that loses more against fp32"
+        "--max-bleu-loss",
+        type=float,
+        help="refuse fp16 or int8 that loses more against fp32 (default: "
+        f"{_MAX_BLEU_LOSS}, or {_MAX_OWN_BLEU_LOSS} with --sources)",
     )
     parser.add_argument("--max-source-tokens", type=int, default=Limits.max_source_tokens)
     parser.add_argument("--max-target-tokens", type=int, default=Limits.max_target_tokens)
     return parser
+
+
+def _translated(path: Path, model: EncoderDecoder, tokenizer: Tokenizer) -> dict[LanguagePair, Pairs]:
+    """What `--sources` names, beside the model's own translations.
+
+    Raises:
+        DataError: no such file, a line with a tab, or a model of more than one direction.
+    """
+    if len(tokenizer.directions) != 1:
+        known = ", ".join("-".join(pair) for pair in tokenizer.directions)
+        raise DataError(f"--sources needs a model of one direction, this one has {known}: use --sentences")
+    lines = list(numbered_lines(path))
+    if tabs := [number for number, line in lines if "\t" in line]:
+        raise DataError(f"{path}, line {tabs[0]}: has a tab; pairs are for --sentences")
+    (direction,) = tokenizer.directions
+    texts = [line for _, line in lines if line.strip()]
+    return {direction: translated(model, tokenizer, texts, direction)}
 
 
 def _pairs(given: list[list[str]] | None, checkpoint: Path) -> Pairs | dict[LanguagePair, Pairs]:
@@ -77,19 +112,25 @@ def main() -> int:
     torch.set_num_threads(1)  # one sentence at a time: more threads would only wait for each other
     try:
         model, tokenizer = load_checkpoint(arguments.checkpoint)
+        sources, max_bleu_loss = arguments.sources, arguments.max_bleu_loss
+        if max_bleu_loss is None:
+            max_bleu_loss = _MAX_OWN_BLEU_LOSS if sources else _MAX_BLEU_LOSS
         manifest = build_artifact(
             model,
             tokenizer,
             arguments.output,
             precision=arguments.precision,
-            pairs=_pairs(arguments.sentences, arguments.checkpoint),
+            pairs=_translated(sources, model, tokenizer)
+            if sources
+            else _pairs(arguments.sentences, arguments.checkpoint),
             limits=Limits(
                 max_source_tokens=arguments.max_source_tokens, max_target_tokens=arguments.max_target_tokens
             ),
-            max_bleu_loss=arguments.max_bleu_loss,
+            max_bleu_loss=max_bleu_loss,
             shortlist=_shortlist(arguments.checkpoint, arguments.precision),
+            quantization=load_quantization(arguments.checkpoint),
         )
-    except (CheckpointError, ConfigError, DataError, ShortlistError, TokenizerError) as error:
+    except _INPUT_FAULTS as error:
         print(f"traghetto-export: {error}", file=sys.stderr)
         return 2
     except (ProofError, ExportError) as error:

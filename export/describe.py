@@ -75,6 +75,8 @@ def describe(
         produced_with=library_versions(*_LIBRARIES),
         files={path.name: file_info(path) for path in sorted(folder.iterdir())},
         shortlist=SHORTLIST_NAME if shortlist is not None else None,
+        multiplies_states=graphs_of(model).multiplies_states,
+        target_limit=model.config.target_limit,
     )
 
 

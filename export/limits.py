@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 from export.graphs.to_onnx import ExportError
 from export.precisions import SHORTLIST_PRECISIONS
 from model.networks.config import TransformerConfig
 from model.networks.encoder_decoder import EncoderDecoder
-from model.shortlist.shortlist import END_ID as SHORTLIST_END_ID
-from model.shortlist.shortlist import Shortlist
+from model.shortlist.shortlist import Shortlist, ShortlistError
 from model.text.tokenizer import Tokenizer
 
 HEAD_MULTIPLE = 8
@@ -64,15 +64,22 @@ def check_shortlist(shortlist: Shortlist, tokenizer: Tokenizer, precision: str) 
     Raises:
         ExportError: lists every fault.
     """
-    tags = [tokenizer.encode_source("", language)[0] for language in tokenizer.languages]
-    faults = [f"it has no table for the tag {tag}" for tag in tags if tag not in shortlist.tags]
+    faults = list(_table_faults(shortlist, tokenizer))
     if shortlist.vocabulary_size != tokenizer.size:
         faults.append(f"it is of {shortlist.vocabulary_size} tokens, the tokenizer has {tokenizer.size}")
-    if tokenizer.special_ids.end != SHORTLIST_END_ID:
-        faults.append(
-            f"its sentences end with id {SHORTLIST_END_ID}, the tokenizer's with {tokenizer.special_ids.end}"
-        )
     if precision not in SHORTLIST_PRECISIONS:
         faults.append(f"{precision} artifacts have none, only {', '.join(SHORTLIST_PRECISIONS)}")
     if faults:
         raise ExportError(f"the shortlist does not fit: {'; '.join(faults)}")
+
+
+def _table_faults(shortlist: Shortlist, tokenizer: Tokenizer) -> Iterator[str]:
+    """Every source needs a table, and in it the end of a sentence, or its translation would not end."""
+    for _, target in tokenizer.directions:
+        try:
+            table = shortlist.table_of(tokenizer.encode_source("", target))
+        except ShortlistError as error:
+            yield f"it has {error}"
+            continue
+        if not table.is_always[tokenizer.special_ids.end : tokenizer.special_ids.end + 1].any():
+            yield f"its candidates for {target} lack the end of a sentence, id {tokenizer.special_ids.end}"

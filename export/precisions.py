@@ -11,10 +11,12 @@ from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
 from export.proof.sentences import Sentence
 from export.quantize.calibration import Largest, largest_values
+from export.quantize.known import KnownRounding, known_rounding
 from export.quantize.matrices import quantize_graph
 from export.quantize.pools import quantize_pools
 from model.networks.build import build_model
 from model.networks.encoder_decoder import EncoderDecoder
+from model.quantization import Quantization
 from model.text.tokenizer import Tokenizer
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -28,6 +30,7 @@ def smaller_graphs(
     tokenizer: Tokenizer,
     exact: Mapping[str, Exported],
     sentences: Sequence[Sentence],
+    quantization: Quantization | None = None,
 ) -> Iterator[dict[str, Exported]]:
     """Candidates for a smaller precision, the fastest first, each made when it is asked for.
 
@@ -35,11 +38,12 @@ def smaller_graphs(
         precision: "fp16" or "int8".
         exact: The model's fp32 graphs, by `GraphName`.
         sentences: Measure what int8 with a constant scale must hold.
+        quantization: That of the checkpoint, for int8: where it says so, nothing is rounded or measured.
     """
     if precision == "fp16":
         yield half_graphs(model)
     else:
-        yield from int8_graphs(model, tokenizer, exact, sentences)
+        yield from int8_graphs(model, tokenizer, exact, sentences, quantization)
 
 
 def half_graphs(model: EncoderDecoder) -> dict[str, Exported]:
@@ -50,24 +54,32 @@ def half_graphs(model: EncoderDecoder) -> dict[str, Exported]:
 
 
 def int8_graphs(
-    model: EncoderDecoder, tokenizer: Tokenizer, exact: Mapping[str, Exported], sentences: Sequence[Sentence]
+    model: EncoderDecoder,
+    tokenizer: Tokenizer,
+    exact: Mapping[str, Exported],
+    sentences: Sequence[Sentence],
+    quantization: Quantization | None = None,
 ) -> Iterator[dict[str, Exported]]:
     """Graphs with int8 weights: fast ones, and for a model that does not bear them more exact ones."""
     graphs = graphs_of(model)
-    largest = largest_values(graphs, tokenizer, sentences)
-    fast = _quantized(exact, largest, only_bounded=False)
+    rounding = known_rounding(model, quantization or {})
+    largest = largest_values(graphs, tokenizer, sentences) | rounding.largest
+    fast = _quantized(exact, largest, rounding, only_bounded=False)
     if graphs.attention:
-        del fast[GraphName.COPY_CACHES]  # for a GPU, which takes no int8
-        in_pools = {spec.name: largest[spec.name] for spec in graphs.pools.specs}
+        fast.pop(GraphName.COPY_CACHES, None)  # for a GPU, which takes no int8
+        kept = (*graphs.pools.caches, *graphs.pools.memory)  # states add up what they round
+        in_pools = {spec.name: largest[spec.name] for spec in kept}
         fast = {name: quantize_pools(graph, in_pools) for name, graph in fast.items()}
     yield fast
-    yield _quantized(exact, largest, only_bounded=True)
+    yield _quantized(exact, largest, rounding, only_bounded=True)
 
 
-def _quantized(exact: Mapping[str, Exported], largest: Largest, *, only_bounded: bool) -> dict[str, Exported]:
+def _quantized(
+    exact: Mapping[str, Exported], largest: Largest, rounding: KnownRounding, *, only_bounded: bool
+) -> dict[str, Exported]:
     return {
         name: dataclasses.replace(
-            graph, model=quantize_graph(graph.model, largest, only_bounded=only_bounded)
+            graph, model=quantize_graph(graph.model, largest, rounding.steps, only_bounded=only_bounded)
         )
         for name, graph in exact.items()
     }

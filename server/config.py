@@ -106,9 +106,9 @@ class ServerConfig:
     threads: int = _option(1, "threads inside one operator, on CPU")
     lone_threads: int | None = _optional(
         int,
-        "the same while only one runner has work: an int8 Transformer translates a text alone sooner, and "
-        "takes the memory of its weights once more; left out or 0: 2 where there are two processors and that "
-        "is found to be a fifth faster",
+        "threads inside one operator while only one runner has work: an int8 Transformer translates a text "
+        "alone sooner, and takes the memory of its weights once more; left out or 0: 2 where there are two "
+        "processors and that is found to be a fifth faster",
     )
     pool_gib: float | None = _optional(
         float, "memory for all models' pools, in GiB; left out or 0: three quarters of what is free"
@@ -121,6 +121,14 @@ class ServerConfig:
     max_queue: int = _option(4096, "texts that may wait for a slot of each model")
     max_texts: int = _option(1024, "texts in one call")
     max_beam_size: int = _option(16, "largest beam that a call may ask for")
+    queue_late_calls: bool = _option(
+        default=False, help_text="let calls wait that are not expected to be done before their deadline"
+    )
+    time_limit_seconds: float | None = _optional(
+        float,
+        "time limit of a call whose client sets no deadline; 0: none",
+        default=300.0,
+    )
     max_source_tokens: int | None = _optional(
         int, "longest source, in tokens; left out or 0: each model's own limit"
     )
@@ -180,7 +188,7 @@ class ServerConfig:
         ]
         return faults + [
             f"{self._called(name)} is inf, must be a number"
-            for name in ("pool_gib", "drain_seconds")
+            for name in ("pool_gib", "drain_seconds", "time_limit_seconds")
             if (value := getattr(self, name)) is not None and math.isinf(value)
         ]
 
@@ -248,6 +256,7 @@ _LEAST = {  # of a number that is there; an operator's 0 for none is None by now
     "max_queue": 1,
     "max_texts": 1,
     "max_beam_size": 1,
+    "time_limit_seconds": 0,
     "max_source_tokens": 0,
     "max_target_tokens": 0,
     "drain_seconds": 0,

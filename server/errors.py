@@ -7,8 +7,10 @@ RequestError
 ├── TextTooLong           one text has too many characters to count its tokens
 ├── NotServed             no such model, or no model for the pair
 ├── QueueFull             the server sheds load
+├── Overloaded            the deadline would pass before it was done
 ├── Draining              the server is stopping
 ├── DeadlineExceeded      the client's deadline passed
+│   └── TimeLimitExceeded     or, where it set none, the server's time limit
 └── InternalError         the model failed
 
 What gRPC makes of each stands in `server/api/status.py`.
@@ -20,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 RETRY_SECONDS = 1.0
+_LEAST_RETRY_SECONDS, _MOST_RETRY_SECONDS = 0.05, 30.0
 # A client ends a late call itself, and that may arrive a moment before the deadline on our clock.
 DEADLINE_MARGIN_SECONDS = 0.1
 _MAX_QUOTED = 64  # characters
@@ -106,6 +109,24 @@ class QueueFull(RequestError):
         self.retry_seconds = RETRY_SECONDS
 
 
+class Overloaded(RequestError):
+    """The model has so much to do that this call would be late: it is not begun.
+
+    Args:
+        expected_seconds: Until it would be done.
+        left_seconds: Until its deadline.
+        retry_seconds: Until there may be room for such a call.
+    """
+
+    def __init__(self, expected_seconds: float, left_seconds: float, retry_seconds: float) -> None:
+        super().__init__(
+            f"the translation is expected to take {expected_seconds:.3g} s behind what was asked for before, "
+            f"the deadline is in {left_seconds:.3g} s"
+        )
+        self.expected_seconds, self.left_seconds = expected_seconds, left_seconds
+        self.retry_seconds = min(max(retry_seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
+
+
 class Draining(RequestError):
     """The server takes no new work."""
 
@@ -123,6 +144,21 @@ class DeadlineExceeded(RequestError):
     def __init__(self, *, was_queued: bool = True) -> None:
         super().__init__("the deadline passed before the translation was done")
         self.was_queued = was_queued
+
+
+class TimeLimitExceeded(DeadlineExceeded):
+    """A call without a deadline took longer than the server allows.
+
+    Args:
+        limit_seconds: The server's limit.
+    """
+
+    def __init__(self, limit_seconds: float, *, was_queued: bool = True) -> None:
+        RequestError.__init__(
+            self,
+            f"the call set no deadline, and was not done in the server's time limit of {limit_seconds:g} s",
+        )
+        self.limit_seconds, self.was_queued = limit_seconds, was_queued
 
 
 class InternalError(RequestError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ class TranslateOptions(TypedDict, total=False):
         method: How to search; None is beam search. Neither of the others goes with `beam_size`.
         attention: Returns the attention of each hypothesis; None returns none.
         skip_scores: Leaves out `score` and `log_prob`, by which greedy search is a little faster.
+        priority: "bulk" for what may take its time; "interactive", the default, goes first.
     """
 
     model: str
@@ -76,3 +77,4 @@ class TranslateOptions(TypedDict, total=False):
     method: Sampling | ContrastiveSearch | None
     attention: AttentionOptions | None
     skip_scores: bool
+    priority: Literal["interactive", "bulk"]

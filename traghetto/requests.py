@@ -13,6 +13,11 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 MAX_TEXTS = 1024  # of one call, unless its server is configured otherwise
 MAX_BYTES = 3 * 1024 * 1024  # of the texts of one call: a message may have 4 MiB
+_PRIORITIES = {
+    None: pb.PRIORITY_UNSPECIFIED,
+    "interactive": pb.PRIORITY_INTERACTIVE,
+    "bulk": pb.PRIORITY_BULK,
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -119,7 +124,7 @@ class RequestTemplate:
 
     Raises:
         TypeError: an option of another name, or a value of another type than its field.
-        ValueError: a number does not fit in its field of the contract.
+        ValueError: a number does not fit in its field of the contract, or there is no such priority.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class RequestTemplate:
             target_language=target_language,
             model=options.get("model", ""),
             options=_options(options),
+            priority=_priority(options.get("priority")),
         )
 
     def with_texts(self, texts: Sequence[str]) -> pb.TranslateRequest:
@@ -141,6 +147,12 @@ class RequestTemplate:
         request.CopyFrom(self._template)
         request.texts.extend(texts)
         return request
+
+
+def _priority(name: str | None) -> pb.Priority.ValueType:
+    if name not in _PRIORITIES:
+        raise ValueError(f"priority is {name!r}, must be 'interactive' or 'bulk'")
+    return _PRIORITIES[name]
 
 
 def _options(options: TranslateOptions) -> pb.TranslateOptions:

@@ -12,27 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL, GraphName
+from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL
 from export.contract.tensors import TensorSpec
+from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+# Version 4 had none of these fields: a model with states multiplied them, and all had one target limit.
+_SINCE_5 = frozenset({"multiplies_states", "target_limit"})
+_READ_VERSIONS = (4, SCHEMA_VERSION)
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
-
-# The server still takes these names from here.
-ENCODER: str = GraphName.ENCODER
-DECODER_STEP: str = GraphName.DECODER_STEP
-LOG_PROBS: str = GraphName.LOG_PROBS
-CANDIDATES: str = GraphName.CANDIDATES
-ATTENTION: str = GraphName.ATTENTION
-COPY_CACHES: str = GraphName.COPY_CACHES
-DECODER_HIDDEN: str = GraphName.DECODER_HIDDEN
-OUTPUT_COLUMNS: str = GraphName.OUTPUT_COLUMNS
-SHORTLIST_LOGITS: str = GraphName.SHORTLIST_LOGITS
-TensorInfo = TensorSpec
 
 
 class ArtifactError(ValueError):
@@ -122,6 +114,8 @@ class Manifest:
         checkpoint_sha256: Of the checkpoint's configuration, weights and tokenizer.
         files: By name, all but the manifest.
         produced_with: Versions of the libraries that made it.
+        multiplies_states: Whether a step multiplies states by matrices, which are fp32 in every artifact.
+        target_limit: How long a translation may get where a client names no limit.
     """
 
     schema_version: int
@@ -145,18 +139,19 @@ class Manifest:
     produced_with: dict[str, str]
     files: dict[str, FileInfo]
     shortlist: str | None = None
+    multiplies_states: bool = False
+    target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
 
     @property
     def multiplies_integers(self) -> bool:
-        """Whether all large products are of integers, whose sums are the same in any order.
-
-        A recurrent cell is fp32 in every artifact.
-        """
-        return self.precision == "int8" and not self.states
+        """Whether all large products are of integers, whose sums are the same in any order."""
+        return self.precision == "int8" and not self.multiplies_states
 
     def to_json(self) -> str:
-        """The content of manifest.json."""
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        """The content of manifest.json, of the manifest's own schema version."""
+        left_out = _SINCE_5 if self.schema_version < SCHEMA_VERSION else frozenset()
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+        return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
     def digest(self) -> str:
         """SHA-256 of manifest.json, and through its hashes of the whole artifact: 64 hexadecimal digits."""
@@ -184,8 +179,9 @@ def load_manifest(folder: Path) -> Manifest:
         version = fields["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from error
-    if version != SCHEMA_VERSION:
-        raise ArtifactError(f"{path} has schema version {version}, this version reads {SCHEMA_VERSION}")
+    if version not in _READ_VERSIONS:
+        known = " and ".join(map(str, _READ_VERSIONS))
+        raise ArtifactError(f"{path} has schema version {version}, this version reads {known}")
     try:
         manifest = _parse(fields)
     except (ValueError, KeyError, TypeError) as error:
@@ -243,7 +239,7 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         raise ValueError(f"graphs lacks {', '.join(sorted(missing))}")
     if fields.get("shortlist") and (missing := OF_A_SHORTLIST - graphs.keys()):
         raise ValueError(f"graphs lacks {', '.join(sorted(missing))}, which a shortlist needs")
-    parsed = {
+    parsed: dict[str, Any] = {
         "language_pairs": tuple((a, b) for a, b in fields["language_pairs"]),
         "special_ids": SpecialIds(**fields["special_ids"]),
         "devices": tuple(fields["devices"]),
@@ -255,4 +251,8 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         "self_check": _self_check(fields["self_check"]),
         "files": {name: FileInfo(**info) for name, info in fields["files"].items()},
     }
+    if fields["schema_version"] < SCHEMA_VERSION:
+        parsed["multiplies_states"] = bool(parsed["states"])
+    else:
+        parsed["target_limit"] = TargetLimit(**fields["target_limit"])
     return Manifest(**{**fields, **parsed})

@@ -46,12 +46,12 @@ class Pools:
         return (*self.caches, *self.states, *self.memory)
 
     def typed_as(self, specs: Iterable[TensorSpec]) -> Pools:
-        """The same pools in the types that a graph's inputs of their names have."""
+        """These pools, each in the type that a graph's input of its name has."""
         dtypes = {spec.name: spec.dtype for spec in specs}
         return self._retyped(lambda spec: dtypes[spec.name])
 
     def of_type(self, dtype: str) -> Pools:
-        """The same pools in another float type."""
+        """These pools in another float type."""
         return self._retyped(lambda _: dtype)
 
     def _retyped(self, dtype_of: Callable[[TensorSpec], str]) -> Pools:

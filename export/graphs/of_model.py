@@ -28,7 +28,7 @@ class ModelGraphs:
         encoder: Builds the encoder's.
         decoder_step: Builds a decoder step's.
         attention: Builds the one from a step's queries to its attention; None if the step gives that itself.
-        has_capacities: See `Manifest`.
+        has_capacities, multiplies_states: See `Manifest`.
         vocabulary_size: V.
         num_attention_layers, num_heads: Of the attention over the source; 0 without.
         hidden_size: E', of what the output layer reads.
@@ -43,6 +43,7 @@ class ModelGraphs:
     hidden_size: int
     attention: Callable[[], AttentionGraph] | None = None
     has_capacities: bool = True
+    multiplies_states: bool = True
 
 
 def graphs_of(model: EncoderDecoder) -> ModelGraphs:
@@ -68,4 +69,5 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
         hidden_size=model.config.model_size,
         attention=lambda: AttentionGraph(model.config.num_heads),
         has_capacities=False,
+        multiplies_states=False,
     )

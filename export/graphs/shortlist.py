@@ -7,7 +7,7 @@ scales that give it in the whole step, whatever the precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -25,7 +25,8 @@ def shortlist_graphs(step: Exported) -> dict[str, Exported]:
     """The three graphs of a shortlist, cut out of a decoder step in fp32 or int8.
 
     Raises:
-        ExportError: its output layer is not one product of `hidden` with a constant matrix.
+        ExportError: its output layer is not one product of `hidden` with a constant matrix, and perhaps a
+            bias.
     """
     layer = _OutputLayer(step)
     return {
@@ -36,7 +37,7 @@ def shortlist_graphs(step: Exported) -> dict[str, Exported]:
 
 
 class _OutputLayer:
-    """The nodes between `hidden` and `logits`: one product, and in int8 what quantizes its input."""
+    """The nodes between `hidden` and `logits`: a product, a bias or none; in int8 what quantizes for it."""
 
     def __init__(self, step: Exported) -> None:
         self.step = step
@@ -54,9 +55,12 @@ class _OutputLayer:
         self.is_transposed = matrix in by_output
         self.weight = self.constants[by_output.get(matrix, matrix)]
         is_int8 = self.product.op_type == "MatMulIntegerToFloat"
-        self.scale = self.constants[self.product.input[3]] if is_int8 else None
+        self.vectors = {"scale": self.product.input[3]} if is_int8 else {}
+        size = next(spec.shape[-1] for spec in step.outputs if spec.name == LOGITS)
+        vectors = {name for name in read & self.constants.keys() if list(self.constants[name].dims) == [size]}
+        self.vectors |= dict(zip(["bias"], sorted(vectors - set(self.vectors.values())), strict=False))
         self.hidden = next(spec for spec in step.outputs if spec.name == HIDDEN)
-        self.dtype = "int8" if is_int8 else self.hidden.dtype
+        self.dtype = "uint8" if is_int8 else self.hidden.dtype
 
     def without(self) -> Exported:
         """The decoder step without it."""
@@ -65,7 +69,7 @@ class _OutputLayer:
         return self._graph(nodes, self.step.inputs, outputs)
 
     def columns(self) -> Exported:
-        """Its weights (E', m) of tokens (m), and in int8 the scale (m) of each."""
+        """Its weights (E', m) of tokens (m), and of each the bias if there is one, and in int8 the scale."""
         spec = TensorSpec("token", "int64", ("tokens",))
         outputs = [TensorSpec("weight", self.dtype, (self.hidden.shape[-1], "tokens"))]
         if self.is_transposed:
@@ -75,23 +79,24 @@ class _OutputLayer:
             ]
         else:
             nodes = [helper.make_node("Gather", [self.weight.name, "token"], ["weight"], axis=1)]
-        if self.scale is not None:
-            outputs.append(TensorSpec("scale", "float32", ("tokens",)))
-            nodes.append(helper.make_node("Gather", [self.scale.name, "token"], ["scale"]))
+        for name, constant in self.vectors.items():
+            outputs.append(TensorSpec(name, self._type(constant), ("tokens",)))
+            nodes.append(helper.make_node("Gather", [constant, "token"], [name]))
         return self._graph(nodes, (spec,), tuple(outputs))
 
     def logits(self) -> Exported:
         """Hidden states (n, W, E') and columns (E', K) to logits (n, W, K)."""
         inputs = [self.hidden, TensorSpec("weight", self.dtype, (self.hidden.shape[-1], "candidates"))]
-        product = NodeProto()
-        product.CopyFrom(self.product)
-        product.input[1] = "weight"
-        if self.scale is not None:
-            inputs.append(TensorSpec("scale", "float32", ("candidates",)))
-            product.input[3] = "scale"
-        nodes = [product if node == self.product else node for node in self.nodes]
+        renamed = {constant: name for name, constant in self.vectors.items()}
+        renamed[self.product.input[1]] = "weight"
+        for name, constant in self.vectors.items():
+            inputs.append(TensorSpec(name, self._type(constant), ("candidates",)))
+        nodes = [_with_inputs(node, renamed) for node in self.nodes]
         output = TensorSpec(LOGITS, "float32", ("rows", "beam", "candidates"))
         return self._graph(nodes, tuple(inputs), (output,))
+
+    def _type(self, constant: str) -> str:
+        return str(helper.tensor_dtype_to_np_dtype(self.constants[constant].data_type).name)
 
     def _graph(
         self, nodes: Iterable[NodeProto], inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
@@ -109,6 +114,15 @@ class _OutputLayer:
             graph, ir_version=self.step.model.ir_version, opset_imports=self.step.model.opset_import
         )
         return Exported(model, inputs, outputs)
+
+
+def _with_inputs(node: NodeProto, renamed: Mapping[str, str]) -> NodeProto:
+    """The same node, of inputs that are called otherwise."""
+    result = NodeProto()
+    result.CopyFrom(node)
+    for i, name in enumerate(node.input):
+        result.input[i] = renamed.get(name, name)
+    return result
 
 
 def _ancestors(

@@ -1,4 +1,4 @@
-"""The graphs of a Transformer: pools of keys and values."""
+"""The graphs of a Transformer: pools of keys and values, and of states where layers recur."""
 
 from __future__ import annotations
 
@@ -17,16 +17,35 @@ from export.graphs.fused_attention import (
     source_attention,
 )
 from export.graphs.step import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
-from model.networks.transformer import DecoderLayer, EncoderLayer, Transformer
+from model.networks.ssru import SSRU, next_state
+from model.networks.transformer import (
+    AnyDecoderLayer,
+    DecoderLayer,
+    EncoderLayer,
+    SSRUDecoderLayer,
+    Transformer,
+)
 
 
 def transformer_pools(model: Transformer) -> Pools:
-    """Keys and values of each decoder layer, of the target so far (H, M, D) and of the source (H, C, D)."""
+    """Keys and values of each decoder layer, of the target so far (H, M, D) and of the source (H, C, D).
+
+    A layer with an SSRU has its state (E) in place of the former.
+    """
     heads, size = model.config.num_heads, model.config.head_size
-    names = [f"{part}_{i}" for i in range(model.config.num_decoder_layers) for part in ("key", "value")]
+    layers = list(enumerate(_decoder_layers(model)))
+    names = [f"{part}_{i}" for i, _ in layers for part in ("key", "value")]
+    attentive = {f"{part}_{i}" for i, x in layers if isinstance(x, DecoderLayer) for part in ("key", "value")}
     return Pools(
         caches=tuple(
-            TensorSpec(f"self_{name}", "float32", ("hypotheses", heads, "columns", size)) for name in names
+            TensorSpec(f"self_{name}", "float32", ("hypotheses", heads, "columns", size))
+            for name in names
+            if name in attentive
+        ),
+        states=tuple(
+            TensorSpec(f"state_{i}", "float32", ("rows", "beam", model.config.model_size))
+            for i, layer in layers
+            if isinstance(layer, SSRUDecoderLayer)
         ),
         memory=tuple(
             TensorSpec(f"cross_{name}", "float32", ("rows", heads, SOURCE_AXIS, size)) for name in names
@@ -34,8 +53,8 @@ def transformer_pools(model: Transformer) -> Pools:
     )
 
 
-def _decoder_layers(model: Transformer) -> list[DecoderLayer]:
-    return [cast("DecoderLayer", layer) for layer in model.decoder_layers]
+def _decoder_layers(model: Transformer) -> list[AnyDecoderLayer]:
+    return [cast("AnyDecoderLayer", layer) for layer in model.decoder_layers]
 
 
 class TransformerEncoderGraph(EncoderGraph):
@@ -73,25 +92,31 @@ class TransformerStepGraph(DecoderStepGraph):
         super().__init__(model, transformer_pools(model))
         self.model = model
         layers = _decoder_layers(model)
-        self.packed = nn.ModuleList(packed_projection(layer.self_attention) for layer in layers)
+        self.packed = nn.ModuleList(_looking_back(layer) for layer in layers)
         self.cross_query = nn.ModuleList(scaled_query(layer.cross_attention) for layer in layers)
 
     def step(
         self, inputs: StepInputs, caches: list[Tensor], states: list[Tensor], memory: list[Tensor]
     ) -> StepOutputs:
-        """Advance by one token: caches (n·W, H, M, D), memory (n, H, C, D), no states."""
-        del states
+        """Advance by one token: caches (n·W, H, M, D), states (n, W, E), memory (n, H, C, D)."""
         last = inputs.source_length.int() - 1
         column = inputs.position.int()[:, None].expand(inputs.token.shape).flatten()  # (n·W)
         x = self.model.target_embedding(inputs.token, inputs.position[:, None])  # (n, W, E)
         written: list[Tensor] = []
+        advanced: list[Tensor] = []
         queries: list[Tensor] = []
         read: list[Tensor] = []
         for i, layer in enumerate(_decoder_layers(self.model)):
-            keys, values = caches[2 * i : 2 * i + 2]
-            attended, *pair = self.attend_to_itself(i, layer.around_self.before(x), keys, values, column)
-            written += pair
-            x = layer.around_self.after(x, attended)
+            inner = layer.around_self.before(x)
+            if isinstance(layer, DecoderLayer):
+                keys, values = caches[len(written) : len(written) + 2]
+                attended, *pair = self.attend_to_itself(i, inner, keys, values, column)
+                written += pair
+                x = layer.around_self.after(x, attended)
+            else:
+                state = self.recur(i, inner, states[len(advanced)], inputs)
+                advanced.append(state)
+                x = layer.around_self.after(x, state.relu())
             keys, values = memory[2 * i : 2 * i + 2]
             attended, query, *pair = self.attend_to_source(
                 i, layer.around_cross.before(x), keys, values, last
@@ -100,7 +125,7 @@ class TransformerStepGraph(DecoderStepGraph):
             read += pair
             x = layer.around_cross.after(x, attended)
             x = layer.around_feed_forward.after(x, layer.feed_forward(layer.around_feed_forward.before(x)))
-        return StepOutputs(self.model.decoder_norm(x), queries, caches=written, memory=read)
+        return StepOutputs(self.model.decoder_norm(x), queries, caches=written, states=advanced, memory=read)
 
     def attend_to_itself(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, column: Tensor
@@ -109,7 +134,17 @@ class TransformerStepGraph(DecoderStepGraph):
         context, keys, values = cached_attention(
             self.packed[i](x), keys, values, column, x.shape[1], keys.shape[2]
         )
-        return _decoder_layers(self.model)[i].self_attention.output(context), keys, values
+        layer = cast("DecoderLayer", self.model.decoder_layers[i])
+        return layer.self_attention.output(context), keys, values
+
+    def recur(self, i: int, x: Tensor, state: Tensor, inputs: StepInputs) -> Tensor:
+        """Layer i's state (n, W, E) after this step, from that of each hypothesis' parent."""
+        assert inputs.parent is not None
+        state = state.gather(1, inputs.parent[:, :, None].expand_as(state))
+        is_first = (inputs.position == 0)[:, None, None]  # (n, 1, 1)
+        state = torch.where(is_first, torch.zeros_like(state), state)
+        candidate, keep = self.packed[i](x).chunk(2, dim=-1)
+        return next_state(state, candidate, torch.sigmoid(keep))
 
     def attend_to_source(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
@@ -118,6 +153,23 @@ class TransformerStepGraph(DecoderStepGraph):
         query = self.cross_query[i](x)
         context, keys, values = source_attention(query, keys, values, last, x.shape[1])
         return _decoder_layers(self.model)[i].cross_attention.output(context), query, keys, values
+
+
+def _looking_back(layer: AnyDecoderLayer) -> nn.Linear:
+    """All that a layer computes of its own input before it looks back, in one product."""
+    if isinstance(layer, DecoderLayer):
+        return packed_projection(layer.self_attention)
+    return candidate_and_gate(cast("SSRU", layer.ssru))
+
+
+def candidate_and_gate(unit: SSRU) -> nn.Linear:
+    """An SSRU's two products side by side: E to 2E."""
+    size, weight = unit.candidate.in_features, unit.candidate.weight
+    packed = nn.Linear(size, 2 * size, dtype=weight.dtype)
+    with torch.no_grad():
+        packed.weight.copy_(torch.cat((weight, unit.keep_gate.weight)))
+        packed.bias.copy_(torch.cat((torch.zeros_like(unit.keep_gate.bias), unit.keep_gate.bias)))
+    return packed
 
 
 class AttentionGraph(nn.Module):

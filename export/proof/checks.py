@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class ProofError(RuntimeError):
@@ -42,3 +46,13 @@ def require(checks: Sequence[Check]) -> None:
     if failed:
         lines = [f"{c.name}: {c.measured:.6g}, limit {c.limit:.6g} ({c.what})" for c in failed]
         raise ProofError("the proof refuses this artifact: " + "; ".join(lines))
+
+
+def differences(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[Any]:
+    """Absolute differences; 0 where both are the same infinity, as of a token that its bias rules out.
+
+    >>> differences(np.array([1.0, -np.inf]), np.array([1.5, -np.inf])).tolist()
+    [0.5, 0.0]
+    """
+    with np.errstate(invalid="ignore"):
+        return np.where(ours == theirs, 0.0, np.abs(ours - theirs))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.proof.checks import ProofError
+from model.networks.encoder_decoder import EncoderDecoder
+from model.searches.beam_search import greedy_search
 from model.text.tokenizer import Tokenizer
 
 MIN_PAIRS = 100
@@ -55,7 +57,7 @@ def _by_languages(
 def prepare(
     pairs: Pairs | Mapping[LanguagePair, Pairs], tokenizer: Tokenizer, capacity: int = CAPACITY
 ) -> list[Sentence]:
-    """Every pair as two sentences, one a direction.
+    """Every pair as a sentence for each direction of its languages that the tokenizer has marks for.
 
     Args:
         pairs: By the languages of their columns; a plain list is of the tokenizer's two.
@@ -64,20 +66,42 @@ def prepare(
     Raises:
         ProofError: too few pairs, languages that do not fit, or a sentence too long for the proof.
     """
-    sentences = []
+    sentences, directions = [], tokenizer.directions
     for (first, second), rows in _by_languages(pairs, tokenizer).items():
         if len(rows) < MIN_PAIRS:
             raise ProofError(
                 f"{len(rows)} sentence pairs of {first} and {second}, the proof needs at least {MIN_PAIRS}"
             )
         for a, b in rows:
-            there = tokenizer.encode_source(a, second, source_language=first)
-            back = tokenizer.encode_source(b, first, source_language=second)
-            sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
-            sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
+            if (first, second) in directions:
+                there = tokenizer.encode_source(a, second, source_language=first)
+                sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
+            if (second, first) in directions:
+                back = tokenizer.encode_source(b, first, source_language=second)
+                sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
     if (longest := max(len(s.source) for s in sentences)) > capacity:
         raise ProofError(f"a sentence has {longest} tokens, the proof takes at most {capacity}")
     return sentences
+
+
+def translated(
+    model: EncoderDecoder, tokenizer: Tokenizer, sources: Sequence[str], languages: LanguagePair
+) -> list[tuple[str, str]]:
+    """Pairs for a proof without references: each source beside its greedy translation by PyTorch in fp32.
+
+    A smaller precision is then held against what the model itself says.
+
+    Raises:
+        ProofError: a source is too long for the proof.
+    """
+    pairs = []
+    for text in sources:
+        source = tokenizer.encode_source(text, languages[1], source_language=languages[0])
+        if len(source) > CAPACITY:
+            raise ProofError(f"a sentence has {len(source)} tokens, the proof takes at most {CAPACITY}")
+        limit = Sentence(tuple(source), "").max_target_tokens
+        pairs.append((text, tokenizer.detokenize(greedy_search(model, source, limit).token_ids)))
+    return pairs
 
 
 def spread_by_length(sentences: Sequence[Sentence], count: int) -> list[Sentence]:

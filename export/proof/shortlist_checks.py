@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from export.contract.graph_names import GraphName
 from export.contract.tensors import Pools
-from export.proof.checks import Check
+from export.proof.checks import Check, differences
 from export.proof.graph_model import Array, Arrays, GraphModel, GraphScorer, StepScores, padded_size
 from export.proof.sentences import Sentence, spread_by_length
 from export.proof.shortlist_model import ShortlistGraphs, ShortlistScorer
@@ -82,13 +82,13 @@ class _Compared(ShortlistGraphs):
         whole = self.run(GraphName.DECODER_STEP, feeds)
         bare = self.hidden(feeds)
         written = [name for name in bare if name.removesuffix("_out") not in self._memory]
-        self.of_steps = _largest([self.of_steps, *(np.abs(bare[n] - whole[n]) for n in written)])
+        self.of_steps = _largest([self.of_steps, *(differences(bare[n], whole[n]) for n in written)])
         size = whole["logits"].shape[-1]
         first, second = self._some(size), self._some(size)
         logits = [self.logits(bare["hidden"], tokens) for tokens in (first, second)]
-        self.of_logits = _largest([self.of_logits, np.abs(logits[0] - whole["logits"][..., first])])
+        self.of_logits = _largest([self.of_logits, differences(logits[0], whole["logits"][..., first])])
         _, in_first, in_second = np.intersect1d(first, second, return_indices=True)
-        same = np.abs(logits[0][..., in_first] - logits[1][..., in_second])
+        same = differences(logits[0][..., in_first], logits[1][..., in_second])
         self.of_columns = _largest([self.of_columns, same])
         return super().step(token, position, source_length, parent, pools)
 
@@ -96,9 +96,9 @@ class _Compared(ShortlistGraphs):
         return self.random.permutation(size)[: self.random.integers(size // 4, size)]
 
 
-def _largest(differences: Iterable[float | NDArray[np.floating]]) -> float:
+def _largest(distances: Iterable[float | NDArray[np.floating]]) -> float:
     """NaN if there is one."""
-    return float(np.max([np.max(difference, initial=0.0) for difference in differences]))
+    return float(np.max([np.max(distance, initial=0.0) for distance in distances]))
 
 
 def shortlist_figures(

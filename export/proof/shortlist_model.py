@@ -78,7 +78,7 @@ class ShortlistScorer(GraphScorer):
         return ShortlistedBeams(encoded.source_length, encoded.pools, is_candidate=is_candidate)
 
     def decode_step_with_hidden(self, prefix: Tensor, memory: Beams) -> tuple[Tensor, Tensor]:
-        """As of `GraphScorer`; the candidates' probabilities sum to 1, the others are 0."""
+        """Log-probabilities (K, V) and hidden states of a step; those of the candidates alone sum to 1."""
         assert isinstance(memory, ShortlistedBeams), "from another scorer"
         assert memory.is_candidate is not None, "from another scorer"
         log_probs, hidden = super().decode_step_with_hidden(prefix, memory)

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-from export.proof.checks import Check
+from export.proof.checks import Check, differences
 from export.proof.graph_model import Floats, GraphModel
 from export.proof.sentences import Sentence, spread_by_length
 from export.proof.trace import Layout, RowScores, Traced, capacity_of, trace
@@ -21,6 +21,8 @@ from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search
 
 LIMIT = 1e-4  # absolute; of a log-probability in natural logarithm
+# Log-probabilities that reach further down come of larger logits, whose sums fp32 rounds as much more.
+_SPREAD = 16.0
 BEAM_SIZE = 4
 NUM_TRACED = 12
 _NUM_BEAM_STEPS = 8
@@ -83,7 +85,8 @@ def _layouts(graphs: GraphModel) -> list[tuple[str, str, Layout]]:
 def _close(name: str, what: str, values: Values, found: Sequence[Steps], expected: Sequence[Steps]) -> Check:
     return Check(
         name=name,
-        what=f"largest absolute difference to PyTorch of a {what}",
+        what=f"largest absolute difference to PyTorch of a {what}"
+        + (f", for each {_SPREAD:g} that they spread" if values is _log_probs else ""),
         measured=_largest_difference(values, found, expected),
         limit=LIMIT,
     )
@@ -91,15 +94,15 @@ def _close(name: str, what: str, values: Values, found: Sequence[Steps], expecte
 
 def _best_check(found: Sequence[Steps]) -> Check:
     """The candidates that a search reads are the best of all log-probabilities, and their ids say which."""
-    differences = []
+    distances = []
     for scores in chain.from_iterable(found):
         assert scores.best is not None, "PyTorch gives no candidates"
         log_probs, token = scores.best
         best = -np.sort(-scores.log_probs, axis=-1)[:, : log_probs.shape[1]]
         picked = np.take_along_axis(scores.log_probs, token, axis=-1)
-        differences.append(max(np.abs(log_probs - best).max(), np.abs(log_probs - picked).max()))
+        distances.append(max(differences(log_probs, best).max(), differences(log_probs, picked).max()))
     what = "largest absolute difference of a beam's candidate to the best log-probability, and to its id's"
-    return Check(name="candidates", what=what, measured=float(np.max(differences)), limit=0.0)
+    return Check(name="candidates", what=what, measured=float(np.max(distances)), limit=0.0)
 
 
 def _attention_checks(
@@ -152,13 +155,13 @@ def log_prob_distance(
     """How far a smaller precision's log-probabilities are from PyTorch fp32: mean and largest."""
     traced = [greedy_traced(model, s) for s in spread_by_length(sentences, NUM_TRACED)]
     found, expected = trace(graphs, traced, Layout(rows=4)), [_expected(model, t) for t in traced]
-    differences = [
-        np.abs(ours.log_probs - theirs.log_probs)
+    distances = [
+        differences(ours.log_probs, theirs.log_probs)
         for ours, theirs in zip(chain.from_iterable(found), chain.from_iterable(expected), strict=True)
     ]
     return {
-        "log_prob_difference_mean": float(np.mean([d.mean() for d in differences])),
-        "log_prob_difference_max": float(max(d.max() for d in differences)),
+        "log_prob_difference_mean": float(np.mean([d.mean() for d in distances])),
+        "log_prob_difference_max": float(max(d.max() for d in distances)),
     }
 
 
@@ -200,15 +203,24 @@ def _log_probs(scores: RowScores) -> Sequence[Floats]:
     return [scores.log_probs]
 
 
+def _unit_of(log_probs: Floats) -> float:
+    """What differences of log-probabilities (or logits) are counted in: 1, or more if they spread widely.
+
+    >>> _unit_of(np.array([-0.5, -8.0, -np.inf])), _unit_of(np.array([-0.5, -64.0]))
+    (1.0, 4.0)
+    """
+    return max(1.0, float(np.abs(log_probs[np.isfinite(log_probs)]).max(initial=0.0)) / _SPREAD)
+
+
 def _everything(scores: RowScores) -> Sequence[Floats]:
     return [scores.log_probs, scores.hidden, *scores.attention]
 
 
 def _largest_difference(values: Values, found: Sequence[Steps], expected: Sequence[Steps]) -> float:
-    differences = [
-        np.abs(a - b).max()
+    largest = [
+        differences(a, b).max() / (_unit_of(b) if values is _log_probs else 1.0)
         for found_steps, expected_steps in zip(found, expected, strict=True)
         for ours, theirs in zip(found_steps, expected_steps, strict=True)
         for a, b in zip(values(ours), values(theirs), strict=True)
     ]
-    return float(np.max(differences))
+    return float(np.max(largest))

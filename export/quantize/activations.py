@@ -7,7 +7,7 @@ import numpy as np
 from export.quantize.graph_draft import GraphDraft, GraphFacts
 
 _STEP = 1.0 / 127.0
-_ZERO_POINT = 128  # u8 activations: s8 ones are 15 to 25 times slower in ONNX Runtime on x86
+ZERO_POINT = 128  # of unsigned bytes: signed activations are 15 to 25 times slower in ONNX Runtime on x86
 _SMALLEST = 1e-6
 
 
@@ -27,7 +27,7 @@ class QuantizedActivations:
     def by_constant(self, name: str, largest: float) -> tuple[str, str, str]:
         """Quantize x with one scale: names of bytes, step, zero point."""
         if name not in self._by_constant:
-            zero_point = 0 if name in self._before_relu else _ZERO_POINT
+            zero_point = 0 if name in self._before_relu else ZERO_POINT
             step = self._step(f"{name}_step", largest / (255 - zero_point))
             read = self._before_relu.get(name, name)
             grid = step, self._zero_point(zero_point)
@@ -51,7 +51,7 @@ class QuantizedActivations:
 
     def grid(self) -> tuple[str, str]:
         """Step and zero point of rows between -1 and 1: names of both."""
-        return self._step("int8_step", _STEP), self._zero_point(_ZERO_POINT)
+        return self._step("int8_step", _STEP), self._zero_point(ZERO_POINT)
 
     def _name_of_bytes(self, name: str) -> str:
         """One activation may be quantized in both ways, for different products."""

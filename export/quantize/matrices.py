@@ -4,6 +4,10 @@ A row's result then depends on that row alone, so a translation is the same in a
 dynamic quantization takes one scale for the whole batch. Where it is known how large an activation gets, the
 scale is a constant, which saves five passes over each activation and one over each product; and cutting at 0,
 which bytes do anyway, takes the place of a ReLU.
+
+Matrices that are multiplied are stored as unsigned bytes around 128. Where x86 has no VNNI, products of
+unsigned and signed bytes are added by pairs in 16 bits and saturate, silently; those of two unsigned ones are
+exact everywhere, and as fast with VNNI.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 from export.graphs.opset import MICROSOFT
-from export.quantize.activations import QuantizedActivations
+from export.quantize.activations import ZERO_POINT, QuantizedActivations
 from export.quantize.graph_draft import GraphDraft, GraphFacts
 
 
@@ -39,24 +43,39 @@ def quantize_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
     return np.rint(weight / scale).astype(np.int8), scale.squeeze(axis)
 
 
+def unsigned(integers: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Signed integers as unsigned ones around `ZERO_POINT`.
+
+    >>> unsigned(np.array([-127, 0, 127], np.int8)).tolist()
+    [1, 128, 255]
+    """
+    return (integers.astype(np.int16) + ZERO_POINT).astype(np.uint8)
+
+
 def weight_key(matrix: NDArray[np.generic]) -> str:
     """Which matrix (in, out) it is: an exporter may rename and transpose it."""
     return hashlib.sha256(np.ascontiguousarray(matrix).tobytes()).hexdigest()
 
 
 def quantize_graph(
-    model: onnx.ModelProto, largest: Mapping[str, float] | None = None, *, only_bounded: bool = False
+    model: onnx.ModelProto,
+    largest: Mapping[str, float] | None = None,
+    steps: Mapping[str, NDArray[np.float32]] | None = None,
+    *,
+    only_bounded: bool = False,
 ) -> onnx.ModelProto:
     """A copy in which every product with a constant matrix, and every embedding, holds int8 weights.
 
     Args:
         largest: By `weight_key` the largest absolute value of what a matrix is multiplied with: the scale is
             then a constant, and what is beyond is cut.
-        only_bounded: Use it only of what comes out of a layer norm or a tanh.
+        steps: By `weight_key` what a matrix' integers are multiplied by, for each output, where it is made of
+            such; all others are rounded.
+        only_bounded: Use `largest` only of what comes out of a layer norm or a tanh.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Rewriter(result.graph, largest or {}, only_bounded=only_bounded).run()
+    _Rewriter(result.graph, largest or {}, steps or {}, only_bounded=only_bounded).run()
     if MICROSOFT not in {opset.domain for opset in result.opset_import}:
         result.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return result
@@ -68,8 +87,15 @@ class _Rewriter:
     A rewrite says whether it took a node; a node that none takes stays as it is.
     """
 
-    def __init__(self, graph: onnx.GraphProto, largest: Mapping[str, float], *, only_bounded: bool) -> None:
-        self.largest, self.only_bounded = largest, only_bounded
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        largest: Mapping[str, float],
+        steps: Mapping[str, NDArray[np.float32]],
+        *,
+        only_bounded: bool,
+    ) -> None:
+        self.largest, self.steps, self.only_bounded = largest, steps, only_bounded
         self.facts = GraphFacts(graph)
         self.draft = GraphDraft(graph)
         self.activations = QuantizedActivations(self.facts, self.draft)
@@ -114,13 +140,13 @@ class _Rewriter:
         largest = self.largest.get(weight_key(matrix.T if is_transposed else matrix))
         if largest is not None and (x in self.facts.bounded or not self.only_bounded):
             byte, step, zero_point = self.activations.by_constant(x, largest)
-            operands = [byte, weight, step, scale, zero_point]
+            operands = [byte, weight, step, scale, zero_point, self._zero_point()]
             self.draft.node("MatMulIntegerToFloat", operands, output, MICROSOFT)
             self.products[output] = self.draft.nodes[-1]
         else:
             byte, row_scale = self.activations.by_row(x)
             step, zero_point = self.activations.grid()
-            operands = [byte, weight, step, scale, zero_point]
+            operands = [byte, weight, step, scale, zero_point, self._zero_point()]
             product = self.draft.node("MatMulIntegerToFloat", operands, f"{output}_unscaled", MICROSOFT)
             self.draft.node("Mul", [product, row_scale], output)
 
@@ -144,7 +170,7 @@ class _Rewriter:
             is_alone = name in self.products and self.facts.num_readers[name] == 1
             if is_alone and other in self.facts.vectors:
                 multiply = self.products[name]
-                multiply.input.extend(["", other])
+                multiply.input.append(other)
                 multiply.output[0] = multiply.name = node.output[0]
                 return True
         return False
@@ -155,18 +181,30 @@ class _Rewriter:
         weight, scale = self._weight(node.input[0], is_transposed=True)
         output, ids = node.output[0], node.input[1]
         axes = self.draft.constant("int8_last_axis", np.array([-1], np.int64))
-        integers = self.draft.node("Gather", [weight, ids], f"{output}_int8")
-        values = self.draft.node("Cast", [integers], f"{output}_integers", to=onnx.TensorProto.FLOAT)
+        zero = self.draft.constant("int8_weight_zero", np.array(ZERO_POINT, np.float32))
+        stored = self.draft.node("Gather", [weight, ids], f"{output}_uint8")
+        positive = self.draft.node("Cast", [stored], f"{output}_positive", to=onnx.TensorProto.FLOAT)
+        values = self.draft.node("Sub", [positive, zero], f"{output}_integers")
         factors = self.draft.node("Gather", [scale, ids], f"{output}_scale_flat")
         column = self.draft.node("Unsqueeze", [factors, axes], f"{output}_scale")
         self.draft.node("Mul", [values, column], output)
         return True
 
     def _weight(self, name: str, *, is_transposed: bool) -> tuple[str, str]:
-        """Store a weight as int8 (in, out), or (out, in) where it is used transposed; one scale an output."""
+        """Store a weight (in, out) as bytes, or (out, in) where it is used transposed; a scale an output."""
         weight = numpy_helper.to_array(self.facts.weights[name])
-        integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
-        return self.draft.constant(f"{name}_int8", integers), self.draft.constant(f"{name}_scale", scale)
+        steps = self.steps.get(weight_key(weight.T if is_transposed else weight)) if self.steps else None
+        if steps is None:
+            integers, scale = quantize_weight(weight, axis=1 if is_transposed else 0)
+        else:
+            integers = np.rint(weight / (steps[:, None] if is_transposed else steps)).astype(np.int8)
+            scale = steps
+        return self.draft.constant(f"{name}_uint8", unsigned(integers)), self.draft.constant(
+            f"{name}_scale", scale
+        )
+
+    def _zero_point(self) -> str:
+        return self.draft.constant("int8_weight_zero_point", np.array(ZERO_POINT, np.uint8))
 
     def _recurrent(self, node: NodeProto) -> bool:
         """Store a recurrent layer's matrices as int8; ONNX Runtime unpacks them once, at load.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
 
 
@@ -56,13 +57,21 @@ class TransformerConfig:
         num_encoder_layers, num_decoder_layers: Depth of each stack.
         norm: "pre" normalises each sublayer's input, "post" its output after the residual sum.
         activation: Of the feed-forward network.
+        norm_epsilon: What every norm adds to the variance.
         positions: "sinusoidal" needs no weights and has no limit; "learned" is a table; with "none" the
             encoder cannot tell the order of its tokens.
+        position_layout, position_denominator: Of sinusoidal ones, see `SinusoidalPositions`.
         max_positions: Rows of the learned table; the longest source or target, in tokens.
+        decoder_layer: How a target position sees those before it: by self-attention (section 3.2.3), or by
+            the recurrence of an SSRU, see `SSRU`.
+        start_embedding: What a decoder reads in place of a last token at its first position: the start
+            id's embedding, or zeros.
         scale_attention: Divide attention's scores by √D (equation 1).
         tie_embeddings: One matrix for source, target and output embeddings (section 3.4).
+        output_bias: Add a bias to the logits; minus infinity in it rules a token out for good.
         dropout: Probability of dropping an activation, in training only.
         special_ids: Those of the tokenizer that the model was trained with.
+        target_limit: How long translations may get where nobody says so.
     """
 
     architecture: Literal["transformer"] = "transformer"
@@ -73,13 +82,20 @@ class TransformerConfig:
     num_encoder_layers: int = 6
     num_decoder_layers: int = 2
     norm: Literal["pre", "post"] = "pre"
+    norm_epsilon: float = 1e-5
     activation: Literal["relu", "gelu", "silu"] = "relu"
     positions: Literal["sinusoidal", "learned", "none"] = "sinusoidal"
+    position_layout: Literal["interleaved", "halves"] = "interleaved"
+    position_denominator: Literal["half", "half_less_one"] = "half"
     max_positions: int = 512
+    decoder_layer: Literal["self_attention", "ssru"] = "self_attention"
+    start_embedding: Literal["token", "zero"] = "token"
     scale_attention: bool = True
     tie_embeddings: bool = True
+    output_bias: bool = False
     dropout: float = 0.1
     special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
+    target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
 
     def __post_init__(self) -> None:
         sizes = (
@@ -94,11 +110,19 @@ class TransformerConfig:
         faults = below_one(self, sizes)
         if not faults and self.model_size % (2 * self.num_heads):
             faults.append(f"model_size {self.model_size} is no multiple of 2 x num_heads {self.num_heads}")
+        if not faults and self.position_denominator == "half_less_one" and self.model_size < 4:
+            faults.append(f"model_size {self.model_size} is too small to divide by half of it less one")
+        if not self.norm_epsilon > 0:
+            faults.append(f"norm_epsilon is {self.norm_epsilon}, must be above 0")
         allowed = {
             "architecture": ("transformer",),
             "norm": ("pre", "post"),
             "activation": ("relu", "gelu", "silu"),
             "positions": ("sinusoidal", "learned", "none"),
+            "position_layout": ("interleaved", "halves"),
+            "position_denominator": ("half", "half_less_one"),
+            "decoder_layer": ("self_attention", "ssru"),
+            "start_embedding": ("token", "zero"),
         }
         check([*faults, *_not_allowed(self, allowed), *_dropout_faults(self.dropout)], "model")
 
@@ -141,6 +165,7 @@ class RecurrentConfig:
         tie_embeddings: One matrix for source, target and output embeddings.
         dropout: Probability of dropping an activation, in training only.
         special_ids: Those of the tokenizer that the model was trained with.
+        target_limit: How long translations may get where nobody says so.
     """
 
     architecture: Literal["recurrent"] = "recurrent"
@@ -159,6 +184,7 @@ class RecurrentConfig:
     tie_embeddings: bool = True
     dropout: float = 0.1
     special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
+    target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
 
     def __post_init__(self) -> None:
         sizes = (

@@ -7,9 +7,25 @@ import json
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from model.networks.config import ARCHITECTURES, ConfigError, ModelConfig, check
-from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
+from model.scoring.target_limit import TargetLimit
+from model.text.special_ids import SpecialIds
 
 T = TypeVar("T")
+_NESTED: dict[str, type[Any]] = {"special_ids": SpecialIds, "target_limit": TargetLimit}
+# Fields that came later: at their defaults they are left out of files, so that older checkpoints keep their
+# hashes.
+_LATER = frozenset(
+    {
+        "special_ids",
+        "target_limit",
+        "norm_epsilon",
+        "position_layout",
+        "position_denominator",
+        "decoder_layer",
+        "start_embedding",
+        "output_bias",
+    }
+)
 
 
 def from_fields(kind: type[T], fields: object, where: str) -> T:
@@ -32,7 +48,9 @@ def from_fields(kind: type[T], fields: object, where: str) -> T:
     check(_type_faults(kind, values), where)
     try:
         return kind(**values)
-    except TypeError as error:
+    except ConfigError:
+        raise  # it says where
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
@@ -66,22 +84,23 @@ def model_config(fields: dict[str, Any]) -> ModelConfig:
     name = fields.get("architecture", "transformer")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ConfigError(f"model: architecture is {name!r}, must be one of {', '.join(ARCHITECTURES)}")
-    if "special_ids" in fields:
-        ids = from_fields(SpecialIds, fields["special_ids"], "model.special_ids")
-        fields = {**fields, "special_ids": ids}
-    return from_fields(ARCHITECTURES[name], fields, "model")
+    nested = {
+        field: from_fields(kind, fields[field], f"model.{field}")
+        for field, kind in _NESTED.items()
+        if field in fields
+    }
+    return from_fields(ARCHITECTURES[name], {**fields, **nested}, "model")
 
 
 def to_fields(config: Any) -> dict[str, Any]:
-    """A configuration's fields, nested dataclasses as mappings.
-
-    Special ids are left out where they are the default: checkpoints older than that field keep their
-    files and hashes.
-    """
+    """A configuration's fields, nested dataclasses as mappings; later ones unless they are the default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config) if field.name in _LATER}
     fields = dataclasses.asdict(config)
-    if getattr(config, "special_ids", None) == DEFAULT_SPECIAL_IDS:
-        del fields["special_ids"]
-    return fields
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in defaults or getattr(config, name) != defaults[name]
+    }
 
 
 def to_json(config: Any) -> str:

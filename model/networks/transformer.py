@@ -9,6 +9,7 @@ from model.networks.attention import MultiHeadAttention, causal_mask
 from model.networks.config import TransformerConfig
 from model.networks.embeddings import Embedding, LearnedPositions, SinusoidalPositions
 from model.networks.encoder_decoder import Decoded, EncoderDecoder
+from model.networks.ssru import SSRU
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
@@ -32,7 +33,7 @@ class Residual(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.model_size)
+        self.norm = _norm(config)
         self.is_pre_norm = config.norm == "pre"
         self.dropout = nn.Dropout(config.dropout)
 
@@ -44,6 +45,10 @@ class Residual(nn.Module):
         """The residual sum."""
         total = x + self.dropout(sublayer_output)
         return total if self.is_pre_norm else self.norm(total)  # type: ignore[no-any-return]
+
+
+def _norm(config: TransformerConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.model_size, eps=config.norm_epsilon)
 
 
 def _attention(config: TransformerConfig) -> MultiHeadAttention:
@@ -67,17 +72,23 @@ class EncoderLayer(nn.Module):
         return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
 
 
-class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention over the encoded source, then the feed-forward network."""
+class AnyDecoderLayer(nn.Module):
+    """What the target has been so far, cross-attention over the source, then the feed-forward network.
 
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.self_attention = _attention(config)
+    Kinds of it differ in the first part, which they add before `add_rest`.
+    """
+
+    def add_rest(self, config: TransformerConfig) -> None:
+        """The parts that all kinds have."""
         self.cross_attention = _attention(config)
         self.feed_forward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_cross = Residual(config)
         self.around_feed_forward = Residual(config)
+
+    def look_back(self, x: Tensor, is_future: Tensor) -> Tensor:
+        """What each position of x (B, T, E) makes of itself and those before it: (B, T, E)."""
+        raise NotImplementedError
 
     def forward(
         self, x: Tensor, memory: Tensor, is_future: Tensor, source_is_masked: Tensor | None
@@ -86,13 +97,42 @@ class DecoderLayer(nn.Module):
 
         x: (B, T, E); memory: (B, S, E); is_future: (T, T); source_is_masked: (B, 1, 1, S).
         """
-        inner = self.around_self.before(x)
-        x = self.around_self.after(x, self.self_attention(inner, inner, is_future)[0])
+        x = self.around_self.after(x, self.look_back(self.around_self.before(x), is_future))
         attended, weights = self.cross_attention(self.around_cross.before(x), memory, source_is_masked)
         x = self.around_cross.after(x, attended)
         return self.around_feed_forward.after(
             x, self.feed_forward(self.around_feed_forward.before(x))
         ), weights
+
+
+class DecoderLayer(AnyDecoderLayer):
+    """A decoder layer that looks back by causal self-attention (section 3.2.3)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attention = _attention(config)
+        self.add_rest(config)
+
+    def look_back(self, x: Tensor, is_future: Tensor) -> Tensor:
+        """Attend from each position to itself and those before it."""
+        return self.self_attention(x, x, is_future)[0]  # type: ignore[no-any-return]
+
+
+class SSRUDecoderLayer(AnyDecoderLayer):
+    """A decoder layer that carries one vector along in place of looking back, see `SSRU`."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.ssru = SSRU(config.model_size)
+        self.add_rest(config)
+
+    def look_back(self, x: Tensor, is_future: Tensor) -> Tensor:
+        """Run the recurrence, which sees no later position anyway."""
+        del is_future
+        return self.ssru(x)  # type: ignore[no-any-return]
+
+
+_DECODER_LAYERS = {"self_attention": DecoderLayer, "ssru": SSRUDecoderLayer}
 
 
 class Transformer(EncoderDecoder):
@@ -107,13 +147,19 @@ class Transformer(EncoderDecoder):
         source_tokens = nn.Embedding(config.vocabulary_size, size)
         target_tokens = source_tokens if config.tie_embeddings else nn.Embedding(config.vocabulary_size, size)
         self.source_embedding = Embedding(source_tokens, self._positions(), config.dropout)
-        self.target_embedding = Embedding(target_tokens, self._positions(), config.dropout)
+        self.target_embedding = Embedding(
+            target_tokens,
+            self._positions(),
+            config.dropout,
+            has_zero_start=config.start_embedding == "zero",
+        )
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
-        self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
+        kind = _DECODER_LAYERS[config.decoder_layer]
+        self.decoder_layers = nn.ModuleList(kind(config) for _ in range(config.num_decoder_layers))
         is_pre_norm = config.norm == "pre"
-        self.encoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
-        self.output = nn.Linear(size, config.vocabulary_size, bias=False)
+        self.encoder_norm = _norm(config) if is_pre_norm else nn.Identity()
+        self.decoder_norm = _norm(config) if is_pre_norm else nn.Identity()
+        self.output = nn.Linear(size, config.vocabulary_size, bias=config.output_bias)
         self.initialise()
         if config.tie_embeddings:
             self.output.weight = target_tokens.weight
@@ -123,7 +169,11 @@ class Transformer(EncoderDecoder):
             return None
         if self.config.positions == "learned":
             return LearnedPositions(self.config.max_positions, self.config.model_size)
-        return SinusoidalPositions(self.config.model_size)
+        return SinusoidalPositions(
+            self.config.model_size,
+            layout=self.config.position_layout,
+            denominator=self.config.position_denominator,
+        )
 
     def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> Tensor:
         """Encode sources once.

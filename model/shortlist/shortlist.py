@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _MAGIC = b"TRAGHSL1"
 _HEADER = struct.Struct("<8sII")  # magic, V, number of tables
 _TABLE = struct.Struct("<III")  # tag, number of ids that are always candidates, number of targets
 _CHECKSUM = struct.Struct("<I")  # CRC-32 of all before it
+NO_TAG = 0xFFFFFFFF  # in place of a tag: the one table of sources without tags
 
 
 class ShortlistError(ValueError):
@@ -42,10 +43,10 @@ class ShortlistTable:
     offsets: NDArray[np.int64]
     targets: NDArray[np.int64]
 
-    def faults(self, vocabulary_size: int) -> list[str]:
-        """What does not fit this vocabulary or each other."""
+    def faults(self, vocabulary_size: int, *, has_end_id: bool = True) -> list[str]:
+        """What does not fit this vocabulary or each other; `has_end_id` if the vocabulary is one of ours."""
         found = []
-        if self.is_always.shape != (vocabulary_size,) or not self.is_always[END_ID]:
+        if self.is_always.shape != (vocabulary_size,) or (has_end_id and not self.is_always[END_ID]):
             found.append(f"is_always must have {vocabulary_size} entries and hold END_ID")
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == vocabulary_size + 1 else None
         if ends != (0, len(self.targets)) or np.any(np.diff(self.offsets) < 0):
@@ -59,25 +60,24 @@ class ShortlistTable:
 
 
 class Shortlist:
-    """A table for each target language, by the id of its tag, the first token of a source.
+    """A table for each target language, by the id of its tag, the first token of a source; or one for all.
 
     The decoder then scores only some hundred tokens of each sentence; the idea is Jean et al.'s 2015
     (arXiv:1412.2007, section 3.3), as a lexical shortlist it came to Marian and CTranslate2.
 
     Args:
         vocabulary_size: V of the model.
-        tables: By tag.
+        tables: By tag; or a single one, of sources without tags, by `NO_TAG`.
 
     Raises:
         ShortlistError: A table or a tag does not fit the vocabulary; lists all faults.
     """
 
     def __init__(self, vocabulary_size: int, tables: Mapping[int, ShortlistTable]) -> None:
-        faults = [f"tag {tag} is out of range" for tag in tables if not END_ID < tag < vocabulary_size]
-        faults += [f"tag {tag}: {f}" for tag, table in tables.items() for f in table.faults(vocabulary_size)]
-        if faults:
+        if faults := list(_faults(vocabulary_size, tables)):
             raise ShortlistError("not a shortlist: " + "; ".join(faults))
         self._vocabulary_size = vocabulary_size
+        self._has_tags = NO_TAG not in tables
         self._tables = dict(sorted(tables.items()))
         self._rows = {tag: np.split(t.targets, t.offsets[1:-1]) for tag, t in self._tables.items()}
 
@@ -88,8 +88,8 @@ class Shortlist:
 
     @property
     def tags(self) -> tuple[int, ...]:
-        """The tags that it has a table for, ascending."""
-        return tuple(self._tables)
+        """The tags that it has a table for, ascending; none if it is of sources without tags."""
+        return tuple(self._tables) if self._has_tags else ()
 
     @property
     def fewest_candidates(self) -> int:
@@ -106,6 +106,14 @@ class Shortlist:
             raise ShortlistError(f"no table for the tag {tag}, only for {', '.join(map(str, self._tables))}")
         return self._tables[tag]
 
+    def table_of(self, source: Sequence[int]) -> ShortlistTable:
+        """The table of a source that is as `candidates` takes it.
+
+        Raises:
+            ShortlistError: It has none for the source's tag.
+        """
+        return self.table(source[0] if self._has_tags else NO_TAG)
+
     def candidates(self, source: Sequence[int]) -> NDArray[np.int64]:
         """The ids to score for one sentence, ascending, each once.
 
@@ -113,14 +121,15 @@ class Shortlist:
         tokens, because names and numbers are copied. Nothing but this source decides on them.
 
         Args:
-            source: Ids with the tag first and END_ID last.
+            source: Ids with the tag first, if there are tags, and the end last.
 
         Raises:
             ShortlistError: There is no table for the tag.
         """
-        is_candidate = self.table(source[0]).is_always.copy()  # (V)
-        rows, own = self._rows[source[0]], np.asarray(source[1:], dtype=np.int64)
-        is_candidate[np.concatenate([own, *[rows[token] for token in source[1:]]])] = True
+        is_candidate = self.table_of(source).is_always.copy()  # (V)
+        tag, text = (source[0], source[1:]) if self._has_tags else (NO_TAG, source)
+        rows, own = self._rows[tag], np.asarray(text, dtype=np.int64)
+        is_candidate[np.concatenate([own, *[rows[token] for token in text]])] = True
         return np.flatnonzero(is_candidate)
 
     def to_bytes(self) -> bytes:
@@ -167,6 +176,17 @@ class Shortlist:
             return cls.from_bytes(path.read_bytes())
         except (OSError, ShortlistError) as error:
             raise ShortlistError(f"cannot read {path}: {error}") from error
+
+
+def _faults(vocabulary_size: int, tables: Mapping[int, ShortlistTable]) -> Iterator[str]:
+    if NO_TAG in tables and len(tables) > 1:
+        yield "beside a table of sources without tags there may be no other"
+    for tag in tables:
+        if tag != NO_TAG and not END_ID < tag < vocabulary_size:
+            yield f"tag {tag} is out of range"
+    for tag, table in tables.items():
+        name = "no tag" if tag == NO_TAG else f"tag {tag}"
+        yield from (f"{name}: {fault}" for fault in table.faults(vocabulary_size, has_end_id=tag != NO_TAG))
 
 
 def _id_type(vocabulary_size: int) -> np.dtype[np.unsignedinteger]:

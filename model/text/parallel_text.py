@@ -34,10 +34,14 @@ def numbered_pairs(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         DataError: as `read_pairs`, once the line is reached.
     """
     num_columns = 2
+    first_empty = 0
     for number, line in numbered_lines(path):
+        if not line:  # no fault at the end of a file
+            first_empty = first_empty or number
+            continue
         columns = line.split("\t")
-        if len(columns) < 2:
-            raise DataError(f"{path}, line {number}: {len(columns)} columns, must be at least 2")
+        if first_empty or len(columns) < 2:
+            raise DataError(f"{path}, line {first_empty or number}: 1 columns, must be at least 2")
         if len(columns) > num_columns:
             num_columns = len(columns)
             log.warning("%s, line %d: %d columns, only 2 are read", path, number, num_columns)

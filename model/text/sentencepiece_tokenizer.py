@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -94,6 +95,11 @@ class SentencePieceTokenizer:
         """The languages it has a tag for, in the order they were given in training."""
         tags = (re.fullmatch(r"<2(.+)>", self.piece(i)) for i in range(END_ID + 1, self.size))
         return tuple(tag[1] for tag in tags if tag)
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """From each language to each other one: a tag says which, and nothing where a source is from."""
+        return tuple(itertools.permutations(self.languages, 2))
 
     def piece(self, token_id: int) -> str:
         """The piece behind an id, "▁" marking a space."""

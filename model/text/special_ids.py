@@ -12,7 +12,8 @@ class SpecialIds:
     Args:
         padding: Fills a batch's shorter rows.
         unknown: Stands for text that the vocabulary lacks.
-        start: What the decoder is fed first; in Marian's models it is the padding.
+        start: What the decoder is fed first; in Marian's models it is the padding. Of a model whose first
+            target embedding is zero any id may stand here.
         end: Ends a source and a target.
 
     >>> SpecialIds(padding=0, unknown=1, start=2, end=3).end

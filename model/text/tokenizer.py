@@ -30,7 +30,11 @@ class Tokenizer(Protocol):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The codes of the languages that it can mark, in a fixed order."""
+        """The codes of the languages that it knows, in a fixed order."""
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """The (source, target) pairs of languages that it has marks for, in a fixed order."""
 
     @property
     def serialized(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.text.one_direction_tokenizer import LANGUAGES_NAME, OneDirectionTokenizer
 from model.text.sentencepiece_tokenizer import FILE_NAME, SentencePieceTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
 
@@ -16,4 +17,6 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """
     if not (folder / FILE_NAME).is_file():
         raise TokenizerError(f"{folder} has no {FILE_NAME}")
+    if (folder / LANGUAGES_NAME).is_file():
+        return OneDirectionTokenizer.load(folder)
     return SentencePieceTokenizer.load(folder)

@@ -14,8 +14,8 @@ _MAX_LISTED = 8
 def fault(name: str, value: float | str, rule: str) -> Violation:
     """An option's value beside the rule that it breaks.
 
-    >>> fault("length_penalty", -1.0, "must be finite and at least 0").description
-    'is -1.0, must be finite and at least 0'
+    >>> fault("length_penalty", -1.0, "must be at least 0 and at most 10").description
+    'is -1.0, must be at least 0 and at most 10'
     """
     text = str(np.float32(value)) if isinstance(value, float) else value  # 0.1 as the client wrote it
     return Violation(f"options.{name}", f"is {text}, {rule}")

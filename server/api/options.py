@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from server.api.option_faults import fault, listed, range_faults
@@ -14,6 +13,7 @@ from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 DEFAULT_LENGTH_PENALTY = 1.0
+MAX_LENGTH_PENALTY = 10.0
 
 
 def parse_options(
@@ -40,6 +40,7 @@ def parse_options(
         length_penalty=length_penalty,
         max_target_tokens=max_target_tokens,
         is_limit_by_source=not message.HasField("max_target_tokens"),
+        limit_by_source=model.manifest.target_limit,
         num_hypotheses=num_hypotheses_of(message),
         attention=attention,
         with_scores=not message.skip_scores,
@@ -65,8 +66,10 @@ def _max_target_tokens(
 
 def _length_penalty(message: pb.TranslateOptions, faults: list[Violation]) -> float:
     alpha = message.length_penalty if message.HasField("length_penalty") else DEFAULT_LENGTH_PENALTY
-    if not (math.isfinite(alpha) and alpha >= 0):
-        faults.append(fault("length_penalty", alpha, "must be finite and at least 0"))
+    if not 0 <= alpha <= MAX_LENGTH_PENALTY:  # NaN is not
+        faults.append(
+            fault("length_penalty", alpha, f"must be at least 0 and at most {MAX_LENGTH_PENALTY:g}")
+        )
     return alpha
 
 

@@ -8,8 +8,14 @@ from server.api.options import parse_options
 from server.errors import InvalidRequest, NotServed, Violation, quoted
 from server.models.catalogue import Models
 from server.translation.request import TranslationRequest
+from server.work.fair_order import Priority
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
+_PRIORITIES: dict[int, Priority] = {
+    pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    pb.PRIORITY_BULK: Priority.BULK,
+}
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 
 
@@ -20,6 +26,7 @@ def parse_request(
     max_texts: int,
     max_beam_size: int,
     deadline: float | None = None,
+    client: str = "",
 ) -> TranslationRequest:
     """Read a call.
 
@@ -27,12 +34,13 @@ def parse_request(
         models: Those served now.
         max_texts, max_beam_size: The server's limits.
         deadline: On the monotonic clock, in seconds; None for none.
+        client: Who asks, as far as it is known.
 
     Raises:
         InvalidRequest: fields break rules; lists all of them.
         NotServed: no such model or pair, and nothing else is wrong.
     """
-    faults = [*_language_faults(message), *_text_faults(message, max_texts)]
+    faults = [*_language_faults(message), *_text_faults(message, max_texts), *_priority_faults(message)]
     try:
         model, pair = models.find(message.model, message.source_language, message.target_language)
     except NotServed as error:
@@ -47,7 +55,13 @@ def parse_request(
     if faults:
         raise InvalidRequest(faults)
     return TranslationRequest(
-        model=model, pair=pair, texts=list(message.texts), options=options, deadline=deadline
+        model=model,
+        pair=pair,
+        texts=list(message.texts),
+        options=options,
+        deadline=deadline,
+        client=client,
+        priority=_PRIORITIES[message.priority],
     )
 
 
@@ -61,6 +75,13 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
         for name, value in languages
         if not _LANGUAGE.fullmatch(value)
     ]
+
+
+def _priority_faults(message: pb.TranslateRequest) -> list[Violation]:
+    if message.priority in _PRIORITIES:
+        return []
+    names = ", ".join(pb.Priority.keys())
+    return [Violation("priority", f"is {message.priority}, must be one of {names}")]
 
 
 def _text_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violation]:

@@ -7,11 +7,12 @@ from typing import cast
 
 import grpc
 
+from server.api.clients import client_of
 from server.api.messages import model_message, response_message
 from server.api.requests import parse_request
 from server.api.status import abort
 from server.config import ServerConfig
-from server.errors import RequestError
+from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord
@@ -30,6 +31,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._served, self._metrics = served, metrics
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_beam_size = config.max_beam_size
+        self._time_limit_seconds = config.time_limit_seconds
         self._translator = Translator()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
@@ -41,19 +43,30 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """Translate every text of a call."""
         started = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
-        deadline = None if remaining is None else started + remaining
+        allowed = self._time_limit_seconds if remaining is None else remaining
+        deadline = None if allowed is None else started + allowed
         try:
-            return await self.answer(request, current_call.get(), started, deadline)
+            return await self.answer(request, current_call.get(), started, deadline, client_of(context))
+        except DeadlineExceeded as error:
+            if remaining is None and allowed is not None:
+                await abort(context, TimeLimitExceeded(allowed, was_queued=error.was_queued))
+            await abort(context, error)
         except RequestError as error:
             await abort(context, error)
 
     async def answer(
-        self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None
+        self,
+        request: pb.TranslateRequest,
+        call: Call,
+        started: float,
+        deadline: float | None,
+        client: str = "",
     ) -> pb.TranslateResponse:
         """Translate, and write down what happens.
 
         Args:
             started, deadline: On the monotonic clock, in seconds.
+            client: Who asks, as far as it is known.
 
         Raises:
             RequestError: there is no translation; it is counted already.
@@ -67,6 +80,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 max_texts=self._max_texts,
                 max_beam_size=self._max_beam_size,
                 deadline=deadline,
+                client=client,
             )
             record.accept(parsed, started)
             return response_message(await self._translator.translate(parsed, record))

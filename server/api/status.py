@@ -18,10 +18,12 @@ from server.errors import (
     InvalidRequest,
     MalformedRequest,
     NotServed,
+    Overloaded,
     QueueFull,
     RequestError,
     SourceTooLong,
     TextTooLong,
+    TimeLimitExceeded,
 )
 
 
@@ -51,7 +53,7 @@ def _resource_info(error: NotServed) -> Message:
     )
 
 
-def _retry_info(error: QueueFull) -> Message:
+def _retry_info(error: QueueFull | Overloaded) -> Message:
     seconds = int(error.retry_seconds)
     delay = duration_pb2.Duration(seconds=seconds, nanos=int((error.retry_seconds - seconds) * 1e9))
     return error_details_pb2.RetryInfo(retry_delay=delay)
@@ -64,8 +66,10 @@ ANSWERS: dict[type[RequestError], Answer] = {
     TextTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     NotServed: Answer(grpc.StatusCode.NOT_FOUND, _resource_info),
     QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
     Draining: Answer(grpc.StatusCode.UNAVAILABLE),
     DeadlineExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
+    TimeLimitExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
     InternalError: Answer(grpc.StatusCode.INTERNAL),
 }
 
@@ -87,9 +91,16 @@ def to_status(error: RequestError) -> status_pb2.Status:
     return status_pb2.Status(code=code, message=str(error), details=packed)
 
 
+def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
+    """When gRPC's own retries may come again, in milliseconds (gRFC A6), where an error says it."""
+    if not isinstance(error, (QueueFull, Overloaded)):
+        return ()
+    return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1000))),)
+
+
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:
     """End a call with an error, its google.rpc.Status in the trailing metadata beside what is set there."""
     details = ("grpc-status-details-bin", to_status(error).SerializeToString())
-    trailing = (*(context.trailing_metadata() or ()), details)
+    trailing = (*(context.trailing_metadata() or ()), details, *_pushback(error))
     await context.abort(ANSWERS[type(error)].code, str(error), trailing)
     raise AssertionError("abort returned")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from model.text.evaluation import evaluate
 from model.text.parallel_text import DataError, read_pairs
+from server.commands.standard_streams import run_command
 from traghetto import CallError, Client, TextError
 
 # Starts the server of this very tree, whatever else the working directory or PYTHONPATH calls `server`.
@@ -43,7 +44,7 @@ def running_server(*artifacts: Path) -> Iterator[str]:
 
 @contextmanager
 def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
-    """The same; gives all that its ready line names: `grpc` is the address, `metrics` a URL."""
+    """Start traghetto-serve on free ports; gives what its ready line names, as `grpc` and `metrics`."""
     command = [sys.executable, "-P", "-c", _SERVE, str(_APP), *map(str, artifacts)]
     flags = ("--listen", "--metrics-listen", "--admin-listen")
     command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]
@@ -101,18 +102,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _lacking(client: Client, first: str, second: str) -> tuple[str, str] | None:
+    """The direction that a model of the other one lacks; None if it has both, or neither: that is a fault."""
+    pairs = {pair for model in client.models() for pair in model.language_pairs}
+    served = {(pair.source_language.lower(), pair.target_language.lower()) for pair in pairs}
+    there, back = [(a.lower(), b.lower()) in served for a, b in ((first, second), (second, first))]
+    if there == back:
+        return None
+    return (second, first) if there else (first, second)
+
+
 def main() -> int:
     """Run the command; exit status 1 if the server fails, 2 for a fault in the input."""
+    return run_command("traghetto-evaluate", _command)
+
+
+def _command() -> int:
     arguments = _parser().parse_args()
     first, second = arguments.languages
     try:
         sets = {name: read_pairs(arguments.data / name) for name in arguments.files}
         with running_server(arguments.artifact) as address, Client(address, timeout_seconds=600) as client:
+            lacking = _lacking(client, first, second)
             for name, pairs in sets.items():
                 for source, target, chosen in (
                     (first, second, pairs),
                     (second, first, [(b, a) for a, b in pairs]),
                 ):
+                    if (source, target) == lacking:
+                        print(f"{name} {source}-{target}: the model translates the other direction alone")
+                        continue
                     started = time.monotonic()
                     hypotheses = _translate(
                         client, [a for a, _ in chosen], source, target, arguments.beam_size

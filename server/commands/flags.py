@@ -11,9 +11,10 @@ _WIDTH = 48  # characters of a cell's line
 _HEAD = """\
 # Flags of traghetto-serve
 
-Each flag has an environment variable; a flag wins. The models' folders are plain arguments, or come from
-`TRAGHETTO_ARTIFACTS`, separated by `:`. Where the default is *none*, the option is absent, and what that
-means stands beside it. This page is written by `python -m server.commands.flags > docs/flags.md`.
+Each flag has an environment variable; a flag wins. The models' folders are plain arguments, or come
+from `TRAGHETTO_ARTIFACTS`, separated by `:`. Where the default is *none*, the option is absent, and
+what that means stands beside it. This page is written by
+`python -m server.commands.flags > docs/flags.md`.
 
 """
 

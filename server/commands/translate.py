@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
+from server.commands.standard_streams import run_command
 from server.commands.translate_arguments import make_options, make_tls, parse_arguments
 from traghetto import CallError, Client, InvalidText, Result, TextError, TlsError
 
@@ -73,16 +74,31 @@ def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: It
     return True
 
 
+def _lines() -> Iterable[str]:
+    """The lines of standard input, read as they come.
+
+    Raises:
+        _Refused: it is closed.
+    """
+    if sys.stdin is None:
+        raise _Refused("standard input is closed, and there is no text among the arguments")
+    return (line.rstrip("\n") for line in sys.stdin)
+
+
 def main() -> int:
     """Run the command; exit status 1 if a text, the call or a drawing failed, 2 for input it cannot take."""
+    return run_command("traghetto-translate", _command)
+
+
+def _command() -> int:
     arguments = parse_arguments()
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
-    texts: Iterable[str] = arguments.texts or (line.rstrip("\n") for line in sys.stdin)
     translate = _translate_and_draw if arguments.attention else _translate_all
     status = 1
     try:
+        texts: Iterable[str] = arguments.texts or _lines()
         with Client(arguments.server, arguments.timeout, make_tls(arguments)) as client:
             return 0 if translate(client, arguments, texts) else 1
     except CallError as error:

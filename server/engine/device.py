@@ -6,7 +6,8 @@ import ctypes
 
 import onnxruntime
 
-from export.contract.manifest import COPY_CACHES, ENCODER, Manifest
+from export.contract.graph_names import GraphName
+from export.contract.manifest import Manifest
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -55,7 +56,7 @@ def providers_of(device: str, graph: str) -> list[Provider]:
     """
     if device == "cpu":
         return [CPU]
-    has_fixed_size = graph not in {ENCODER, COPY_CACHES}
+    has_fixed_size = graph not in {GraphName.ENCODER, GraphName.COPY_CACHES}
     return [(CUDA, {"enable_cuda_graph": "1" if has_fixed_size else "0"}), CPU]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey
 from server.engine.lanes import Lanes
-from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
+from server.engine.sequence import Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession
 from server.engine.source_lengths import encoder_batches
 
@@ -22,6 +22,7 @@ class StepReport:
 
     Args:
         num_sequences: Encoded, or advanced by one token.
+        num_hypotheses: Advanced by one token.
         padding_ratio: Share of the computed tokens (encode) or rows (decode_step) that was padding.
         joined: Sequences that took a slot.
         results: Sequences that left.
@@ -29,6 +30,7 @@ class StepReport:
 
     num_sequences: int
     padding_ratio: float
+    num_hypotheses: int = 0
     joined: tuple[int, ...] = ()
     results: tuple[Finished | Failed, ...] = ()
 
@@ -93,8 +95,11 @@ class Engine:
                 try:
                     self._lanes[key].encode(batch, size)
                     joined += [request.sequence_id for request in batch]
-                except InferenceError as error:
-                    failed += [Failed(sequence_id=r.sequence_id, error=error) for r in batch]
+                except Exception as error:  # noqa: BLE001 - whatever it is, other batches go on
+                    is_shared = len(batch) > 1
+                    failed += [
+                        Failed(sequence_id=r.sequence_id, error=error, is_shared=is_shared) for r in batch
+                    ]
         num_tokens = sum(len(request.source) for request in requests)
         return StepReport(
             num_sequences=len(requests),
@@ -109,6 +114,7 @@ class Engine:
         if not lanes:
             return None
         num_sequences = sum(lane.num_running for lane in lanes)
+        num_hypotheses = sum(lane.num_running * lane.key.width for lane in lanes)
         num_rows = sum(lane.num_rows_in_use for lane in lanes)
         results = [result for lane in lanes for result in lane.step()]
         if self._graphs.session.can_move_rows:
@@ -116,9 +122,14 @@ class Engine:
                 lane.compact()
         return StepReport(
             num_sequences=num_sequences,
+            num_hypotheses=num_hypotheses,
             padding_ratio=1 - num_sequences / num_rows,
             results=tuple(results),
         )
+
+    def clear(self) -> None:
+        """Forget all sequences and close all lanes, after an exception that left them in an unknown state."""
+        self._lanes.clear()
 
     def check(self) -> None:
         """Invariants, for tests: no more running than slots, one owner for each row."""

@@ -16,7 +16,7 @@ from export.contract.manifest import Manifest
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.methods import new_search
 from server.engine.searches.search import Continuation, Search
-from server.engine.sequence import Failed, Finished, InferenceError, SequenceRequest
+from server.engine.sequence import Failed, Finished, SequenceRequest
 from server.engine.source_lengths import capacity_for
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import new_lane_tensors
@@ -133,10 +133,14 @@ class Lane:
         """Encode sources, padded to `size` tokens, and let them join at the rows reserved for them.
 
         Raises:
-            InferenceError: then none has joined, and the rows are free.
+            Exception: of ONNX Runtime or whatever else; then none has joined, and the rows are free.
         """
         self._num_reserved -= len(requests)
         rows = self._free_rows(len(requests))
+        searches = {
+            row: new_search(request, self._special_ids.end)
+            for row, request in zip(rows, requests, strict=True)
+        }
         source = np.full((len(requests), size), self._special_ids.padding, np.int64)
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source
@@ -144,7 +148,7 @@ class Lane:
         self._tensors.encode(source, source_length, np.array(rows, np.int64))
         for row, request in zip(rows, requests, strict=True):
             self._tensors.reset(row, len(request.source))
-            self._put(row, Running(request, new_search(request, self._special_ids.end)))
+            self._put(row, Running(request, searches[row]))
 
     def _free_rows(self, count: int) -> list[int]:
         free = (row for row, r in enumerate(self._running) if r is None)
@@ -169,7 +173,7 @@ class Lane:
         rows = max(self.num_rows_in_use, self._min_rows)
         try:
             outputs = self._tensors.step(rows, self._needed_outputs())
-        except InferenceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, other lanes go on
             return self._fail_all(error)
         results: list[Finished | Failed] = []
         continuations: dict[int, Continuation] = {}
@@ -178,16 +182,20 @@ class Lane:
                 continue
             try:
                 continuation = running.search.advance(outputs, row)
-            except InferenceError as error:
+                finished = running.finished() if continuation is None else None
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this sequence's alone
                 results.append(Failed(sequence_id=running.request.sequence_id, error=error))
                 self._drop_poisoned(row)
                 continue
-            if continuation is None:
-                results.append(running.finished())
+            if finished is not None:
+                results.append(finished)
                 self._leave(row)
-            else:
+            elif continuation is not None:
                 continuations[row] = continuation
-        self._tensors.advance(continuations)
+        try:
+            self._tensors.advance(continuations)
+        except Exception as error:  # noqa: BLE001 - nobody is known to be at fault
+            results += self._fail_all(error)
         return results
 
     def _leave(self, row: int) -> None:
@@ -198,11 +206,13 @@ class Lane:
         self._leave(row)
         self._tensors.clear_row(row)
 
-    def _fail_all(self, error: InferenceError) -> list[Finished | Failed]:
+    def _fail_all(self, error: Exception) -> list[Finished | Failed]:
         failed: list[Finished | Failed] = []
+        is_shared = self.num_running > 1
         for row, running in enumerate(self._running):
             if running is not None:
-                failed.append(Failed(sequence_id=running.request.sequence_id, error=error))
+                sequence_id = running.request.sequence_id
+                failed.append(Failed(sequence_id=sequence_id, error=error, is_shared=is_shared))
                 self._drop_poisoned(row)
         return failed
 

@@ -83,6 +83,10 @@ class Lanes(Mapping[LaneKey, Lane]):
         """Let a running sequence leave unfinished; False if it is in no lane."""
         return any(lane.remove(sequence_id) for lane in self._lanes.values())
 
+    def clear(self) -> None:
+        """Close all lanes, whoever is in them."""
+        self._lanes.clear()
+
     def check(self) -> None:
         """Invariants, for tests: one owner for each row."""
         for lane in self._lanes.values():

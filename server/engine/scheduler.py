@@ -1,15 +1,15 @@
-"""Who joins next: first come, first admitted, within the free slots and a budget of source tokens."""
+"""Who joins next: first come, first admitted, within the free slots, their lanes' room and a token budget."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
-from itertools import islice
 
 from server.engine.sequence import SequenceRequest
 
 # An encoder run of at most so many tokens was fastest, and delays the running sequences little.
 MAX_ENCODE_TOKENS = 640
+MAX_PASSES = 64
 
 
 class Scheduler:
@@ -17,6 +17,7 @@ class Scheduler:
 
     Attributes:
         num_tokens: Source tokens of all that wait.
+        num_without_room: Requests that had no room in the last `take`.
 
     >>> from server.engine.sequence import Beam
     >>> scheduler = Scheduler()
@@ -38,10 +39,17 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
+        self._num_passes: Counter[int] = Counter()  # takes in which others passed one that had no room
         self.num_tokens = 0
+        self.num_without_room = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def last(self) -> SequenceRequest | None:
+        """The request behind all others; None if none waits."""
+        return next(reversed(self._waiting.values()), None)
 
     def add(self, request: SequenceRequest) -> None:
         """Queue a request behind all others."""
@@ -53,31 +61,42 @@ class Scheduler:
         request = self._waiting.pop(sequence_id, None)
         if request is not None:
             self.num_tokens -= len(request.source)
+            del self._num_passes[sequence_id]  # of a Counter no error if it is not there
         return request is not None
 
-    def pop(self, count: int) -> list[SequenceRequest]:
-        """Forget the first `count` requests, and return them in order of arrival; there must be so many."""
-        requests = list(islice(self._waiting.values(), count))
-        for request in requests:
-            self.remove(request.sequence_id)
-        return requests
-
     def take(
-        self, free_slots: int, has_room: Callable[[SequenceRequest], bool] = lambda _: True
+        self,
+        free_slots: int,
+        has_room: Callable[[SequenceRequest], bool] = lambda _: True,
+        max_tokens: int = MAX_ENCODE_TOKENS,
     ) -> list[SequenceRequest]:
         """The next requests to encode, in order of arrival; at least one if there is a slot and room.
 
         Args:
             has_room: Whether a lane takes one more; asked once for each request that would be taken. One that
-                has no room holds back those behind it.
+                has no room lets those behind it pass, so that a lane that is full keeps nobody from another;
+                after `MAX_PASSES` takes they wait for it.
+            max_tokens: What is left of the budget; if it is whole, one source alone may exceed it.
         """
         taken: list[SequenceRequest] = []
+        passed: list[int] = []
         tokens = 0
         for request in self._waiting.values():
-            tokens += len(request.source)
-            if len(taken) >= free_slots or (taken and tokens > MAX_ENCODE_TOKENS) or not has_room(request):
+            num_tokens = len(request.source)
+            is_first = not taken and max_tokens == MAX_ENCODE_TOKENS
+            if len(taken) >= free_slots or (tokens + num_tokens > max_tokens and not is_first):
                 break
-            taken.append(request)
+            if has_room(request):
+                taken.append(request)
+                tokens += num_tokens
+            elif self._num_passes[request.sequence_id] < MAX_PASSES:
+                passed.append(request.sequence_id)
+            else:
+                passed.append(request.sequence_id)
+                break
+        self.num_without_room = len(passed)
         for request in taken:  # only now: if `has_room` raises, all still wait
             self.remove(request.sequence_id)
+        if taken:
+            self._num_passes.update(passed)
         return taken

@@ -135,10 +135,15 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A sequence that could not be translated; its slot is free again."""
+    """A sequence that could not be translated; its slot is free again.
+
+    Args:
+        is_shared: Whether others failed of the same error, so that it may not be this sequence's own.
+    """
 
     sequence_id: int
     error: Exception
+    is_shared: bool = False
 
 
 class InferenceError(RuntimeError):

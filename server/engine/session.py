@@ -9,23 +9,13 @@ from pathlib import Path
 
 import onnxruntime
 
-from export.contract.manifest import (
-    ATTENTION,
-    CANDIDATES,
-    COPY_CACHES,
-    DECODER_HIDDEN,
-    DECODER_STEP,
-    ENCODER,
-    LOG_PROBS,
-    OUTPUT_COLUMNS,
-    SHORTLIST_LOGITS,
-    Manifest,
-)
+from export.contract.graph_names import GraphName
+from export.contract.manifest import Manifest
 from model.shortlist.shortlist import Shortlist
 from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
 
 _ERRORS = 3  # a severity of ONNX Runtime's log
-_LARGE = frozenset({ENCODER, DECODER_STEP, DECODER_HIDDEN})
+_LARGE = frozenset({GraphName.ENCODER, GraphName.DECODER_STEP, GraphName.DECODER_HIDDEN})
 # Threads of an operator go on looking for work that long, as long as Python takes from one step to the next;
 # by default the encoder's keep the step's from their processor for tens of milliseconds.
 _SPIN_MICROSECONDS = 200
@@ -118,9 +108,25 @@ def _check_shortlist(device: str, manifest: Manifest, config: SessionConfig) -> 
 def _needed_graphs(device: str, config: SessionConfig) -> frozenset[str]:
     """What is loaded: a decoder step with its output layer or without, never the weights of both."""
     if config.with_shortlist:
-        return frozenset({ENCODER, ATTENTION, DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS})
-    needed = frozenset({ENCODER, ATTENTION, DECODER_STEP, LOG_PROBS, CANDIDATES})
-    return needed | {COPY_CACHES} if device == "cuda" else needed
+        return frozenset(
+            {
+                GraphName.ENCODER,
+                GraphName.ATTENTION,
+                GraphName.DECODER_HIDDEN,
+                GraphName.OUTPUT_COLUMNS,
+                GraphName.SHORTLIST_LOGITS,
+            }
+        )
+    needed = frozenset(
+        {
+            GraphName.ENCODER,
+            GraphName.ATTENTION,
+            GraphName.DECODER_STEP,
+            GraphName.LOG_PROBS,
+            GraphName.CANDIDATES,
+        }
+    )
+    return needed | {GraphName.COPY_CACHES} if device == "cuda" else needed
 
 
 def _load_exclusive_graphs(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from export.contract.manifest import Manifest, load_manifest
@@ -98,7 +99,16 @@ def load_model(
     for engine in engines:
         _prepare(engine, session, config)
     tokenizer = load_tokenizer(folder)
-    worker = Worker(manifest.name, engines, metrics, config.max_queue, busy_runners)
+    check = partial(self_check, manifest=manifest)
+    worker = Worker(
+        manifest.name,
+        engines,
+        metrics,
+        config.max_queue,
+        busy_runners,
+        check,
+        takes_late=config.queue_late_calls,
+    )
     worker.start()
     model = LoadedModel(
         manifest=manifest,

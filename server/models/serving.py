@@ -17,6 +17,7 @@ from server.engine.device import DeviceError
 from server.errors import Draining
 from server.models.catalogue import Models
 from server.models.loading import LoadedModel, PoolsTooLarge, load_model
+from server.models.machine import release_memory
 from server.telemetry.metrics import Metrics
 from server.telemetry.model_metrics import ModelMetrics
 from server.work.busy_runners import BusyRunners
@@ -131,7 +132,7 @@ class ServedModels:
             raise
         self._series[i].remove()  # calls that the old one still has are the last of it
         self._series[i] = self._publish(new)
-        self._keep(old.retire())
+        self._keep(_end(old.retire()))
 
     def _refuse_if_stopping(self) -> None:
         if self._is_stopping:
@@ -165,6 +166,13 @@ class ServedModels:
                 await asyncio.to_thread(model.worker.stop)
         if self._tasks:  # without the lock: among them may be reloads that wait for it
             await asyncio.wait(self._tasks)
+
+
+async def _end(retiring: Coroutine[Any, Any, object]) -> None:
+    """Wait until a model has ended, and give its memory back to the machine."""
+    await retiring
+    del retiring  # it holds the model
+    await asyncio.to_thread(release_memory)
 
 
 def _result(folder: Path, model: LoadedModel, outcome: Outcome, message: str = "") -> Reload:

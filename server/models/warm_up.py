@@ -18,7 +18,7 @@ _NUM_TIMED = 9
 
 
 def self_check(engine: Engine, manifest: Manifest) -> None:
-    """Repeat the artifact's own translations: some processors saturate in int8 and would translate wrongly.
+    """Repeat the artifact's own translations: a processor that computes otherwise would translate wrongly.
 
     Raises:
         ArtifactError: one fails or differs.

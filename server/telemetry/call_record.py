@@ -11,6 +11,7 @@ from server.errors import (
     InvalidRequest,
     MalformedRequest,
     NotServed,
+    Overloaded,
     QueueFull,
     RequestError,
 )
@@ -25,6 +26,7 @@ _REJECT_REASONS: dict[type[RequestError], str] = {
     MalformedRequest: "invalid",
     NotServed: "invalid",
     QueueFull: "queue_full",
+    Overloaded: "overload",
     Draining: "draining",
 }
 

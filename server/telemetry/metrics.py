@@ -46,9 +46,9 @@ TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
 PHASES = ("encode", "decode_step")
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline", "error")
-REJECT_REASONS = ("queue_full", "deadline", "invalid", "draining")
+REJECT_REASONS = ("queue_full", "overload", "deadline", "invalid", "draining")
 RELOAD_OUTCOMES = ("unchanged", "loaded", "refused")
-ERROR_KINDS = ("out_of_memory", "cuda", "runtime")
+ERROR_KINDS = ("out_of_memory", "cuda", "runtime", "internal")
 
 _RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 
@@ -149,7 +149,10 @@ class Metrics:
         )
         self.slots = Gauge("translator_slots", "Slots.", ("model",), registry=registry)
         errors = Counter(
-            "translator_inference_errors", "Failures of ONNX Runtime.", ("kind",), registry=registry
+            "translator_inference_errors",
+            "Failures of ONNX Runtime, and of our own code (internal).",
+            ("kind",),
+            registry=registry,
         )
         self.inference_errors = {kind: errors.labels(kind) for kind in ERROR_KINDS}
         self.event_loop_lag = Histogram(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.models.loading import LoadedModel
+from server.work.fair_order import Priority
 from server.work.options import SearchOptions
 
 
@@ -16,6 +17,7 @@ class TranslationRequest:
     Args:
         pair: Source and target language, as the model spells them.
         deadline: On the monotonic clock, in seconds; None for none.
+        client: Who asks, as far as it is known; clients share a model.
     """
 
     model: LoadedModel
@@ -23,3 +25,5 @@ class TranslationRequest:
     texts: Sequence[str]
     options: SearchOptions
     deadline: float | None = None
+    client: str = ""
+    priority: Priority = Priority.INTERACTIVE

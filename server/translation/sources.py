@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from server.errors import RequestError, SourceTooLong, TextTooLong
 from server.models.loading import LoadedModel
 
-_NUM_SPECIAL = 2  # a source is never without its tag and its end
 _INLINE_CHARACTERS = 4096
 _CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer text is refused before it costs seconds
 
@@ -22,13 +21,14 @@ async def tokenize(model: LoadedModel, texts: Sequence[str], target_language: st
     """
 
     def sources() -> list[Source]:
-        return [_source(model, text, target_language) for text in texts]
+        num_special = len(model.tokenizer.encode_source("", target_language))  # no source is without these
+        return [_source(model, text, target_language, num_special) for text in texts]
 
     is_short = sum(map(len, texts)) <= _INLINE_CHARACTERS
     return sources() if is_short else await asyncio.to_thread(sources)
 
 
-def _source(model: LoadedModel, text: str, target_language: str) -> Source:
+def _source(model: LoadedModel, text: str, target_language: str, num_special: int) -> Source:
     limit = model.max_source_tokens
     if not text.strip():
         return []
@@ -37,4 +37,4 @@ def _source(model: LoadedModel, text: str, target_language: str) -> Source:
     source = model.tokenizer.encode_source(text, target_language)
     if len(source) > limit:
         return SourceTooLong(len(source), limit)
-    return source if len(source) > _NUM_SPECIAL else []
+    return source if len(source) > num_special else []

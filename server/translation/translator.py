@@ -51,7 +51,7 @@ class Translator:
 
         Raises:
             InvalidRequest: it may make more attention than a call may.
-            QueueFull, Draining: the model takes none of its texts.
+            QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
         model, options = request.model, request.options
@@ -60,7 +60,13 @@ class Translator:
             sources = await tokenize(model, request.texts, request.pair[1])
             record.end_stage("tokenize", started)
             jobs = {
-                i: Job(source=tuple(source), options=options.seeded(), deadline=request.deadline)
+                i: Job(
+                    source=tuple(source),
+                    options=options.seeded(),
+                    deadline=request.deadline,
+                    client=request.client,
+                    priority=request.priority,
+                )
                 for i, source in enumerate(sources)
                 if source and not isinstance(source, RequestError)
             }

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from server.engine.sequence import Hypothesis, SequenceRequest
+from server.work.fair_order import Flow, Priority
 from server.work.options import SearchOptions
 
 
@@ -33,11 +34,15 @@ class Job:
     Args:
         source: Token ids, special ones included.
         deadline: On the monotonic clock, in seconds; None for none.
+        client: Who asks; clients share a model.
+        priority: What the call asks for; one of much work is bulk in any case.
     """
 
     source: tuple[int, ...]
     options: SearchOptions
     deadline: float | None = None
+    client: str = ""
+    priority: Priority = Priority.INTERACTIVE
 
     def request(self, sequence_id: int) -> SequenceRequest:
         """What the engine is asked for."""
@@ -60,10 +65,17 @@ class JobFuture(Future[tuple[Hypothesis, ...]]):
 
 @dataclass(frozen=True)
 class Live:
-    """A submitted job until its future is done."""
+    """A submitted job until its future is done.
+
+    Args:
+        flow: What it counts as.
+        work: Hypothesis tokens that it is expected to take.
+    """
 
     job: Job
     future: JobFuture
+    flow: Flow
+    work: float
 
     @property
     def times(self) -> JobTimes:

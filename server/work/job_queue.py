@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from server.engine.scheduler import Scheduler
 from server.engine.sequence import SequenceRequest
 from server.errors import Draining, QueueFull
+from server.work.backlog import Backlog
 from server.work.busy_runners import BusyRunners
+from server.work.fair_order import FairOrder, Flow, Priority
 from server.work.job import Job, JobFuture, Live
+from server.work.pace import Pace
+from server.work.portion import Portion
 
 # Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
 # sources at once (docs/benchmarks.md, "What mattered").
 _JOIN_SHARE = 8
-
-
-@dataclass(eq=False)
-class Portion:
-    """A runner's part of the jobs, as its queue counts it; only the queue changes it.
-
-    Args:
-        num_slots: Jobs that the runner can hold.
-        num_taken: Jobs that are the runner's: claimed, or handed out and not yet released.
-        claimed: Its share of what waits, from which it is handed as much at a time as one encoder run bears.
-        cancelled: Ids of jobs it holds that nobody waits for any more, and that it has not been told of.
-    """
-
-    num_slots: int
-    num_taken: int = 0
-    claimed: Scheduler = field(default_factory=Scheduler)
-    cancelled: list[int] = field(default_factory=list)
+# A call of more than so many expected hypothesis tokens, some 60 sentences by a beam of 4, is bulk.
+_BULK_WORK = 4096
+# Hypothesis tokens that a source token is worth: what the encoder takes for it.
+_SOURCE_WORK = 0.25
+# While calls that are not bulk come, bulk takes such a part of the slots, 1 / 3: a step takes less time then.
+_BULK_SHARE = 3
+_INTERACTIVE_SECONDS = 2.0  # they come, if the last one came no longer ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ _NOTHING = Handout()
 
 
 class JobQueue:
-    """Jobs in order of arrival, of one call the longest first; any thread may call any of its methods.
+    """Jobs in the order of `FairOrder`, of a call the longest first; any thread may call any of its methods.
 
     It is the one place where jobs wait: a runner gets as many as its engine can encode now. Jobs that it
     gives back, from `take`, `cancel`, `fail` and `clear`, are forgotten, and whoever called must end them.
@@ -66,18 +60,31 @@ class JobQueue:
         num_slots: Of each runner's engine.
         max_waiting: Jobs that may be without a slot.
         busy_runners: Told while a runner waits in `take`.
+        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
     """
 
-    def __init__(self, num_slots: Sequence[int], max_waiting: int, busy_runners: BusyRunners) -> None:
+    def __init__(
+        self,
+        num_slots: Sequence[int],
+        max_waiting: int,
+        busy_runners: BusyRunners,
+        *,
+        takes_late: bool = False,
+    ) -> None:
+        self._takes_late = takes_late
         self.portions = tuple(Portion(count) for count in num_slots)
         self._max_waiting = max_waiting
         self._busy_runners = busy_runners
+        self.pace = Pace(len(self.portions))
         self._num_runners = len(self.portions)  # that have not failed
         self._ids = itertools.count()
         self._changed = threading.Condition()  # guards all that follows, and wakes runners
         self._waiting: dict[int, Live] = {}  # all that were not handed out
-        self._scheduler = Scheduler()  # which of those that no runner has claimed is next
+        self._order = FairOrder()  # which of those that no runner has claimed is next
         self._holders: dict[int, Portion] = {}  # of each job that is claimed or handed out
+        self._backlog = Backlog(self.pace, num_slots)
+        self._num_calls = itertools.count()
+        self._last_interactive = -math.inf
         self._num_without_slot = 0
         self._num_tokens_without_slot = 0
         self._is_draining = False
@@ -111,28 +118,50 @@ class JobQueue:
 
         Raises:
             QueueFull: they do not all fit.
+            Overloaded: they would not be done before their deadline.
             Draining: the queue takes no more.
         """
+        if not jobs:
+            return []
         with self._changed:
             if self._is_draining:
                 raise Draining
             if self._num_without_slot + len(jobs) > self._max_waiting:
                 raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
             now = time.monotonic()
-            added = [(next(self._ids), Live(job, JobFuture(now))) for job in jobs]
+            works = [
+                self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source) for job in jobs
+            ]
+            flow = self._flow_of(jobs[0], sum(works))
+            if not self._takes_late:
+                self._backlog.require_in_time(jobs, flow, now)
+            if flow.priority is Priority.INTERACTIVE:
+                self._last_interactive = now
+            added = [
+                (next(self._ids), Live(job, JobFuture(now), flow, work))
+                for job, work in zip(jobs, works, strict=True)
+            ]
             # Sources of like length are encoded together, and no long one is left to the end.
             for sequence_id, live in sorted(added, key=lambda item: -len(item[1].job.source)):
                 self._waiting[sequence_id] = live
-                self._scheduler.add(live.job.request(sequence_id))
+                self._order.add(live.job.request(sequence_id), flow, live.work)
+                self._backlog.add(flow, live.work, live.job.options.method.width)
             self._num_without_slot += len(jobs)
             self._num_tokens_without_slot += sum(len(job.source) for job in jobs)
             self._changed.notify_all()
         return [(sequence_id, live.future) for sequence_id, live in added]
 
-    def take(self, portion: Portion, reserve: Callable[[SequenceRequest], bool]) -> Handout:
+    def _flow_of(self, job: Job, work: float) -> Flow:
+        priority = Priority.BULK if work > _BULK_WORK else job.priority
+        return Flow(client=job.client, call=next(self._num_calls), priority=priority)
+
+    def take(
+        self, portion: Portion, reserve: Callable[[SequenceRequest], bool], *, takes_more: bool = True
+    ) -> Handout:
         """Give a runner what joins now; blocks while it holds no job and there is none for it.
 
         Args:
+            takes_more: Whether it wants any; False leaves what waits to other runners.
             reserve: The engine's: keeps room for a request, or says that there is none. It is called with the
                 queue locked, and not again for a request that is taken.
         """
@@ -143,7 +172,7 @@ class JobQueue:
                 with self._busy_runners.idle():
                     self._changed.wait_for(lambda: self._has_work(portion))
             expired = self._expire(time.monotonic())
-            taken = [] if self._is_closed else self._take_share(portion, reserve)
+            taken = self._take_share(portion, reserve) if takes_more and not self._is_closed else []
             cancelled, portion.cancelled = portion.cancelled, []
             return Handout(taken, expired, cancelled, self._is_closed)
 
@@ -151,20 +180,43 @@ class JobQueue:
         self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
     ) -> list[tuple[SequenceRequest, Live]]:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
-        for request in self._scheduler.pop(self._share(portion)):
-            portion.claimed.add(request)
-            portion.num_taken += 1
+        self._return_bulk(portion)
+        for _ in range(self._share(portion)):
+            request = self._order.pop(self._priorities(portion))
+            if request is None:
+                break
+            portion.claim(request, self._waiting[request.sequence_id].flow.priority)
             self._holders[request.sequence_id] = portion
-        num_handed_out = portion.num_taken - len(portion.claimed)
-        requests = portion.claimed.take(portion.num_slots - num_handed_out, reserve)
+        requests = portion.hand_out(reserve)
         return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
+
+    def _return_bulk(self, portion: Portion) -> None:
+        """Let what is claimed of bulk beyond its slots wait again, once somebody else has come."""
+        if not self._order.num_waiting(Priority.INTERACTIVE):
+            return
+        while portion.num_bulk > self._bulk_slots(portion) and (request := portion.return_bulk()):
+            live = self._waiting[request.sequence_id]
+            del self._holders[request.sequence_id]
+            self._order.add(request, live.flow, live.work)
+
+    def _priorities(self, portion: Portion) -> tuple[Priority, ...]:
+        """Whose jobs a runner may claim now."""
+        if portion.num_bulk < self._bulk_slots(portion):
+            return tuple(Priority)
+        return (Priority.INTERACTIVE,)
+
+    def _bulk_slots(self, portion: Portion) -> int:
+        """Slots of a runner that bulk may have: all, while nobody else comes."""
+        if time.monotonic() - self._last_interactive > _INTERACTIVE_SECONDS:
+            return portion.num_slots
+        return -(-portion.num_slots // _BULK_SHARE)
 
     def _has_work(self, portion: Portion) -> bool:
         return bool(
             self._is_closed
             or portion.num_taken
             or portion.cancelled
-            or (self._scheduler and self._share(portion))
+            or (self._order and self._share(portion))
         )
 
     def _share(self, portion: Portion) -> int:
@@ -172,8 +224,10 @@ class JobQueue:
 
         A busy runner gets none until enough slots are free for newcomers to join together.
         """
-        num_waiting, num_slots = len(self._scheduler), portion.num_slots
-        num_free = num_slots - portion.num_taken
+        num_slots = portion.num_slots
+        num_bulk = min(self._order.num_waiting(Priority.BULK), self._bulk_slots(portion) - portion.num_bulk)
+        num_waiting = self._order.num_waiting(Priority.INTERACTIVE) + max(0, num_bulk)
+        num_free = num_slots - portion.num_taken + min(portion.num_without_room, num_slots)
         if portion.num_taken and num_free < min(num_waiting, num_slots // _JOIN_SHARE):
             return 0
         fair_share = -(-(self.num_taken + num_waiting) // self._num_runners)
@@ -184,12 +238,27 @@ class JobQueue:
         with self._changed:
             self._leave(live)
 
-    def release(self, sequence_id: int, live: Live) -> None:
-        """Forget a taken job, whether it got a slot or not; its runner may get another."""
+    def release(self, sequence_id: int, live: Live, work: float = 0.0) -> None:
+        """Forget a taken job, whether it got a slot or not; its runner may get another.
+
+        Args:
+            work: Hypothesis tokens that it took; what is more than expected is charged to its client.
+        """
         with self._changed:
-            self._holders.pop(sequence_id).num_taken -= 1
+            self._drop(sequence_id, live)
+            if work > live.work:
+                self._order.charge(live.flow, work - live.work)
             if live.times.encoded is None:
                 self._leave(live)
+
+    def _drop(self, sequence_id: int, live: Live) -> None:
+        """Take a job from whoever has it, and out of the backlog."""
+        width = live.job.options.method.width
+        if portion := self._holders.pop(sequence_id, None):
+            portion.release(sequence_id, live.flow.priority)
+        else:
+            self._order.remove(sequence_id)
+        self._backlog.remove(live.flow, live.work, width)
 
     def _leave(self, live: Live) -> None:
         self._num_without_slot -= 1
@@ -211,12 +280,8 @@ class JobQueue:
     def _forget(self, sequence_ids: Iterable[int]) -> list[Live]:
         jobs = []
         for sequence_id in sequence_ids:
-            if portion := self._holders.pop(sequence_id, None):
-                portion.claimed.remove(sequence_id)
-                portion.num_taken -= 1
-            else:
-                self._scheduler.remove(sequence_id)
             jobs.append(self._waiting.pop(sequence_id))
+            self._drop(sequence_id, jobs[-1])
             self._leave(jobs[-1])
         return jobs
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from server.engine.sequence import AttentionChoice, Method, Sampling, SequenceRequest
 
 _SEED_BITS = 64
@@ -19,7 +20,8 @@ class SearchOptions:
         method: Which search, and its parameters.
         length_penalty: Alpha of Wu et al. 2016.
         max_target_tokens: Limit on each hypothesis, end of sentence included.
-        is_limit_by_source: Whether a short source has a lower limit, twice its tokens and 16 more.
+        is_limit_by_source: Whether a short source has a lower limit, that of `limit_by_source`.
+        limit_by_source: Of the model.
         num_hypotheses: How many to return, the best first.
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities.
@@ -30,6 +32,7 @@ class SearchOptions:
     length_penalty: float
     max_target_tokens: int
     is_limit_by_source: bool = False
+    limit_by_source: TargetLimit = DEFAULT_TARGET_LIMIT
     num_hypotheses: int = 1
     attention: AttentionChoice | None = None
     with_scores: bool = True
@@ -45,7 +48,7 @@ class SearchOptions:
     def target_limit(self, num_source_tokens: int) -> int:
         """The most tokens that a translation of such a source may have, end of sentence included."""
         if self.is_limit_by_source:
-            return min(2 * num_source_tokens + 16, self.max_target_tokens)
+            return min(self.limit_by_source.tokens(num_source_tokens), self.max_target_tokens)
         return self.max_target_tokens
 
     def request(self, sequence_id: int, source: Sequence[int]) -> SequenceRequest:

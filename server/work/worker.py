@@ -14,7 +14,7 @@ from server.work.busy_runners import BusyRunners
 from server.work.job import Job, JobFuture
 from server.work.job_ending import end_abandoned, end_cancelled
 from server.work.job_queue import JobQueue
-from server.work.runner import Runner
+from server.work.runner import Check, Runner
 
 
 class Worker:
@@ -25,6 +25,8 @@ class Worker:
         engines: Of one session; touched by their threads alone once `start` was called.
         max_queue: Jobs that may wait for a slot.
         busy_runners: Of the process, shared with the workers of its other models.
+        check: Of an engine in which something went wrong, see `Runner`.
+        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
     """
 
     def __init__(
@@ -34,13 +36,16 @@ class Worker:
         metrics: Metrics,
         max_queue: int,
         busy_runners: BusyRunners,
+        check: Check | None = None,
+        *,
+        takes_late: bool = False,
     ) -> None:
         self._name, self._metrics, self.max_queue = name, metrics, max_queue
         num_slots = [engine.num_slots for engine in engines]
         self._num_slots = sum(num_slots)
-        self._queue = JobQueue(num_slots, max_queue, busy_runners)
+        self._queue = JobQueue(num_slots, max_queue, busy_runners, takes_late=takes_late)
         self._runners = [
-            Runner(name, engine, self._queue, portion, busy_runners, metrics)
+            Runner(name, engine, self._queue, portion, busy_runners, metrics, check=check)
             for engine, portion in zip(engines, self._queue.portions, strict=True)
         ]
 
@@ -73,6 +78,7 @@ class Worker:
 
         Raises:
             QueueFull: they do not all fit.
+            Overloaded: they would not be done before their deadline.
             Draining: the server is stopping.
         """
         return self._queue.submit(jobs)

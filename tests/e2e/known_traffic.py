@@ -11,7 +11,7 @@ from google.rpc import code_pb2
 
 from server.telemetry.metrics import RATIOS, SEQUENCES, TOKENS
 from tests.e2e.poisoned import POISON
-from tests.running_server import RunningServer, repeated
+from tests.running_server import RunningServer
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
@@ -21,15 +21,16 @@ TRANSLATE, LIST_MODELS = RPC.format("Translate"), RPC.format("ListModels")
 MakeRequest = Callable[..., pb.TranslateRequest]
 # What `crowded_traffic` counts, beside the steps and the texts that it finds time for.
 CROWDED = {
-    f"grpc_server_started_total{{{TRANSLATE}}}": 3,
-    f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": 3,
-    f'grpc_server_handled_total{{grpc_code="CANCELLED",{TRANSLATE}}}': 1,
+    f"grpc_server_started_total{{{TRANSLATE}}}": NUM_WAITING + 3,
+    f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": NUM_WAITING + 3,
     f'grpc_server_handled_total{{grpc_code="DEADLINE_EXCEEDED",{TRANSLATE}}}': 1,
     f'grpc_server_handled_total{{grpc_code="RESOURCE_EXHAUSTED",{TRANSLATE}}}': 1,
     'translator_finished_total{reason="deadline"}': 1,
     'translator_requests_rejected_total{reason="queue_full"}': 1,
 }
 CANCELLED = 'translator_finished_total{reason="cancelled"}'
+CANCELLED_CALLS = f'grpc_server_handled_total{{grpc_code="CANCELLED",{TRANSLATE}}}'
+ENDED_CALLS = f'grpc_server_handled_total{{grpc_code="OK",{TRANSLATE}}}'
 
 
 def histogram(name: str, labels: str, values: Sequence[float], edges: Sequence[float]) -> dict[str, float]:
@@ -110,9 +111,9 @@ def crowded_traffic(
     make_request: MakeRequest,
     long_request: pb.TranslateRequest,
 ) -> dict[str, float]:
-    """One sequence runs and the others wait; a call is refused, one is late, one gives up."""
+    """One sequence runs and the others wait; a call is refused, one is late, the others give up."""
     before = num_finished(running.scrape())
-    call = stub.Translate.future(repeated(long_request, 1 + NUM_WAITING))
+    calls = [stub.Translate.future(long_request) for _ in range(1 + NUM_WAITING)]
     meanwhile = running.wait_until(
         lambda page: (
             page['translator_running_sequences{model="en-it"}'] == 1
@@ -123,10 +124,11 @@ def crowded_traffic(
         stub.Translate(make_request(*["Yes."] * MAX_QUEUE))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Translate(make_request("Good morning."), timeout=1)
+        stub.Translate(make_request("Good morning."), timeout=0.5)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     running.wait_until(lambda page: page['translator_finished_total{reason="deadline"}'] == 1)
-    call.cancel()
+    for call in calls:
+        call.cancel()
     running.wait_until(lambda page: num_finished(page) == before + NUM_WAITING + 2)
     return meanwhile
 

@@ -132,7 +132,7 @@ def test_every_fault_of_a_request_is_listed_at_once(stub: Stub) -> None:
     ("field", "values", "limit"),
     [
         ("beam_size", [0, -1, 17, 2**31 - 1], "16"),
-        ("length_penalty", [-0.1, float("nan"), float("inf"), float("-inf")], "0"),
+        ("length_penalty", [-0.1, float("nan"), float("inf"), float("-inf"), 10.001, 189.0, 1e5], "10"),
         ("max_target_tokens", [0, -1, 257], "256"),
         ("num_hypotheses", [0, -1, 5], "4"),
     ],

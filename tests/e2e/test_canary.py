@@ -171,7 +171,13 @@ def test_what_a_client_sends_is_told_to_nobody(
     log_format: str,
     log_level: str,
 ) -> None:
-    arguments = (f"--log-format={log_format}", f"--log-level={log_level}", "--slots=1", "--max-queue=1024")
+    arguments = (
+        f"--log-format={log_format}",
+        f"--log-level={log_level}",
+        "--slots=1",
+        "--max-queue=1024",
+        "--queue-late-calls",
+    )
     with start_server(poisoned_artifact, *arguments, f"--otlp-endpoint={collector.url}") as running:
         refusals, names = send_all(running, make_request, long_request)
         page = running.settled()

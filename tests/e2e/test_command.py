@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,3 +220,57 @@ def test_the_client_lists_models_and_names_what_went_wrong(server: RunningServer
         assert [model.name for model in client.models()] == ["en-it"]
         with pytest.raises(CallError, match="NOT_FOUND: no model 'x'"):
             client.translate(["Good morning."], "en", "it", model="x")
+
+
+def shell(server: RunningServer, line: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of bash in which $T is the command."""
+    program = f"{sys.executable} -m server.commands.translate"
+    command = f"{program} --server {server.address} --source en --target it"
+    return subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; T='{command}'; {line}"],
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("yes Hello. | head -500 | $T --beam-size 1 | head -1", 141, None),
+        ("$T <&-", 2, b"standard input is closed"),
+        ("$T $'caf\\xe9'", 2, b"surrogate"),
+        ("$T Yes. > /dev/full", 1, b"cannot write to standard output: No space left on device"),
+        ("$T Yes. >&-", 2, b"standard output is closed"),
+        ("$T --timeout inf Yes.", 2, b"inf"),
+        ("$T --timeout 0 Yes.", 2, b"0"),
+    ],
+)
+def test_it_ends_with_a_line_and_a_status_and_never_with_a_traceback(
+    server: RunningServer, line: str, status: int, message: bytes | None
+) -> None:
+    ended = shell(server, line)
+    assert b"Traceback" not in ended.stderr
+    assert ended.returncode == status, ended.stderr
+    if message is None:
+        assert ended.stderr == b""
+    else:
+        assert message in ended.stderr.splitlines()[-1]
+
+
+def test_an_interrupt_ends_it_with_a_status_alone(server: RunningServer) -> None:
+    arguments = ("--server", server.address, "--source", "en", "--target", "it")
+    with subprocess.Popen(
+        [sys.executable, "-m", "server.commands.translate", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(f"{TEXT}\n".encode())
+        running.stdin.flush()
+        assert running.stdout.readline() == "Il gatto è sul tavolo.\n".encode()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=PATIENCE_SECONDS)
+    assert (running.returncode, errors) == (130, b"")

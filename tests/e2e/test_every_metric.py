@@ -13,7 +13,9 @@ import pytest
 from server.telemetry.metrics import Metrics
 from tests.e2e.known_traffic import (
     CANCELLED,
+    CANCELLED_CALLS,
     CROWDED,
+    ENDED_CALLS,
     MAX_QUEUE,
     NUM_WAITING,
     crowded_traffic,
@@ -45,12 +47,14 @@ GAUGES = {
 # What no traffic of this file makes grow, and where it does.
 ELSEWHERE = {
     'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
+    'translator_inference_errors_total{kind="internal"}': "tests/unit/server/work/test_worker.py",
     'translator_inference_errors_total{kind="out_of_memory"}': "a machine without memory",
     'translator_model_reloads_total{outcome="loaded"}': "test_reload.py",
     'translator_model_reloads_total{outcome="refused"}': "test_reload.py",
     'translator_model_reloads_total{outcome="unchanged"}': "test_reload.py",
     'translator_requests_rejected_total{reason="deadline"}': "test_rejections.py",
     'translator_requests_rejected_total{reason="draining"}': "test_rejections.py",
+    'translator_requests_rejected_total{reason="overload"}': "test_overload.py",
 }
 MakeRequest = Callable[..., pb.TranslateRequest]
 
@@ -98,7 +102,7 @@ def traffic(
 ) -> Iterator[Traffic]:
     folder = poison(artifact, tmp_path_factory.mktemp("artifacts") / "poisoned")
     with (
-        start_server(folder, "--slots=1", f"--max-queue={MAX_QUEUE}") as running,
+        start_server(folder, "--slots=1", f"--max-queue={MAX_QUEUE}", "--queue-late-calls") as running,
         grpc.insecure_channel(running.address) as channel,
     ):
         stub = pb_grpc.TranslationServiceStub(channel)
@@ -118,10 +122,11 @@ def test_calls_one_after_the_other_make_every_series_grow_by_what_they_did(traff
 
 
 def test_calls_side_by_side_end_in_every_way(traffic: Traffic) -> None:
-    exact = ("grpc_server_", "translator_finished", "translator_requests_rejected", "translator_tokens")
+    exact = ("grpc_server_", "translator_finished", "translator_requests_rejected")
     counted = {series: value for series, value in traffic.crowded.items() if series.startswith(exact)}
     ended = counted.pop(ENDED, 0)  # as many as the time allowed
-    assert counted == CROWDED | {CANCELLED: NUM_WAITING + 1 - ended}
+    assert counted.pop(ENDED_CALLS, 0) == ended
+    assert counted == CROWDED | dict.fromkeys((CANCELLED, CANCELLED_CALLS), NUM_WAITING + 1 - ended)
 
 
 def test_gauges_show_what_runs_and_waits(traffic: Traffic) -> None:
@@ -173,7 +178,7 @@ def test_the_page_is_well_formed_for_prometheus(traffic: Traffic) -> None:
 
 def test_no_series_is_left_that_nothing_was_asserted_of(traffic: Traffic) -> None:
     """A new metric fails here until some traffic makes it grow by a number that a test knows."""
-    known = {*traffic.expected, *CROWDED, CANCELLED, *ELSEWHERE}
+    known = {*traffic.expected, *CROWDED, CANCELLED, CANCELLED_CALLS, *ELSEWHERE}
     still = {
         series
         for series in traffic.page

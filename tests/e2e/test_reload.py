@@ -186,3 +186,21 @@ def test_the_command_says_what_became_of_each_artifact(server: RunningServer) ->
     failed = subprocess.run(nowhere, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert failed.returncode == 2
     assert "traghetto-reload: UNAVAILABLE" in failed.stderr
+
+
+def test_memory_does_not_grow_with_the_number_of_reloads(
+    start_server: StartServer, tmp_path: Path, switch: Callable[[Path], Path]
+) -> None:
+    """A model that is replaced is forgotten whole: each of these takes some 60 MiB while it is served."""
+    folders = [artifact_of(tmp_path / name, model="en-it-lstm") for name in ("first", "second")]
+    with copied_artifact(folders[1], tmp_path / "third") as manifest:
+        manifest["max_target_tokens"] -= 1
+    versions = [folders[0], tmp_path / "third"]
+    with start_server(switch(versions[0])) as running:
+        resident: list[float] = []
+        for i in range(24):
+            switch(versions[(i + 1) % 2])
+            (reloaded,) = reload_models(running)
+            assert reloaded.outcome == LOADED
+            resident.append(running.scrape()["process_resident_memory_bytes"] / (1 << 20))
+    assert max(resident[-4:]) < max(resident[:8]) + 2 * 60, resident

@@ -26,7 +26,7 @@ Stub = pb_grpc.TranslationServiceStub
 @pytest.fixture(scope="module")
 def small_server(start_server: StartServer, artifact: str) -> Iterator[RunningServer]:
     """Two slots, one of each runner: one sequence more must wait."""
-    with start_server(artifact, "--runners=2", "--slots=1") as running:
+    with start_server(artifact, "--runners=2", "--slots=1", "--queue-late-calls") as running:
         yield running
 
 

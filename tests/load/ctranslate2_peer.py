@@ -178,5 +178,5 @@ class CTranslate2Peer:
         return [[self._ids[token] for token in result.hypotheses[0]] for result in results]
 
     def translate_one(self, source: Sequence[int], beam_size: int, max_target_tokens: int) -> list[int]:
-        """The same for one source alone."""
+        """Translate one source alone."""
         return self.translate([source], beam_size, max_target_tokens)[0]

@@ -62,7 +62,7 @@ class Ours:
         return found
 
     def translate_one(self, source: Sequence[int], beam_size: int, max_target_tokens: int) -> list[int]:
-        """The same for one source alone."""
+        """Translate one source alone."""
         return self.translate([source], beam_size, max_target_tokens)[0]
 
     def close(self) -> None:

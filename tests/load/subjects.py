@@ -37,7 +37,7 @@ class Translator(Protocol):
         """Best targets of source ids (tag and END_ID included), END_ID left out."""
 
     def translate_one(self, source: Sequence[int], beam_size: int, max_target_tokens: int) -> list[int]:
-        """The same for one source alone."""
+        """Translate one source alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +74,12 @@ class Subject:
 
     @cached_property
     def ctranslate2_folder(self) -> Path:
-        """The same weights in CTranslate2's int8."""
+        """Our weights in CTranslate2's int8."""
         folder = self.build / "bench/ctranslate2" / f"{self.name}-int8"
         return ctranslate2_model(self.model, self.tokenizer, folder)
 
     def first(self, count: int) -> Subject:
-        """The same with so many sentences at most."""
+        """This text, cut to so many sentences at most."""
         references = None if self.references is None else self.references[:count]
         return replace(self, sources=self.sources[:count], references=references)
 

@@ -44,7 +44,7 @@ class NotM2M100(ValueError):
 
 
 def transformers_model(model: Transformer) -> M2M100ForConditionalGeneration:
-    """The same weights in Transformers, in fp32.
+    """Our weights in Transformers, in fp32.
 
     Raises:
         NotM2M100: post-norm, other positions, untied embeddings, or not ReLU.
@@ -132,7 +132,7 @@ class TransformersPeer:
         return found
 
     def translate_one(self, source: Sequence[int], beam_size: int, max_target_tokens: int) -> list[int]:
-        """The same for one source alone."""
+        """Translate one source alone."""
         return self.translate([source], beam_size, max_target_tokens)[0]
 
     @torch.inference_mode()

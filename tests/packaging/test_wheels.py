@@ -23,7 +23,17 @@ from traghetto import __version__
 REPOSITORY = Path(__file__).parents[2]
 ARTIFACT = REPOSITORY / "export/artifacts/en-it-lstm"
 PATIENCE_SECONDS = 240.0
-COMMANDS = ("evaluate", "export", "prepare", "reload", "serve", "shortlist", "train", "translate")
+COMMANDS = (
+    "evaluate",
+    "export",
+    "import",
+    "prepare",
+    "reload",
+    "serve",
+    "shortlist",
+    "train",
+    "translate",
+)
 # What the client may bring; typing-extensions is grpcio's own.
 CLIENT = {"traghetto", "googleapis-common-protos", "grpcio", "protobuf", "typing-extensions"}
 TRANSLATE = """

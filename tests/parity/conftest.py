@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.contract.manifest import DECODER_STEP
+from export.contract.graph_names import GraphName
 from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
@@ -28,7 +28,7 @@ def open_graphs(tmp_path: Path) -> Callable[[EncoderDecoder, Mapping[str, Export
 
     def open_graphs(model: EncoderDecoder, exported: Mapping[str, Exported]) -> GraphModel:
         write_graphs(tmp_path, exported)
-        pools = graphs_of(model).pools.typed_as(exported[DECODER_STEP].inputs)
+        pools = graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
         return GraphModel(tmp_path, pools, model.special_ids)
 
     return open_graphs

@@ -15,18 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from export.artifact import build_artifact
-from export.contract.manifest import (
-    ATTENTION,
-    CANDIDATES,
-    COPY_CACHES,
-    DECODER_STEP,
-    ENCODER,
-    LOG_PROBS,
-    PROOF_NAME,
-    WEIGHTS_NAME,
-    Manifest,
-    load_manifest,
-)
+from export.contract.graph_names import GraphName
+from export.contract.manifest import PROOF_NAME, WEIGHTS_NAME, Manifest, load_manifest
 from export.describe import structure_sha256
 from export.graphs.all_graphs import export_encoder
 from export.graphs.of_model import graphs_of
@@ -87,8 +77,18 @@ def test_a_proven_artifact_loads(build: Build, tokenizer: Tokenizer, precision: 
     assert set(manifest.language_pairs) == {("en", "it"), ("it", "en")}
     assert (manifest.max_source_tokens, manifest.max_target_tokens) == (40, 50)
     assert manifest.devices == (("cuda", "cpu") if precision == "fp16" else ("cpu",))
-    for_a_gpu = set() if precision == "int8" else {COPY_CACHES}
-    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, ATTENTION} | for_a_gpu
+    for_a_gpu = set() if precision == "int8" else {GraphName.COPY_CACHES}
+    assert (
+        manifest.graphs.keys()
+        == {
+            GraphName.ENCODER,
+            GraphName.DECODER_STEP,
+            GraphName.LOG_PROBS,
+            GraphName.CANDIDATES,
+            GraphName.ATTENTION,
+        }
+        | for_a_gpu
+    )
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
     assert {path.stem for path in folder.glob("*.onnx")} == manifest.graphs.keys()
     assert load_tokenizer(folder).serialized == tokenizer.serialized
@@ -154,7 +154,7 @@ def test_the_structure_depends_on_the_architecture_alone(
     build: Build, make_model: Callable[..., Transformer]
 ) -> None:
     other = export_encoder(graphs_of(make_model(seed=1, **SHALLOW)), "float32")
-    fp32, int8 = (load_manifest(build(precision)).graphs[ENCODER] for precision in ("fp32", "int8"))
+    fp32, int8 = (load_manifest(build(precision)).graphs[GraphName.ENCODER] for precision in ("fp32", "int8"))
     assert structure_sha256(other.model) == fp32.structure_sha256 != int8.structure_sha256
 
 
@@ -223,10 +223,10 @@ def test_a_model_that_does_not_bear_constant_scales_gets_those_by_row(
         max_bleu_loss=15,  # one form loses 23, the other one 7
     )
     ordinary = load_manifest(build("int8"))
-    for name in (ENCODER, DECODER_STEP):
+    for name in (GraphName.ENCODER, GraphName.DECODER_STEP):
         assert manifest.graphs[name].structure_sha256 != ordinary.graphs[name].structure_sha256
     assert {spec.dtype for spec in (*manifest.caches, *manifest.memory)} == {"float32"}
-    assert manifest.graphs.keys() - ordinary.graphs.keys() == {COPY_CACHES}
+    assert manifest.graphs.keys() - ordinary.graphs.keys() == {GraphName.COPY_CACHES}
     nodes = {n.op_type for n in onnx.load(tmp_path / "new/encoder.onnx", load_external_data=False).graph.node}
     assert nodes >= {"ReduceMax", "Relu"}, "what a ReLU gives has a scale for each row"
     (loss,) = (check for check in read_proof(tmp_path / "new")["checks"] if check["name"] == "bleu_loss")
@@ -293,5 +293,10 @@ def test_a_recurrent_model_has_an_fp16_artifact_too(
     output = tmp_path / "recurrent"
     manifest = build_artifact(model, tokenizer, output, precision="fp16", pairs=short_pairs, limits=LIMITS)
     assert {spec.dtype for spec in (*manifest.states, *manifest.memory)} == {"float16"}
-    assert manifest.graphs.keys() == {ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES}  # no caches to copy
+    assert manifest.graphs.keys() == {
+        GraphName.ENCODER,
+        GraphName.DECODER_STEP,
+        GraphName.LOG_PROBS,
+        GraphName.CANDIDATES,
+    }  # no caches to copy
     assert read_proof(output)["distance_to_fp32"]["log_prob_difference_max"] < 0.01

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.contract.manifest import DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS, Manifest, load_manifest
+from export.contract.graph_names import GraphName
+from export.contract.manifest import Manifest, load_manifest
 from export.describe import checkpoint_sha256, structure_sha256
 from export.graphs.all_graphs import export_graphs
 from export.precisions import int8_graphs
@@ -58,7 +59,11 @@ def test_the_exporter_still_writes_the_artifacts_graphs_and_weights(
     model, tokenizer = checkpoint
     exact, sentences = export_graphs(model, "float32"), prepare(pairs, tokenizer)
     exported = next(iter(int8_graphs(model, tokenizer, exact, sentences)))
-    assert exported.keys() == manifest.graphs.keys() - {DECODER_HIDDEN, OUTPUT_COLUMNS, SHORTLIST_LOGITS}
+    assert exported.keys() == manifest.graphs.keys() - {
+        GraphName.DECODER_HIDDEN,
+        GraphName.OUTPUT_COLUMNS,
+        GraphName.SHORTLIST_LOGITS,
+    }
     pools = {f"{spec.name}_scale" for spec in (*manifest.caches, *manifest.memory)}
     for graph, fresh in exported.items():
         assert structure_sha256(fresh.model) == manifest.graphs[graph].structure_sha256, graph

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.contract.manifest import COPY_CACHES
+from export.contract.graph_names import GraphName
 from export.graphs.to_onnx import Exported
 from export.proof.graph_model import Arrays, GraphModel
 from model.networks.encoder_decoder import EncoderDecoder
@@ -29,7 +29,7 @@ def graphs(small_model: Transformer, exported: dict[str, Exported], open_graphs:
 @pytest.fixture(scope="module")
 def copy_caches(exported: dict[str, Exported]) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(
-        exported[COPY_CACHES].model.SerializeToString(), providers=["CPUExecutionProvider"]
+        exported[GraphName.COPY_CACHES].model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
 
 

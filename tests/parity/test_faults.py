@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.contract.manifest import ATTENTION, DECODER_STEP, ENCODER
+from export.contract.graph_names import GraphName
 from export.folder import write_graphs
 from export.graphs.all_graphs import export_attention, export_decoder_step, export_encoder, export_graphs
 from export.graphs.of_model import graphs_of
@@ -160,23 +160,23 @@ class NeverReorders(GraphModel):
 
 
 FAULTS: dict[str, tuple[str, type[nn.Module], str]] = {
-    "positions shifted by one": (DECODER_STEP, ShiftsPositions, "positions"),
-    "causal mask off": (DECODER_STEP, ReadsEveryColumn, "causal_mask"),
-    "cache rows swapped": (DECODER_STEP, SwapsRows, "cache_rows"),
-    "source mask off in the encoder": (ENCODER, ReadsSourcePadding, "source_mask"),
-    "source mask off in the decoder": (DECODER_STEP, ReadsBehindTheSource, "source_mask"),
-    "memory rows swapped": (DECODER_STEP, ReadsTheSourceOfAnotherRow, "cache_rows"),
-    "hypotheses of a row swapped": (DECODER_STEP, SwapsHypotheses, "beams"),
-    "last source position overlooked": (DECODER_STEP, OverlooksTheEndOfTheSource, "positions"),
-    "heads of queries mixed up": (DECODER_STEP, ReturnsQueriesOfTheNextHead, "attention"),
-    "heads of attention mixed up": (ATTENTION, ReturnsAttentionOfTheNextHead, "attention"),
-    "source mask off in attention": (ATTENTION, WeighsWhatIsBehindTheSource, "attention"),
+    "positions shifted by one": (GraphName.DECODER_STEP, ShiftsPositions, "positions"),
+    "causal mask off": (GraphName.DECODER_STEP, ReadsEveryColumn, "causal_mask"),
+    "cache rows swapped": (GraphName.DECODER_STEP, SwapsRows, "cache_rows"),
+    "source mask off in the encoder": (GraphName.ENCODER, ReadsSourcePadding, "source_mask"),
+    "source mask off in the decoder": (GraphName.DECODER_STEP, ReadsBehindTheSource, "source_mask"),
+    "memory rows swapped": (GraphName.DECODER_STEP, ReadsTheSourceOfAnotherRow, "cache_rows"),
+    "hypotheses of a row swapped": (GraphName.DECODER_STEP, SwapsHypotheses, "beams"),
+    "last source position overlooked": (GraphName.DECODER_STEP, OverlooksTheEndOfTheSource, "positions"),
+    "heads of queries mixed up": (GraphName.DECODER_STEP, ReturnsQueriesOfTheNextHead, "attention"),
+    "heads of attention mixed up": (GraphName.ATTENTION, ReturnsAttentionOfTheNextHead, "attention"),
+    "source mask off in attention": (GraphName.ATTENTION, WeighsWhatIsBehindTheSource, "attention"),
 }
 RECURRENT_FAULTS: dict[str, tuple[str, type[nn.Module], str]] = {
-    "lengths ignored by the encoder": (ENCODER, ForgetsTheLengthOfASource, "source_mask"),
-    "source mask off in the decoder": (DECODER_STEP, AttendsBehindTheSource, "source_mask"),
-    "first state ignored": (DECODER_STEP, GoesOnFromAnyState, "recurrence"),
-    "states not reordered": (DECODER_STEP, KeepsTheOrderOfHypotheses, "beams"),
+    "lengths ignored by the encoder": (GraphName.ENCODER, ForgetsTheLengthOfASource, "source_mask"),
+    "source mask off in the decoder": (GraphName.DECODER_STEP, AttendsBehindTheSource, "source_mask"),
+    "first state ignored": (GraphName.DECODER_STEP, GoesOnFromAnyState, "recurrence"),
+    "states not reordered": (GraphName.DECODER_STEP, KeepsTheOrderOfHypotheses, "beams"),
 }
 
 
@@ -185,10 +185,10 @@ def replaced(
 ) -> dict[str, Exported]:
     """The graphs with one of them broken."""
     graphs = graphs_of(model)
-    if name == ATTENTION:
+    if name == GraphName.ATTENTION:
         broken = dataclasses.replace(graphs, attention=partial(graph, graphs.num_heads))
         return {**exported, name: export_attention(broken, "float32")}
-    if name == ENCODER:
+    if name == GraphName.ENCODER:
         broken = dataclasses.replace(graphs, encoder=partial(graph, model))
         return {**exported, name: export_encoder(broken, "float32")}
     broken = dataclasses.replace(graphs, decoder_step=partial(graph, model))

@@ -14,15 +14,8 @@ import torch
 from onnx import numpy_helper
 
 from export.artifact import build_artifact
-from export.contract.manifest import (
-    DECODER_STEP,
-    MANIFEST_NAME,
-    OUTPUT_COLUMNS,
-    PROOF_NAME,
-    ArtifactError,
-    Manifest,
-    load_manifest,
-)
+from export.contract.graph_names import GraphName
+from export.contract.manifest import MANIFEST_NAME, PROOF_NAME, ArtifactError, Manifest, load_manifest
 from export.contract.tensors import Pools, TensorSpec
 from export.describe import structure_sha256
 from export.graphs.shortlist import shortlist_graphs
@@ -210,7 +203,7 @@ def test_the_bundled_shortlist_and_its_graphs_are_the_checkpoints_and_todays_exp
     assert manifest.shortlist == FILE_NAME
     checkpoint = REPOSITORY / "model/pretrained/en-it"
     assert (ARTIFACT / FILE_NAME).read_bytes() == (checkpoint / FILE_NAME).read_bytes()
-    info = manifest.graphs[DECODER_STEP]
+    info = manifest.graphs[GraphName.DECODER_STEP]
     inputs, outputs = (
         tuple(TensorSpec(i.name, i.dtype, i.shape) for i in infos) for infos in (info.inputs, info.outputs)
     )
@@ -268,7 +261,9 @@ def test_an_artifact_is_proved_with_its_shortlist_and_refused_without_its_graphs
     assert is_always[list(manifest.self_check.greedy)].all()
 
     fields = json.loads((folder / MANIFEST_NAME).read_text())
-    del fields["graphs"][OUTPUT_COLUMNS]
+    del fields["graphs"][GraphName.OUTPUT_COLUMNS]
     (folder / MANIFEST_NAME).write_text(json.dumps(fields))
-    with pytest.raises(ArtifactError, match=f"graphs lacks {OUTPUT_COLUMNS}, which a shortlist needs"):
+    with pytest.raises(
+        ArtifactError, match=f"graphs lacks {GraphName.OUTPUT_COLUMNS}, which a shortlist needs"
+    ):
         load_manifest(folder)

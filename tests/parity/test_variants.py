@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
+import torch
 
 from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported
@@ -16,6 +17,7 @@ from export.proof.step_checks import log_prob_checks, neighbour_checks
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.recurrent import Recurrent
 from model.networks.transformer import Transformer
+from model.text.sentencepiece_tokenizer import UNKNOWN_ID
 from model.text.tokenizer import Tokenizer
 
 OpenGraphs = Callable[[EncoderDecoder, Mapping[str, Exported]], GraphModel]
@@ -51,6 +53,31 @@ def test_a_variant_exports_and_agrees_with_pytorch(
         num_encoder_layers=1,
         num_decoder_layers=1,
     )
+    agrees_and_keeps_to_its_rows(model, tokenizer, open_graphs, sentences)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"decoder_layer": "ssru", "start_embedding": "zero", "output_bias": True, "norm_epsilon": 1e-9}
+        | {"norm": "post", "position_layout": "halves", "position_denominator": "half_less_one"},
+        {"decoder_layer": "ssru", "tie_embeddings": False},
+        {"start_embedding": "zero", "output_bias": True},
+    ],
+    ids=["as Marian's students", "ssru", "zero start"],
+)
+def test_a_variant_of_the_decoder_exports_and_agrees_with_pytorch(
+    make_model: Callable[..., Transformer],
+    open_graphs: OpenGraphs,
+    tokenizer: Tokenizer,
+    sentences: list[Sentence],
+    fields: dict[str, object],
+) -> None:
+    model = make_model(**fields)
+    if model.config.output_bias:
+        with torch.no_grad():
+            model.output.bias.normal_()
+            model.output.bias[UNKNOWN_ID] = -torch.inf
     agrees_and_keeps_to_its_rows(model, tokenizer, open_graphs, sentences)
 
 

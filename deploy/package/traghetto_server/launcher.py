@@ -14,6 +14,7 @@ from pathlib import Path
 _MODULES = {
     "evaluate": "server.commands.evaluate",
     "export": "export.command",
+    "import": "model.commands.import_model",
     "prepare": "model.commands.prepare",
     "reload": "server.commands.reload",
     "serve": "server.commands.serve",
@@ -51,6 +52,7 @@ def run(command: str) -> int:
 
 evaluate = partial(run, "evaluate")
 export = partial(run, "export")
+import_model = partial(run, "import")
 prepare = partial(run, "prepare")
 reload = partial(run, "reload")
 serve = partial(run, "serve")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import CANDIDATES, LOG_PROBS
+from export.contract.graph_names import GraphName
 from server.engine.searches.search import (
     Continuation,
     Ending,
@@ -26,7 +26,7 @@ class GreedySearch:
     def __init__(self, request: SequenceRequest, end_id: int) -> None:
         self._with_scores = request.with_scores
         self._target = Target(request, end_id)
-        self.extra_outputs = frozenset((LOG_PROBS,) if request.with_scores else ())
+        self.extra_outputs = frozenset((GraphName.LOG_PROBS,) if request.with_scores else ())
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """Take the best next token, see `Search.advance`."""
@@ -49,7 +49,7 @@ class BeamSearch:
     the first W that do not end live on. W finished hypotheses, or the length limit, end the search.
     """
 
-    extra_outputs = frozenset((CANDIDATES,))
+    extra_outputs = frozenset((GraphName.CANDIDATES,))
 
     def __init__(self, request: SequenceRequest, end_id: int) -> None:
         self._request = request

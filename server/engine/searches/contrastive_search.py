@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import CANDIDATES
+from export.contract.graph_names import GraphName
 from server.engine.searches.search import (
     HIDDEN,
     Continuation,
@@ -35,7 +35,7 @@ class ContrastiveSearch:
     Source: Su et al. 2022, arXiv:2202.06417, equation 5.
     """
 
-    extra_outputs = frozenset((HIDDEN, CANDIDATES))
+    extra_outputs = frozenset((HIDDEN, GraphName.CANDIDATES))
 
     def __init__(self, request: SequenceRequest, method: Contrastive, end_id: int) -> None:
         self._request = request

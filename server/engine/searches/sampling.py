@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import LOG_PROBS
+from export.contract.graph_names import GraphName
 from server.engine.searches.search import Continuation, Ending, StepOutputs, not_a_number
 from server.engine.searches.target import Target
 from server.engine.sequence import Sampling, SequenceRequest
@@ -19,7 +19,7 @@ class SamplingSearch:
     top_k and top_p: it compares with that of any other method.
     """
 
-    extra_outputs = frozenset((LOG_PROBS,))
+    extra_outputs = frozenset((GraphName.LOG_PROBS,))
 
     def __init__(self, request: SequenceRequest, method: Sampling, end_id: int) -> None:
         self._method = method

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.contract.manifest import ENCODER
+from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.tensors.storage import Storage
 
@@ -54,7 +54,7 @@ class Bindings:
         binding = self._graphs.binding(graph)
         info, pools = self._graphs.session.manifest.graphs[graph], self._storage.pools
         for spec in info.inputs:
-            if graph != ENCODER or spec.name in pools:
+            if graph != GraphName.ENCODER or spec.name in pools:
                 self._storage.bind(binding.bind_input, spec.name, rows)
         for spec in info.outputs:
             if outputs is None or spec.name in outputs or spec.name.removesuffix("_out") in pools:

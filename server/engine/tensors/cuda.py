@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, LOG_PROBS
+from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array, Best, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
@@ -36,13 +36,13 @@ class CudaStorage:
         manifest = graphs.session.manifest
         self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
         self._pool_specs = pool_specs(manifest)
-        self._output_specs = output_specs(manifest, DECODER_STEP)
+        self._output_specs = output_specs(manifest, GraphName.DECODER_STEP)
         self.pools: dict[str, Any] = {
             name: _on_device(np.zeros(shape.of(spec), spec.dtype)) for name, spec in self._pool_specs.items()
         }
         self._controls: dict[str, Any] = {
             spec.name: _on_device(self.controls.arrays[spec.name])
-            for spec in manifest.graphs[DECODER_STEP].inputs
+            for spec in manifest.graphs[GraphName.DECODER_STEP].inputs
             if spec.name in self.controls.arrays
         }
         self._outputs: dict[str, Any] = {}
@@ -83,7 +83,7 @@ class CudaStorage:
     def _copy_hypotheses(self) -> None:
         if not self._copies:
             return
-        binding = self._graphs.binding(COPY_CACHES)
+        binding = self._graphs.binding(GraphName.COPY_CACHES)
         names = ("from_hypothesis", "to_hypothesis")
         for name, indices in zip(names, np.array(self._copies, np.int64).T, strict=True):
             binding.bind_cpu_input(name, np.ascontiguousarray(indices))
@@ -91,7 +91,7 @@ class CudaStorage:
             value = self.pools[spec.name]
             for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
                 bind(name, *_DEVICE, np.dtype(spec.dtype), value.shape(), value.data_ptr())
-        self._graphs.run(COPY_CACHES, binding)
+        self._graphs.run(GraphName.COPY_CACHES, binding)
         self._copies.clear()
 
     def clear_row(self, row: int) -> None:
@@ -114,7 +114,7 @@ class CudaScores:
         self, graphs: GraphRunner, shape: LaneShape, storage: CudaStorage, bindings: Bindings
     ) -> None:
         self._graphs, self._shape, self._storage, self._bindings = graphs, shape, storage, bindings
-        attention = graphs.session.manifest.graphs.get(ATTENTION)
+        attention = graphs.session.manifest.graphs.get(GraphName.ATTENTION)
         self._attention = frozenset(spec.name for spec in attention.outputs) if attention else frozenset()
         self._replays: dict[tuple[str, int], int] = defaultdict(graphs.new_replay)
 
@@ -122,13 +122,13 @@ class CudaScores:
         """Run one decoder step and score every token, see `LaneTensors.step`."""
         bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
         self._storage.prepare_step()
-        attention = [ATTENTION] if requested & self._attention else []
-        for graph in (DECODER_STEP, *attention, LOG_PROBS, CANDIDATES):
+        attention = [GraphName.ATTENTION] if requested & self._attention else []
+        for graph in (GraphName.DECODER_STEP, *attention, GraphName.LOG_PROBS, GraphName.CANDIDATES):
             self._run(graph, bucket)
         read = self._storage.read
         best = Best(read("best_token", rows), read("best_log_probs", rows))  # (R, W, 2W)
         greedy = Best(best.token[:, 0, 0], best.score[:, 0, 0]) if self._shape.width == 1 else None
-        log_probs = read("log_probs", rows) if LOG_PROBS in requested else None
+        log_probs = read("log_probs", rows) if GraphName.LOG_PROBS in requested else None
         return StepOutputs(greedy, best, log_probs, {name: read(name, rows) for name in requested - SCORES})
 
     def _run(self, graph: str, rows: int) -> None:
@@ -137,7 +137,7 @@ class CudaScores:
         Source: microsoft/onnxruntime issue 32243, that a first run computes more than once.
         """
         is_first = (graph, rows) not in self._replays
-        states = self._graphs.session.manifest.states if is_first and graph == DECODER_STEP else ()
+        states = self._graphs.session.manifest.states if is_first and graph == GraphName.DECODER_STEP else ()
         pools = self._storage.pools
         before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
         self._replay(graph, rows)

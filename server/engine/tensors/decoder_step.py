@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from export.contract.manifest import ATTENTION, CANDIDATES, LOG_PROBS, Manifest, TensorInfo
+from export.contract.graph_names import GraphName
+from export.contract.manifest import Manifest
+from export.contract.tensors import TensorSpec
 from server.engine.searches.search import Array
 from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.storage import Storage
 
 NOTHING: Outputs = frozenset()
-SCORES: Outputs = frozenset({LOG_PROBS, CANDIDATES})
+SCORES: Outputs = frozenset({GraphName.LOG_PROBS, GraphName.CANDIDATES})
 
 
 class DecoderStep:
@@ -26,7 +28,7 @@ class DecoderStep:
     ) -> None:
         self._bindings, self._storage = bindings, storage
         self._graph, self._result = graph, frozenset({result})
-        attention = manifest.graphs.get(ATTENTION)
+        attention = manifest.graphs.get(GraphName.ATTENTION)
         self._attention = _names(attention.outputs) if attention else NOTHING
         step_outputs = _names(manifest.graphs[graph].outputs)
         self._queries = _names(attention.inputs) & step_outputs if attention else NOTHING
@@ -51,9 +53,9 @@ class DecoderStep:
             step_outputs = (extra - attention) | self._queries
         self._bindings.run(self._graph, rows, step_outputs | self._result)
         if attention:
-            self._bindings.run(ATTENTION, rows, attention)
+            self._bindings.run(GraphName.ATTENTION, rows, attention)
         return {name: self._storage.read(name, rows) for name in extra}
 
 
-def _names(specs: Iterable[TensorInfo]) -> Outputs:
+def _names(specs: Iterable[TensorSpec]) -> Outputs:
     return frozenset(spec.name for spec in specs)

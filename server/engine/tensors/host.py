@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from export.contract.manifest import Manifest, TensorInfo
+from export.contract.manifest import Manifest
+from export.contract.tensors import TensorSpec
 from server.engine.searches.search import Array
 from server.engine.tensors.controls import Controls
 from server.engine.tensors.lane_shape import LaneShape
@@ -32,7 +33,7 @@ class HostStorage:
         self.pools |= {spec.name: np.zeros(shape.of(spec), spec.dtype) for spec in self._unstacked}
         self.outputs: dict[str, Array] = {}
 
-    def _new_stack(self, specs: Sequence[TensorInfo]) -> Array:
+    def _new_stack(self, specs: Sequence[TensorSpec]) -> Array:
         """Caches of one shape in one array: copying a column of all of them is then one operation."""
         stack = np.zeros((len(specs), *self._shape.of(specs[0])), specs[0].dtype)
         self.pools |= {spec.name: pool for spec, pool in zip(specs, stack, strict=True)}
@@ -83,9 +84,9 @@ class HostStorage:
             self.pools[spec.name][row] = 0
 
 
-def _by_kind(specs: Iterable[TensorInfo]) -> list[list[TensorInfo]]:
+def _by_kind(specs: Iterable[TensorSpec]) -> list[list[TensorSpec]]:
     """Specs of one shape and type together."""
-    groups: dict[tuple[object, ...], list[TensorInfo]] = {}
+    groups: dict[tuple[object, ...], list[TensorSpec]] = {}
     for spec in specs:
         groups.setdefault((spec.shape, spec.dtype), []).append(spec)
     return list(groups.values())

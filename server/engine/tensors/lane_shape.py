@@ -7,7 +7,8 @@ from math import prod
 
 import numpy as np
 
-from export.contract.manifest import Manifest, TensorInfo
+from export.contract.manifest import Manifest
+from export.contract.tensors import TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class LaneShape:
         columns: M, target steps of a row.
 
     >>> shape = LaneShape(rows=4, width=2, source_capacity=16, columns=9)
-    >>> shape.of(TensorInfo(name="keys", dtype="float32", shape=("hypotheses", 8, "columns", 64)))
+    >>> shape.of(TensorSpec(name="keys", dtype="float32", shape=("hypotheses", 8, "columns", 64)))
     (8, 8, 9, 64)
     """
 
@@ -30,7 +31,7 @@ class LaneShape:
     source_capacity: int
     columns: int
 
-    def of(self, spec: TensorInfo) -> tuple[int, ...]:
+    def of(self, spec: TensorSpec) -> tuple[int, ...]:
         """The shape of a tensor, whose axes have names or sizes."""
         sizes = {
             "rows": self.rows,
@@ -42,7 +43,7 @@ class LaneShape:
         }
         return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
 
-    def num_per_row(self, spec: TensorInfo) -> int:
+    def num_per_row(self, spec: TensorSpec) -> int:
         """Entries of a tensor's first axis that belong to one row."""
         return self.width if spec.shape[0] == "hypotheses" else 1
 

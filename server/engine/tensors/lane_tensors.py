@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from export.contract.manifest import DECODER_HIDDEN, DECODER_STEP, ENCODER
+from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array, Continuation, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
@@ -61,10 +61,10 @@ class LaneTensors:
         Raises:
             InferenceError: ONNX Runtime failed.
         """
-        binding = self._bindings.get(ENCODER, self._shape.rows)
+        binding = self._bindings.get(GraphName.ENCODER, self._shape.rows)
         for name, array in (("source", source), ("source_length", source_length), ("slot", slot)):
             binding.bind_cpu_input(name, array)
-        self._graphs.run(ENCODER, binding)
+        self._graphs.run(GraphName.ENCODER, binding)
         if self._shortlist is not None:
             lengths = source_length.tolist()
             sources = [ids[:length] for ids, length in zip(source.tolist(), lengths, strict=True)]
@@ -133,7 +133,7 @@ def new_lane_tensors(graphs: GraphRunner, shape: LaneShape) -> LaneTensors:
         on_gpu = CudaStorage(graphs, shape)
         bindings = Bindings(graphs, on_gpu)
         return LaneTensors(graphs, shape, on_gpu, bindings, CudaScores(graphs, shape, on_gpu, bindings))
-    step_graph = DECODER_STEP if session.shortlist is None else DECODER_HIDDEN
+    step_graph = GraphName.DECODER_STEP if session.shortlist is None else GraphName.DECODER_HIDDEN
     storage = HostStorage(session.manifest, shape, step_graph)
     bindings = Bindings(graphs, storage)
     scores = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.contract.manifest import OUTPUT_COLUMNS
+from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Array
 from server.engine.sequence import InferenceError
@@ -29,7 +29,7 @@ class OutputColumns:
 
     def __init__(self, graphs: GraphRunner, vocabulary_size: int) -> None:
         self._graphs = graphs
-        self._specs = graphs.session.manifest.graphs[OUTPUT_COLUMNS].outputs
+        self._specs = graphs.session.manifest.graphs[GraphName.OUTPUT_COLUMNS].outputs
         self.union = CandidateUnion(vocabulary_size)
         self.arrays: Mapping[str, Array] = self._new_arrays(0)
 
@@ -78,10 +78,10 @@ class OutputColumns:
         """Write the columns of some tokens from place `start` on."""
         if not len(tokens):
             return
-        binding = self._graphs.binding(OUTPUT_COLUMNS)
+        binding = self._graphs.binding(GraphName.OUTPUT_COLUMNS)
         binding.bind_cpu_input("token", tokens)
         for spec in self._specs:
             binding.bind_output(spec.name, "cpu")
-        self._graphs.run(OUTPUT_COLUMNS, binding)
+        self._graphs.run(GraphName.OUTPUT_COLUMNS, binding)
         for spec, values in zip(self._specs, binding.copy_outputs_to_cpu(), strict=True):
             self.arrays[spec.name][..., start : start + len(tokens)] = values

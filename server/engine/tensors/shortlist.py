@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import CANDIDATES, DECODER_HIDDEN, LOG_PROBS, SHORTLIST_LOGITS
+from export.contract.graph_names import GraphName
 from model.shortlist.shortlist import Shortlist
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import HIDDEN, Array, Best, StepOutputs
@@ -46,7 +46,7 @@ class ShortlistScores:
         shortlist: Shortlist,
     ) -> None:
         self._graphs, self._shape, self._storage, self._shortlist = graphs, shape, storage, shortlist
-        self._step = DecoderStep(graphs.session.manifest, bindings, storage, DECODER_HIDDEN, HIDDEN)
+        self._step = DecoderStep(graphs.session.manifest, bindings, storage, GraphName.DECODER_HIDDEN, HIDDEN)
         self._columns = OutputColumns(graphs, shortlist.vocabulary_size)
         self._candidates: list[Tokens | None] = [None] * shape.rows
         self._changed: set[int] = set()
@@ -130,13 +130,13 @@ class ShortlistScores:
         """Run one decoder step and score the rows' candidates, see `LaneTensors.step`."""
         self._refresh()
         extra = self._step.run(rows, requested)
-        self._graphs.run(SHORTLIST_LOGITS, self._product(rows))
+        self._graphs.run(GraphName.SHORTLIST_LOGITS, self._product(rows))
         gathered = self._gather(rows)  # (W, R, N)
         if not requested & SCORES:
             return StepOutputs(self._best_of_one(gathered, gathered), extra=extra)
         normalizer = self._normalizer(gathered)  # (W, R, 1)
-        candidates = self._best(gathered, normalizer) if CANDIDATES in requested else None
-        if LOG_PROBS not in requested:
+        candidates = self._best(gathered, normalizer) if GraphName.CANDIDATES in requested else None
+        if GraphName.LOG_PROBS not in requested:
             return StepOutputs(self._best_of_one(gathered, gathered), candidates, extra=extra)
         with np.errstate(invalid="ignore"):
             scores = gathered - normalizer
@@ -145,7 +145,7 @@ class ShortlistScores:
 
     def _product(self, rows: int) -> Any:
         if rows not in self._products:
-            binding = self._graphs.binding(SHORTLIST_LOGITS)
+            binding = self._graphs.binding(GraphName.SHORTLIST_LOGITS)
             bind_array(binding.bind_input, HIDDEN, self._storage.output(HIDDEN)[:rows])
             for name, array in self._columns.arrays.items():
                 bind_array(binding.bind_input, name, array)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from export.contract.manifest import ATTENTION, CANDIDATES, LOG_PROBS, Manifest, TensorInfo
+from export.contract.graph_names import GraphName
+from export.contract.manifest import Manifest
+from export.contract.tensors import TensorSpec
 from server.engine.tensors.controls import Controls
 
 Bind = Callable[..., None]  # `bind_input` or `bind_output` of an IOBinding
@@ -38,13 +40,13 @@ class Storage(Protocol):
         """Zero a row of the pools, after a score that is no number."""
 
 
-def pool_specs(manifest: Manifest) -> dict[str, TensorInfo]:
+def pool_specs(manifest: Manifest) -> dict[str, TensorSpec]:
     """All pools by name."""
     return {spec.name: spec for spec in (*manifest.caches, *manifest.states, *manifest.memory)}
 
 
-def output_specs(manifest: Manifest, step_graph: str) -> dict[str, TensorInfo]:
+def output_specs(manifest: Manifest, step_graph: str) -> dict[str, TensorSpec]:
     """By name the outputs of the graphs that run in a step."""
-    names = (step_graph, ATTENTION, LOG_PROBS, CANDIDATES)
+    names = (step_graph, GraphName.ATTENTION, GraphName.LOG_PROBS, GraphName.CANDIDATES)
     graphs = [manifest.graphs[name] for name in names if name in manifest.graphs]
     return {spec.name: spec for graph in graphs for spec in graph.outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS
+from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Best, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
@@ -21,7 +21,7 @@ class VocabularyScores:
         self, graphs: GraphRunner, shape: LaneShape, storage: HostStorage, bindings: Bindings
     ) -> None:
         self._storage, self._bindings = storage, bindings
-        self._step = DecoderStep(graphs.session.manifest, bindings, storage, DECODER_STEP, "logits")
+        self._step = DecoderStep(graphs.session.manifest, bindings, storage, GraphName.DECODER_STEP, "logits")
         self._is_greedy = shape.width == 1
         self._rows = np.arange(shape.rows)
 
@@ -31,14 +31,14 @@ class VocabularyScores:
         if not requested:
             return StepOutputs(self._greedy(rows, None))
         if requested & SCORES:
-            self._bindings.run(LOG_PROBS, rows)
+            self._bindings.run(GraphName.LOG_PROBS, rows)
         candidates = None
-        if CANDIDATES in requested:
-            self._bindings.run(CANDIDATES, rows)
+        if GraphName.CANDIDATES in requested:
+            self._bindings.run(GraphName.CANDIDATES, rows)
             candidates = Best(
                 self._storage.read("best_token", rows), self._storage.read("best_log_probs", rows)
             )
-        log_probs = self._storage.read("log_probs", rows) if LOG_PROBS in requested else None
+        log_probs = self._storage.read("log_probs", rows) if GraphName.LOG_PROBS in requested else None
         return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
 
     def _greedy(self, rows: int, log_probs: NDArray[np.float32] | None) -> Best | None:

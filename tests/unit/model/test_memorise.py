@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -20,20 +22,30 @@ def recurrent(**fields: object) -> RecurrentConfig:
     return RecurrentConfig(**(sizes | fields))  # type: ignore[arg-type]
 
 
+TRANSFORMER = TransformerConfig(
+    vocabulary_size=V,
+    model_size=32,
+    num_heads=4,
+    feed_forward_size=64,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    dropout=0.0,
+)
 CONFIGS: dict[str, ModelConfig] = {
     "rnn": recurrent(cell="rnn", attention="none", bidirectional=False),
     "gru": recurrent(cell="gru", attention="none", context="every_step"),
     "lstm-general": recurrent(cell="lstm", attention="general"),
     "lstm-hard": recurrent(cell="lstm", attention="general", hard_attention=True),
     "gru-bahdanau": recurrent(cell="gru", attention="additive", decoder="bahdanau"),
-    "transformer": TransformerConfig(
-        vocabulary_size=V,
-        model_size=32,
-        num_heads=4,
-        feed_forward_size=64,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        dropout=0.0,
+    "transformer": TRANSFORMER,
+    "transformer-ssru": dataclasses.replace(
+        TRANSFORMER,
+        norm="post",
+        decoder_layer="ssru",
+        start_embedding="zero",
+        output_bias=True,
+        position_layout="halves",
+        position_denominator="half_less_one",
     ),
 }
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.contract.manifest import ENCODER
+from export.contract.graph_names import GraphName
 from export.describe import describe
 from export.folder import write_graphs
 from export.graphs.all_graphs import export_graphs
@@ -80,10 +80,10 @@ def poisoned_session(
 ) -> ModelSession:
     """A model whose encoder embeds one piece, 333, as no number."""
     encoder = onnx.ModelProto()
-    encoder.CopyFrom(exported[ENCODER].model)
+    encoder.CopyFrom(exported[GraphName.ENCODER].model)
     (table,) = (i for i in encoder.graph.initializer if i.dims[:1] == [tokenizer.size])
     weights = numpy_helper.to_array(table).copy()
     weights[POISON] = np.nan
     table.CopyFrom(numpy_helper.from_array(weights, table.name))
-    poisoned = dataclasses.replace(exported[ENCODER], model=encoder)
-    return open_session(small_model, {**exported, ENCODER: poisoned})
+    poisoned = dataclasses.replace(exported[GraphName.ENCODER], model=encoder)
+    return open_session(small_model, {**exported, GraphName.ENCODER: poisoned})

@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
     "max_beam_size": ("7", "8"),
+    "time_limit_seconds": ("7.5", "8.5"),
     "max_source_tokens": ("7", "8"),
     "max_target_tokens": ("7", "8"),
     "drain_seconds": ("7.5", "8.5"),
@@ -36,7 +37,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "trace_ratio": ("0.25", "0.5"),
 }
 CHOICES = {"log_format": "json"}  # one that is not the default, of two
-BOOLEANS = {"allow_plaintext", "shortlist"}
+BOOLEANS = {"allow_plaintext", "queue_late_calls", "shortlist"}
 FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
 GRACE = "max_connection_age_grace_seconds"  # needs an age
 

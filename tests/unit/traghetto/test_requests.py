@@ -94,6 +94,7 @@ def test_options_left_out_are_absent() -> None:
     request = made()
     assert (request.source_language, request.target_language, list(request.texts)) == ("en", "it", ["Yes."])
     assert request.options == pb.TranslateOptions()
+    assert request.priority == pb.PRIORITY_UNSPECIFIED
     assert request == made(beam_size=None, method=None, attention=None)
 
 
@@ -106,8 +107,10 @@ def test_every_option_has_its_field() -> None:
         method=Sampling(temperature=0.5, top_k=0, top_p=0.25, seed=0),
         attention=AttentionOptions(layer=0, heads=[3, 1]),
         skip_scores=True,
+        priority="bulk",
     )
     assert request.model == "m"
+    assert request.priority == pb.PRIORITY_BULK
     assert request.options == pb.TranslateOptions(
         length_penalty=0.5,
         max_target_tokens=9,
@@ -119,6 +122,11 @@ def test_every_option_has_its_field() -> None:
     contrastive = made(method=ContrastiveSearch(top_k=3, penalty_alpha=0.0)).options.contrastive_search
     assert contrastive == pb.ContrastiveSearch(top_k=3, penalty_alpha=0.0)
     assert made(beam_size=2).options.beam_size == 2
+
+
+def test_an_unknown_priority_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="priority is 'urgent', must be 'interactive' or 'bulk'"):
+        made(priority="urgent")
 
 
 def test_a_method_without_fields_is_that_method() -> None:

@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from export.contract.graph_names import GraphName
 from export.contract.manifest import (
-    CANDIDATES,
-    COPY_CACHES,
-    DECODER_STEP,
-    ENCODER,
-    LOG_PROBS,
     MANIFEST_NAME,
     PROOF_NAME,
     SCHEMA_VERSION,
@@ -29,12 +25,13 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import TensorSpec
+from model.scoring.target_limit import TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 
 CONTENT = {
-    f"{ENCODER}.onnx": b"encoder",
-    f"{DECODER_STEP}.onnx": b"step",
+    f"{GraphName.ENCODER}.onnx": b"encoder",
+    f"{GraphName.DECODER_STEP}.onnx": b"step",
     PROOF_NAME: b"{}",
     TOKENIZER_NAME: b"pieces",
     WEIGHTS_NAME: b"weights",
@@ -42,7 +39,13 @@ CONTENT = {
 CACHE = TensorSpec(name="self_key_0", dtype="float32", shape=("hypotheses", 4, "columns", 8))
 MEMORY = TensorSpec(name="cross_key_0", dtype="float32", shape=("rows", 4, "source_capacity", 8))
 TOKEN = TensorSpec(name="token", dtype="int64", shape=("rows", "beam"))
-GRAPHS = (ENCODER, DECODER_STEP, LOG_PROBS, CANDIDATES, COPY_CACHES)
+GRAPHS = (
+    GraphName.ENCODER,
+    GraphName.DECODER_STEP,
+    GraphName.LOG_PROBS,
+    GraphName.CANDIDATES,
+    GraphName.COPY_CACHES,
+)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def manifest(tmp_path: Path) -> Manifest:
     for name, content in CONTENT.items():
         (tmp_path / name).write_bytes(content)
     graph = GraphInfo(
-        file=f"{DECODER_STEP}.onnx",
+        file=f"{GraphName.DECODER_STEP}.onnx",
         inputs=(TOKEN, CACHE, MEMORY),
         outputs=(CACHE,),
         structure_sha256="0" * 64,
@@ -109,14 +112,14 @@ def test_damaged_and_missing_files_are_all_named_with_both_hashes(
     tmp_path: Path, write: Callable[..., None]
 ) -> None:
     write()
-    (tmp_path / f"{ENCODER}.onnx").write_bytes(b"other")
-    (tmp_path / f"{DECODER_STEP}.onnx").unlink()
+    (tmp_path / f"{GraphName.ENCODER}.onnx").write_bytes(b"other")
+    (tmp_path / f"{GraphName.DECODER_STEP}.onnx").unlink()
     with pytest.raises(ArtifactError) as caught:
         load_manifest(tmp_path)
     found, expected = (hashlib.sha256(content).hexdigest() for content in (b"other", b"encoder"))
     message = str(caught.value)
-    assert f"{ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
-    assert f"{DECODER_STEP}.onnx is missing" in message
+    assert f"{GraphName.ENCODER}.onnx has sha256 {found} (5 bytes), must have {expected} (7 bytes)" in message
+    assert f"{GraphName.DECODER_STEP}.onnx is missing" in message
 
 
 def test_an_artifact_without_its_proof_is_refused(
@@ -131,14 +134,14 @@ def test_an_artifact_without_its_proof_is_refused(
 def test_a_graph_without_a_hash_is_refused(
     tmp_path: Path, manifest: Manifest, write: Callable[..., None]
 ) -> None:
-    name = f"{DECODER_STEP}.onnx"
+    name = f"{GraphName.DECODER_STEP}.onnx"
     write(files={key: dataclasses.asdict(info) for key, info in manifest.files.items() if key != name})
     with pytest.raises(ArtifactError, match=name):
         load_manifest(tmp_path)
 
 
 def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Manifest) -> None:
-    graphs = {name: graph for name, graph in manifest.graphs.items() if name != COPY_CACHES}
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != GraphName.COPY_CACHES}
     recurrent = dataclasses.replace(manifest, caches=(), graphs=graphs)
     (tmp_path / MANIFEST_NAME).write_text(recurrent.to_json(), encoding="utf-8")
     assert load_manifest(tmp_path) == recurrent
@@ -146,7 +149,7 @@ def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Ma
 
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 5, this version reads 4"):
+    with pytest.raises(ArtifactError, match=r"has schema version 6, this version reads 4 and 5"):
         load_manifest(tmp_path)
 
 
@@ -176,3 +179,30 @@ def test_what_is_no_manifest_at_all_is_refused(tmp_path: Path) -> None:
         (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
         with pytest.raises(ArtifactError, match="is damaged"):
             load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("states", [(), (dataclasses.replace(CACHE, name="state_hidden"),)])
+def test_the_version_before_is_read_and_keeps_its_digest(
+    tmp_path: Path, manifest: Manifest, states: tuple[TensorSpec, ...]
+) -> None:
+    old = json.loads(dataclasses.replace(manifest, states=states).to_json()) | {"schema_version": 4}
+    del old["multiplies_states"], old["target_limit"]
+    content = json.dumps(old, indent=1, ensure_ascii=False) + "\n"
+    (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
+    found = load_manifest(tmp_path)
+    assert found.multiplies_states == bool(states)
+    assert found.target_limit == TargetLimit(factor=2.0, extra=16)
+    assert found.digest() == hashlib.sha256(content.encode()).hexdigest()
+
+
+def test_a_model_whose_states_are_multiplied_by_none_multiplies_integers_alone(manifest: Manifest) -> None:
+    in_int8 = dataclasses.replace(manifest, precision="int8", states=manifest.caches)
+    assert in_int8.multiplies_integers
+    assert not dataclasses.replace(in_int8, multiplies_states=True).multiplies_integers
+    assert not dataclasses.replace(in_int8, precision="fp32").multiplies_integers
+
+
+def test_an_impossible_target_limit_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:
+    write(target_limit={"factor": 0.0, "extra": 0})
+    with pytest.raises(ArtifactError, match="damaged: a target limit of"):
+        load_manifest(tmp_path)

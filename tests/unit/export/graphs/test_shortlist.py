@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 
 from export.artifact import build_artifact
@@ -46,7 +47,7 @@ def some_feeds(graphs: ShortlistGraphs) -> Arrays:
     )
 
 
-@pytest.fixture(scope="module", params=["tied", "untied", "recurrent"])
+@pytest.fixture(scope="module", params=["tied", "untied", "recurrent", "biased"])
 def model(
     request: pytest.FixtureRequest,
     make_model: Callable[..., Transformer],
@@ -54,7 +55,17 @@ def model(
 ) -> EncoderDecoder:
     if request.param == "recurrent":
         return make_recurrent(cell="gru", attention="none", context="every_step")
-    return make_model(tie_embeddings=request.param == "tied", num_encoder_layers=1, num_decoder_layers=1)
+    model = make_model(
+        tie_embeddings=request.param != "untied",
+        output_bias=request.param == "biased",
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+    )
+    if model.output.bias is not None:
+        with torch.no_grad():
+            model.output.bias.copy_(torch.linspace(-9, 9, len(model.output.bias)))
+            model.output.bias[1] = -torch.inf
+    return model
 
 
 @pytest.fixture(scope="module")

@@ -34,3 +34,19 @@ def test_special_ids_that_are_no_numbers_are_named() -> None:
     fields = {"vocabulary_size": 600, "special_ids": {**MARIAN, "end": "</s>"}}
     with pytest.raises(ConfigError, match=r"model\.special_ids: end is '</s>', must be a whole number"):
         model_config(fields)
+
+
+def test_what_older_checkpoints_lack_is_written_only_if_it_is_not_the_default() -> None:
+    plain = to_fields(model_config({"vocabulary_size": 600}))
+    later = {"decoder_layer": "ssru", "start_embedding": "zero", "output_bias": True, "norm_epsilon": 1e-9}
+    later |= {"position_layout": "halves", "position_denominator": "half_less_one"}
+    assert not later.keys() & plain.keys()
+    config = model_config({"vocabulary_size": 600, **later, "target_limit": {"factor": 2.5, "extra": 0}})
+    assert to_fields(config) == {**plain, **later, "target_limit": {"factor": 2.5, "extra": 0}}
+    assert model_config(json.loads(to_json(config))) == config
+
+
+def test_an_impossible_target_limit_is_named() -> None:
+    fields = {"vocabulary_size": 600, "target_limit": {"factor": 0.0, "extra": 0}}
+    with pytest.raises(ConfigError, match=r"model\.target_limit: a target limit of 0\.0 times"):
+        model_config(fields)

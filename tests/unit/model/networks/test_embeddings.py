@@ -22,6 +22,17 @@ def test_sinusoid_equals_the_papers_formula() -> None:
             torch.testing.assert_close(found[position, 2 * i : 2 * i + 2], expected, rtol=0, atol=1e-4)
 
 
+def test_sinusoid_in_halves_ends_at_the_longest_wavelength() -> None:
+    found = SinusoidalPositions(E, layout="halves", denominator="half_less_one")(
+        torch.arange(300)
+    )  # (300, E)
+    for position in (0, 1, 7, 299):
+        for i in range(E // 2):
+            angle = position / 10000 ** (i / (E // 2 - 1))
+            expected = torch.tensor([math.sin(angle), math.cos(angle)])
+            torch.testing.assert_close(found[position, i :: E // 2], expected, rtol=0, atol=1e-4)
+
+
 def test_sinusoid_takes_positions_of_any_shape() -> None:
     positions = torch.tensor([[3], [9]])
     found = SinusoidalPositions(E)(positions)
@@ -57,3 +68,12 @@ def test_dropout_acts_in_training_alone() -> None:
     num_zeros = int((embedding(ids, positions) == 0).sum())
     assert 0 < num_zeros < 3 * E
     assert not bool((embedding.eval()(ids, positions) == 0).any())
+
+
+def test_with_a_zero_start_the_first_token_leaves_its_position_alone() -> None:
+    tokens, positions = nn.Embedding(10, E), SinusoidalPositions(E)
+    embedding = Embedding(tokens, positions, dropout=0.0, has_zero_start=True)
+    found = embedding(torch.tensor([[4, 2, 9]]), torch.arange(3))
+    torch.testing.assert_close(found[0, 0], positions(torch.tensor(0)), rtol=0, atol=0)
+    expected = tokens(torch.tensor([2, 9])) * 4.0 + positions(torch.arange(1, 3))
+    torch.testing.assert_close(found[0, 1:], expected, rtol=0, atol=1e-6)

@@ -20,8 +20,9 @@ variants = pytest.mark.parametrize(
     [
         {"norm": "pre", "positions": "sinusoidal", "tie_embeddings": True},
         {"norm": "post", "positions": "learned", "tie_embeddings": False, "activation": "gelu"},
+        {"norm": "pre", "decoder_layer": "ssru", "start_embedding": "zero", "output_bias": True},
     ],
-    ids=["pre-sinusoidal-tied", "post-learned-untied"],
+    ids=["pre-sinusoidal-tied", "post-learned-untied", "ssru"],
 )
 
 
@@ -112,3 +113,30 @@ def test_tied_embeddings_are_one_matrix(make_model: Callable[..., Transformer]) 
     untied = make_model(tie_embeddings=False)
     assert untied.output.weight is not untied.target_embedding.tokens.weight
     assert untied.source_embedding.tokens is not untied.target_embedding.tokens
+
+
+def test_with_a_zero_start_it_does_not_matter_which_id_starts(
+    make_model: Callable[..., Transformer],
+) -> None:
+    model, source = make_model(start_embedding="zero"), random_ids(2, 6)
+    target = random_target(2, 5)
+    other = target.clone()
+    other[:, 0] = 77
+    assert_close(model(source, other), model(source, target))
+    other[:, 1] = 77
+    assert float((model(source, other) - model(source, target)).abs().max()) > 0.5
+
+
+def test_an_output_bias_rules_a_token_out(make_model: Callable[..., Transformer]) -> None:
+    model = make_model(output_bias=True)
+    with torch.no_grad():
+        model.output.bias[5] = -torch.inf
+    log_probs = model.decode_step(random_target(3, 4), model.encode(random_ids(3, 6)))
+    assert bool((log_probs[:, 5] == -torch.inf).all())
+    assert_close(log_probs.exp().sum(dim=-1), torch.ones(3))
+
+
+def test_the_norms_epsilon_is_the_configurations(make_model: Callable[..., Transformer]) -> None:
+    model = make_model(norm_epsilon=0.5, norm="pre")
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert {norm.eps for norm in norms} == {0.5}

@@ -68,6 +68,12 @@ def test_a_carriage_return_ends_a_line_only_before_a_line_feed(
     ]
 
 
+def test_empty_lines_at_the_end_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"{TEXT}\n\n", encoding="utf-8")
+    assert len(read_pairs(path)) == 2
+
+
 def test_an_empty_file_has_no_pairs(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.touch()

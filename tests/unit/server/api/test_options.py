@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.contract.manifest import AttentionInfo
+from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from server.api.options import parse_options
 from server.api.search_methods import parse_method
 from server.api.status import to_status
@@ -26,9 +27,8 @@ SMALLEST_FLOAT = 1e-45
 
 def limited(info: AttentionInfo | None, max_target_tokens: int) -> LoadedModel:
     """A model that has only its limits."""
-    limits = SimpleNamespace(
-        name="tiny", max_target_tokens=max_target_tokens, manifest=SimpleNamespace(attention=info)
-    )
+    manifest = SimpleNamespace(attention=info, target_limit=DEFAULT_TARGET_LIMIT)
+    limits = SimpleNamespace(name="tiny", max_target_tokens=max_target_tokens, manifest=manifest)
     return cast("LoadedModel", limits)
 
 
@@ -103,7 +103,7 @@ BAD: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"beam_size": 17}, {"beam_size": "is 17, must be at least 1 and at most 16"}),
     ({"num_hypotheses": 5}, {"num_hypotheses": "is 5, must be at least 1 and at most 4"}),
     ({"max_target_tokens": 65}, {"max_target_tokens": "is 65, must be at least 1 and at most 64"}),
-    ({"length_penalty": -0.1}, {"length_penalty": "is -0.1, must be finite and at least 0"}),
+    ({"length_penalty": -0.1}, {"length_penalty": "is -0.1, must be at least 0 and at most 10"}),
     *[
         (
             sampling(temperature=value),
@@ -295,3 +295,12 @@ def test_attention_is_the_models_default_unless_told(
 
 def test_without_its_message_no_attention_is_asked_for() -> None:
     assert request().attention is None
+
+
+def test_a_models_own_target_limit_holds_where_no_limit_is_named() -> None:
+    served = model()
+    served.manifest.target_limit = TargetLimit(factor=2.5, extra=0)  # type: ignore[misc]
+    for options, limit in ((pb.TranslateOptions(), 8), (pb.TranslateOptions(max_target_tokens=30), 30)):
+        found = parse_options(options, served, MAX_BEAM_SIZE)
+        assert isinstance(found, SearchOptions)
+        assert found.target_limit(3) == limit

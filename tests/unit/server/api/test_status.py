@@ -16,10 +16,12 @@ from server.errors import (
     InvalidRequest,
     MalformedRequest,
     NotServed,
+    Overloaded,
     QueueFull,
     RequestError,
     SourceTooLong,
     TextTooLong,
+    TimeLimitExceeded,
     Violation,
     quoted,
 )
@@ -33,6 +35,8 @@ EXAMPLES: list[RequestError] = [
     QueueFull(3, 4, 5),
     Draining(),
     DeadlineExceeded(),
+    TimeLimitExceeded(300.0),
+    Overloaded(2.5, 1.0, 1.7),
     InternalError("the model failed"),
 ]
 
@@ -83,6 +87,15 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     found = error_details_pb2.RetryInfo()
     assert detail.Unpack(found)
     assert found.retry_delay.ToTimedelta().total_seconds() == errors.RETRY_SECONDS > 0
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.7, 1.7), (0.0, 0.05), (1e6, 30.0)])
+def test_an_overloaded_server_says_when_to_come_back_within_limits(seconds: float, expected: float) -> None:
+    status = to_status(Overloaded(2.5, 1.0, seconds))
+    (detail,) = status.details
+    found = error_details_pb2.RetryInfo()
+    assert detail.Unpack(found)
+    assert found.retry_delay.ToTimedelta().total_seconds() == expected
 
 
 @pytest.mark.parametrize("kind", [SourceTooLong, TextTooLong])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
+from server.engine.scheduler import MAX_ENCODE_TOKENS, MAX_PASSES, Scheduler
 from server.engine.sequence import Beam, SequenceRequest
 
 
@@ -84,8 +84,7 @@ def test_waiting_tokens_are_those_of_the_sources_that_wait() -> None:
     assert (len(scheduler), scheduler.num_tokens) == (1, 2)
 
 
-def test_who_has_no_room_holds_back_those_behind() -> None:
-    """A later one that has room does not overtake."""
+def test_who_has_no_room_lets_others_pass_but_not_for_ever() -> None:
     scheduler = scheduler_of(5, 5, 30, 5)
     asked: list[int] = []
 
@@ -93,11 +92,15 @@ def test_who_has_no_room_holds_back_those_behind() -> None:
         asked.append(request.sequence_id)
         return len(request.source) < 30
 
-    assert [taken.sequence_id for taken in scheduler.take(4, has_room)] == [0, 1]
-    assert asked == [0, 1, 2]
-    assert (len(scheduler), scheduler.num_tokens) == (2, 35)
+    assert [taken.sequence_id for taken in scheduler.take(4, has_room)] == [0, 1, 3]
+    assert asked == [0, 1, 2, 3]
+    assert (len(scheduler), scheduler.num_tokens) == (1, 30)
     assert scheduler.take(4, has_room) == []
-    assert take(scheduler, 4) == [2, 3]
+    for sequence_id in range(4, 4 + 2 * MAX_PASSES):
+        scheduler.add(request(sequence_id))
+    passing = [len(scheduler.take(1, has_room)) for _ in range(2 * MAX_PASSES)]
+    assert sum(passing) == MAX_PASSES - 1
+    assert take(scheduler, 2) == [2, 3 + MAX_PASSES]
 
 
 def test_room_is_asked_for_once_of_each_that_would_be_taken() -> None:
@@ -113,10 +116,3 @@ def test_room_is_asked_for_once_of_each_that_would_be_taken() -> None:
     assert [taken.sequence_id for taken in scheduler.take(3, has_room)] == [0]
     assert places == [0], "what the budget holds back is not asked"
     assert scheduler.take(3, has_room) == []
-
-
-def test_the_first_in_line_are_popped_whatever_their_tokens_and_room() -> None:
-    scheduler = scheduler_of(MAX_ENCODE_TOKENS, MAX_ENCODE_TOKENS, 7)
-    assert [popped.sequence_id for popped in scheduler.pop(2)] == [0, 1]
-    assert (len(scheduler), scheduler.num_tokens) == (1, 7)
-    assert scheduler.pop(0) == []

@@ -14,6 +14,7 @@ from server.errors import (
     InvalidRequest,
     MalformedRequest,
     NotServed,
+    Overloaded,
     QueueFull,
     RequestError,
 )
@@ -41,6 +42,7 @@ def translation(num_source_tokens: int, num_target_tokens: int, reason: StopReas
         (MalformedRequest("no message"), "invalid"),
         (NotServed("model", "'x'", "no model 'x'"), "invalid"),
         (QueueFull(3, 4, 5), "queue_full"),
+        (Overloaded(2.5, 1.0, 1.7), "overload"),
         (Draining(), "draining"),
         (DeadlineExceeded(was_queued=False), "deadline"),
         (DeadlineExceeded(), None),

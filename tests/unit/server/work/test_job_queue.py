@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -12,9 +13,11 @@ from server.engine.scheduler import MAX_ENCODE_TOKENS
 from server.engine.sequence import Beam, SequenceRequest
 from server.errors import Draining, QueueFull
 from server.work.busy_runners import BusyRunners
+from server.work.fair_order import Priority
 from server.work.job import Job
-from server.work.job_queue import Handout, JobQueue, Portion
+from server.work.job_queue import Handout, JobQueue
 from server.work.options import SearchOptions
+from server.work.portion import Portion
 
 PATIENCE_SECONDS = 30.0
 
@@ -22,6 +25,11 @@ PATIENCE_SECONDS = 30.0
 def job_of(num_tokens: int = 3, **fields: Any) -> Job:
     options = SearchOptions(method=Beam(beam_size=1), length_penalty=1.0, max_target_tokens=4)
     return Job(source=(4,) * num_tokens, options=options, **fields)
+
+
+def wide_job(width: int) -> Job:
+    options = SearchOptions(method=Beam(beam_size=width), length_penalty=1.0, max_target_tokens=4)
+    return Job(source=(4,) * 3, options=options)
 
 
 def queue_of(*num_slots: int, max_waiting: int = 1000) -> JobQueue:
@@ -76,7 +84,7 @@ def test_a_share_that_one_encoder_run_does_not_bear_comes_in_parts() -> None:
     assert ids(queue.take(other, has_room)) == list(range(16, 28))
     assert ids(queue.take(portion, has_room)) == list(range(12, 16))
     assert ids(queue.take(portion, has_room)) == []
-    assert (portion.num_taken, other.num_taken, len(other.claimed)) == (16, 16, 4)
+    assert (portion.num_taken, other.num_taken, len(other.claimed[Priority.INTERACTIVE])) == (16, 16, 4)
 
 
 def test_who_finds_no_room_gets_the_job_when_there_is_some() -> None:
@@ -195,3 +203,56 @@ def test_a_runner_without_work_waits_and_is_not_busy_meanwhile() -> None:
         queue.submit([job_of()])
         thread.join(PATIENCE_SECONDS)
     assert taken == [0]
+
+
+def test_wide_beams_without_room_keep_no_slot_from_others() -> None:
+    queue = queue_of(8)
+    queue.submit([wide_job(16)] * 20)
+    (portion,) = queue.portions
+    num_rows = [2]
+
+    def has_row(request: SequenceRequest) -> bool:
+        num_rows[0] -= request.method.width > 1
+        return request.method.width == 1 or num_rows[0] >= 0
+
+    assert len(queue.take(portion, has_row).taken) == 2
+    ((single, _),) = queue.submit([job_of()])
+    assert ids(queue.take(portion, has_row)) == [single]
+    assert portion.num_handed_out == 3
+    assert portion.num_taken <= 2 * portion.num_slots, "as many may wait for room as there are slots"
+
+
+def test_what_is_claimed_of_bulk_is_given_back_once_others_come() -> None:
+    """More than one encoder run bears was claimed; a third of the slots stays with bulk."""
+    queue = queue_of(24)
+    (portion,) = queue.portions
+    queue.submit([dataclasses.replace(job_of(100), priority=Priority.BULK)] * 24)
+    assert len(queue.take(portion, has_room).taken) == 6
+    assert (portion.num_taken, portion.num_bulk) == (24, 24)
+    ((single, _),) = queue.submit([job_of(3)])
+    assert ids(queue.take(portion, has_room))[0] == single
+    assert portion.num_bulk == 8
+    assert counts(queue)[0] == 25
+
+
+def test_a_runner_in_doubt_leaves_what_waits_to_the_others() -> None:
+    queue = queue_of(4, 4)
+    doubtful, other = queue.portions
+    queue.submit([job_of()] * 2)
+    handout = queue.take(doubtful, has_room)
+    assert len(handout.taken) == 1
+    queue.submit([job_of()])
+    assert not queue.take(doubtful, has_room, takes_more=False).taken
+    assert len(queue.take(other, has_room).taken) == 2
+
+
+def test_bulk_is_handed_out_too_while_others_fill_every_encoder_run() -> None:
+    queue = queue_of(12)
+    (portion,) = queue.portions
+    bulk = {
+        sequence_id
+        for sequence_id, _ in queue.submit([dataclasses.replace(job_of(3), priority=Priority.BULK)] * 2)
+    }
+    queue.submit([job_of(MAX_ENCODE_TOKENS)] * 6)
+    taken = [sequence_id for _ in range(4) for sequence_id in ids(queue.take(portion, has_room))]
+    assert bulk & set(taken[:3])

@@ -25,47 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-traghetto/pb/translation/v1/translation.proto\x12\x0etranslation.v1\x1a\x17google/rpc/status.proto\"\x95\x01\n\x10TranslateRequest\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x31\n\x07options\x18\x05 \x01(\x0b\x32 .translation.v1.TranslateOptions\"\x91\x03\n\x10TranslateOptions\x12\x16\n\tbeam_size\x18\x01 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0elength_penalty\x18\x02 \x01(\x02H\x02\x88\x01\x01\x12\x1e\n\x11max_target_tokens\x18\x03 \x01(\x05H\x03\x88\x01\x01\x12\x1b\n\x0enum_hypotheses\x18\x04 \x01(\x05H\x04\x88\x01\x01\x12\x33\n\tattention\x18\x05 \x01(\x0b\x32 .translation.v1.AttentionOptions\x12\x13\n\x0bskip_scores\x18\x06 \x01(\x08\x12,\n\x08sampling\x18\x10 \x01(\x0b\x32\x18.translation.v1.SamplingH\x00\x12?\n\x12\x63ontrastive_search\x18\x11 \x01(\x0b\x32!.translation.v1.ContrastiveSearchH\x00\x42\x08\n\x06methodB\x0c\n\n_beam_sizeB\x11\n\x0f_length_penaltyB\x14\n\x12_max_target_tokensB\x11\n\x0f_num_hypotheses\"\x8c\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seed\"_\n\x11\x43ontrastiveSearch\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\rpenalty_alpha\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\x10\n\x0e_penalty_alpha\"?\n\x10\x41ttentionOptions\x12\x12\n\x05layer\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05heads\x18\x02 \x03(\x05\x42\x08\n\x06_layer\"r\n\x11TranslateResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.translation.v1.TranslationItem\x12-\n\x05model\x18\x02 \x01(\x0b\x32\x1e.translation.v1.ModelReference\".\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"t\n\x0fTranslationItem\x12\x32\n\x0btranslation\x18\x01 \x01(\x0b\x32\x1b.translation.v1.TranslationH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xaa\x01\n\x0bTranslation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12.\n\nhypotheses\x18\x02 \x03(\x0b\x32\x1a.translation.v1.Hypothesis\x12/\n\x0bstop_reason\x18\x03 \x01(\x0e\x32\x1a.translation.v1.StopReason\x12\x15\n\rsource_tokens\x18\x04 \x01(\x05\x12\x15\n\rtarget_tokens\x18\x05 \x01(\x05\"\xd2\x01\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x15\n\x08log_prob\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12/\n\x0bstop_reason\x18\x04 \x01(\x0e\x32\x1a.translation.v1.StopReason\x12\x15\n\rtarget_tokens\x18\x05 \x01(\x05\x12,\n\tattention\x18\x06 \x01(\x0b\x32\x19.translation.v1.AttentionB\x08\n\x06_scoreB\x0b\n\t_log_prob\"h\n\tAttention\x12\x15\n\rsource_tokens\x18\x01 \x03(\t\x12\x15\n\rtarget_tokens\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x01(\x05\x12\r\n\x05heads\x18\x04 \x03(\x05\x12\x0f\n\x07weights\x18\x05 \x03(\x02\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.translation.v1.Model\"\xee\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x34\n\x0elanguage_pairs\x18\x04 \x03(\x0b\x32\x1c.translation.v1.LanguagePair\x12\x19\n\x11max_source_tokens\x18\x05 \x01(\x05\x12\x19\n\x11max_target_tokens\x18\x06 \x01(\x05\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x32\n\tattention\x18\x08 \x01(\x0b\x32\x1f.translation.v1.AttentionLayers\"O\n\x0f\x41ttentionLayers\x12\x12\n\nnum_layers\x18\x01 \x01(\x05\x12\x11\n\tnum_heads\x18\x02 \x01(\x05\x12\x15\n\rdefault_layer\x18\x03 \x01(\x05\"@\n\x0cLanguagePair\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t*\x8b\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTOP_REASON_END_OF_SENTENCE\x10\x01\x12!\n\x1dSTOP_REASON_MAX_TARGET_TOKENS\x10\x02\x12\x1c\n\x18STOP_REASON_EMPTY_SOURCE\x10\x03\x32\xbb\x01\n\x12TranslationService\x12P\n\tTranslate\x12 .translation.v1.TranslateRequest\x1a!.translation.v1.TranslateResponse\x12S\n\nListModels\x12!.translation.v1.ListModelsRequest\x1a\".translation.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-traghetto/pb/translation/v1/translation.proto\x12\x0etranslation.v1\x1a\x17google/rpc/status.proto\"\xc1\x01\n\x10TranslateRequest\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x31\n\x07options\x18\x05 \x01(\x0b\x32 .translation.v1.TranslateOptions\x12*\n\x08priority\x18\x06 \x01(\x0e\x32\x18.translation.v1.Priority\"\x91\x03\n\x10TranslateOptions\x12\x16\n\tbeam_size\x18\x01 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0elength_penalty\x18\x02 \x01(\x02H\x02\x88\x01\x01\x12\x1e\n\x11max_target_tokens\x18\x03 \x01(\x05H\x03\x88\x01\x01\x12\x1b\n\x0enum_hypotheses\x18\x04 \x01(\x05H\x04\x88\x01\x01\x12\x33\n\tattention\x18\x05 \x01(\x0b\x32 .translation.v1.AttentionOptions\x12\x13\n\x0bskip_scores\x18\x06 \x01(\x08\x12,\n\x08sampling\x18\x10 \x01(\x0b\x32\x18.translation.v1.SamplingH\x00\x12?\n\x12\x63ontrastive_search\x18\x11 \x01(\x0b\x32!.translation.v1.ContrastiveSearchH\x00\x42\x08\n\x06methodB\x0c\n\n_beam_sizeB\x11\n\x0f_length_penaltyB\x14\n\x12_max_target_tokensB\x11\n\x0f_num_hypotheses\"\x8c\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seed\"_\n\x11\x43ontrastiveSearch\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\rpenalty_alpha\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\x10\n\x0e_penalty_alpha\"?\n\x10\x41ttentionOptions\x12\x12\n\x05layer\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05heads\x18\x02 \x03(\x05\x42\x08\n\x06_layer\"r\n\x11TranslateResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.translation.v1.TranslationItem\x12-\n\x05model\x18\x02 \x01(\x0b\x32\x1e.translation.v1.ModelReference\".\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"t\n\x0fTranslationItem\x12\x32\n\x0btranslation\x18\x01 \x01(\x0b\x32\x1b.translation.v1.TranslationH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xaa\x01\n\x0bTranslation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12.\n\nhypotheses\x18\x02 \x03(\x0b\x32\x1a.translation.v1.Hypothesis\x12/\n\x0bstop_reason\x18\x03 \x01(\x0e\x32\x1a.translation.v1.StopReason\x12\x15\n\rsource_tokens\x18\x04 \x01(\x05\x12\x15\n\rtarget_tokens\x18\x05 \x01(\x05\"\xd2\x01\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x15\n\x08log_prob\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12/\n\x0bstop_reason\x18\x04 \x01(\x0e\x32\x1a.translation.v1.StopReason\x12\x15\n\rtarget_tokens\x18\x05 \x01(\x05\x12,\n\tattention\x18\x06 \x01(\x0b\x32\x19.translation.v1.AttentionB\x08\n\x06_scoreB\x0b\n\t_log_prob\"h\n\tAttention\x12\x15\n\rsource_tokens\x18\x01 \x03(\t\x12\x15\n\rtarget_tokens\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x01(\x05\x12\r\n\x05heads\x18\x04 \x03(\x05\x12\x0f\n\x07weights\x18\x05 \x03(\x02\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.translation.v1.Model\"\xee\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x34\n\x0elanguage_pairs\x18\x04 \x03(\x0b\x32\x1c.translation.v1.LanguagePair\x12\x19\n\x11max_source_tokens\x18\x05 \x01(\x05\x12\x19\n\x11max_target_tokens\x18\x06 \x01(\x05\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x32\n\tattention\x18\x08 \x01(\x0b\x32\x1f.translation.v1.AttentionLayers\"O\n\x0f\x41ttentionLayers\x12\x12\n\nnum_layers\x18\x01 \x01(\x05\x12\x11\n\tnum_heads\x18\x02 \x01(\x05\x12\x15\n\rdefault_layer\x18\x03 \x01(\x05\"@\n\x0cLanguagePair\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02*\x8b\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTOP_REASON_END_OF_SENTENCE\x10\x01\x12!\n\x1dSTOP_REASON_MAX_TARGET_TOKENS\x10\x02\x12\x1c\n\x18STOP_REASON_EMPTY_SOURCE\x10\x03\x32\xbb\x01\n\x12TranslationService\x12P\n\tTranslate\x12 .translation.v1.TranslateRequest\x1a!.translation.v1.TranslateResponse\x12S\n\nListModels\x12!.translation.v1.ListModelsRequest\x1a\".translation.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'traghetto.pb.translation.v1.translation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOPREASON']._serialized_start=2196
-  _globals['_STOPREASON']._serialized_end=2335
+  _globals['_PRIORITY']._serialized_start=2239
+  _globals['_PRIORITY']._serialized_end=2320
+  _globals['_STOPREASON']._serialized_start=2323
+  _globals['_STOPREASON']._serialized_end=2462
   _globals['_TRANSLATEREQUEST']._serialized_start=91
-  _globals['_TRANSLATEREQUEST']._serialized_end=240
-  _globals['_TRANSLATEOPTIONS']._serialized_start=243
-  _globals['_TRANSLATEOPTIONS']._serialized_end=644
-  _globals['_SAMPLING']._serialized_start=647
-  _globals['_SAMPLING']._serialized_end=787
-  _globals['_CONTRASTIVESEARCH']._serialized_start=789
-  _globals['_CONTRASTIVESEARCH']._serialized_end=884
-  _globals['_ATTENTIONOPTIONS']._serialized_start=886
-  _globals['_ATTENTIONOPTIONS']._serialized_end=949
-  _globals['_TRANSLATERESPONSE']._serialized_start=951
-  _globals['_TRANSLATERESPONSE']._serialized_end=1065
-  _globals['_MODELREFERENCE']._serialized_start=1067
-  _globals['_MODELREFERENCE']._serialized_end=1113
-  _globals['_TRANSLATIONITEM']._serialized_start=1115
-  _globals['_TRANSLATIONITEM']._serialized_end=1231
-  _globals['_TRANSLATION']._serialized_start=1234
-  _globals['_TRANSLATION']._serialized_end=1404
-  _globals['_HYPOTHESIS']._serialized_start=1407
-  _globals['_HYPOTHESIS']._serialized_end=1617
-  _globals['_ATTENTION']._serialized_start=1619
-  _globals['_ATTENTION']._serialized_end=1723
-  _globals['_LISTMODELSREQUEST']._serialized_start=1725
-  _globals['_LISTMODELSREQUEST']._serialized_end=1744
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1746
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1805
-  _globals['_MODEL']._serialized_start=1808
-  _globals['_MODEL']._serialized_end=2046
-  _globals['_ATTENTIONLAYERS']._serialized_start=2048
-  _globals['_ATTENTIONLAYERS']._serialized_end=2127
-  _globals['_LANGUAGEPAIR']._serialized_start=2129
-  _globals['_LANGUAGEPAIR']._serialized_end=2193
-  _globals['_TRANSLATIONSERVICE']._serialized_start=2338
-  _globals['_TRANSLATIONSERVICE']._serialized_end=2525
+  _globals['_TRANSLATEREQUEST']._serialized_end=284
+  _globals['_TRANSLATEOPTIONS']._serialized_start=287
+  _globals['_TRANSLATEOPTIONS']._serialized_end=688
+  _globals['_SAMPLING']._serialized_start=691
+  _globals['_SAMPLING']._serialized_end=831
+  _globals['_CONTRASTIVESEARCH']._serialized_start=833
+  _globals['_CONTRASTIVESEARCH']._serialized_end=928
+  _globals['_ATTENTIONOPTIONS']._serialized_start=930
+  _globals['_ATTENTIONOPTIONS']._serialized_end=993
+  _globals['_TRANSLATERESPONSE']._serialized_start=995
+  _globals['_TRANSLATERESPONSE']._serialized_end=1109
+  _globals['_MODELREFERENCE']._serialized_start=1111
+  _globals['_MODELREFERENCE']._serialized_end=1157
+  _globals['_TRANSLATIONITEM']._serialized_start=1159
+  _globals['_TRANSLATIONITEM']._serialized_end=1275
+  _globals['_TRANSLATION']._serialized_start=1278
+  _globals['_TRANSLATION']._serialized_end=1448
+  _globals['_HYPOTHESIS']._serialized_start=1451
+  _globals['_HYPOTHESIS']._serialized_end=1661
+  _globals['_ATTENTION']._serialized_start=1663
+  _globals['_ATTENTION']._serialized_end=1767
+  _globals['_LISTMODELSREQUEST']._serialized_start=1769
+  _globals['_LISTMODELSREQUEST']._serialized_end=1788
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1790
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1849
+  _globals['_MODEL']._serialized_start=1852
+  _globals['_MODEL']._serialized_end=2090
+  _globals['_ATTENTIONLAYERS']._serialized_start=2092
+  _globals['_ATTENTIONLAYERS']._serialized_end=2171
+  _globals['_LANGUAGEPAIR']._serialized_start=2173
+  _globals['_LANGUAGEPAIR']._serialized_end=2237
+  _globals['_TRANSLATIONSERVICE']._serialized_start=2465
+  _globals['_TRANSLATIONSERVICE']._serialized_end=2652
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,43 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Taken as PRIORITY_INTERACTIVE."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for it. A call that is expected to take more than 4,096
+    hypothesis tokens, such as 60 sentences with a beam of 4, counts as
+    PRIORITY_BULK all the same.
+    """
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """It may take its time: interactive calls go first, as 16 to 1, and while they
+    come it has a third of the slots.
+    """
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How a call shares a model with others. Within a priority clients share it in
+    equal parts, whatever they ask for, and so do the calls of one client; work is
+    counted in hypothesis tokens.
+    """
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Taken as PRIORITY_INTERACTIVE."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for it. A call that is expected to take more than 4,096
+hypothesis tokens, such as 60 sentences with a beam of 4, counts as
+PRIORITY_BULK all the same.
+"""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""It may take its time: interactive calls go first, as 16 to 1, and while they
+come it has a third of the slots.
+"""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -85,6 +122,7 @@ class TranslateRequest(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     source_language: _builtins.str
     """Language of every text, as a BCP-47 tag such as "en" or "pt-BR". Required.
 
@@ -102,6 +140,8 @@ class TranslateRequest(_message.Message):
     tells which that was. Errors: NOT_FOUND if there is no model of that name or
     if it does not serve the pair.
     """
+    priority: Global___Priority.ValueType
+    """What this call is to others. Absent: PRIORITY_INTERACTIVE."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The texts to translate: plain text, each translated on its own as one
@@ -129,10 +169,11 @@ class TranslateRequest(_message.Message):
         texts: _abc.Iterable[_builtins.str] | None = ...,
         model: _builtins.str = ...,
         options: Global___TranslateOptions | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "options", b"options", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,7 +215,7 @@ class TranslateOptions(_message.Message):
 
       score = log_prob / ((5 + n) / 6)^alpha
 
-    A finite number, 0 or greater, without unit. 0 turns the normalisation off,
+    From 0 to 10, without unit. 0 turns the normalisation off,
     which favours short translations; a larger alpha favours longer ones. With
     greedy search and with any other method it changes the score but not the
     text.

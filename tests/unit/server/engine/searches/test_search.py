@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.contract.manifest import CANDIDATES, LOG_PROBS
+from export.contract.graph_names import GraphName
 from model.searches import beam_search as oracle
 from model.searches.contrastive_search import contrastive_search
 from model.searches.sampling import sample
@@ -94,15 +94,15 @@ class RandomScorer:
         }
         return StepOutputs(
             self._greedy(prefixes[0], asked) if width == 1 else None,
-            Best(_among_others(token), _among_others(best)) if CANDIDATES in asked else None,
-            _among_others(log_probs) if LOG_PROBS in asked else None,
+            Best(_among_others(token), _among_others(best)) if GraphName.CANDIDATES in asked else None,
+            _among_others(log_probs) if GraphName.LOG_PROBS in asked else None,
             {name: _among_others(array) for name, array in extra.items() if name in asked},
         )
 
     def _greedy(self, prefix: tuple[int, ...], asked: frozenset[str]) -> Best:
         logits = self.logits(prefix)
         token = logits.argmax()
-        scores = self.log_probs(prefix) if LOG_PROBS in asked else logits
+        scores = self.log_probs(prefix) if GraphName.LOG_PROBS in asked else logits
         return Best(_among_others(np.array(token)), _among_others(scores[token]))
 
     def encode(self, source: Tensor) -> None:
@@ -283,7 +283,7 @@ def test_each_token_comes_with_the_attention_that_predicted_it(
 def test_greedy_search_without_scores_finds_the_same_tokens_and_reads_no_log_probability(limit: int) -> None:
     request = request_of(Beam(beam_size=1), limit)
     without = dataclasses.replace(request, with_scores=False)
-    assert new_search(request, END_ID).extra_outputs == {LOG_PROBS}
+    assert new_search(request, END_ID).extra_outputs == {GraphName.LOG_PROBS}
     assert new_search(without, END_ID).extra_outputs == frozenset()
     for seed in SEEDS:
         (expected,), (found,) = run(RandomScorer(seed), request), run(RandomScorer(seed), without)

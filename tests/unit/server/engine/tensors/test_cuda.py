@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.contract.manifest import ATTENTION, CANDIDATES, COPY_CACHES, DECODER_STEP, ENCODER, LOG_PROBS
+from export.contract.graph_names import GraphName
 from export.graphs.to_onnx import Exported
 from server.engine.device import CPU
 from server.engine.engine import Engine
@@ -32,7 +32,7 @@ from server.engine.tensors.lane_tensors import new_lane_tensors
 POISON = 333  # as `poisoned_session` has it
 CAPACITY = 64  # of sources as long as the artifact allows: the one that a GPU's lanes have
 MODELS = ["tiny_session", "recurrent_session"]
-EVERYTHING = frozenset((LOG_PROBS, CANDIDATES, "hidden", "attention_0"))
+EVERYTHING = frozenset((GraphName.LOG_PROBS, GraphName.CANDIDATES, "hidden", "attention_0"))
 METHODS: list[Method] = [
     Beam(beam_size=1),
     Beam(beam_size=3),
@@ -60,15 +60,17 @@ class Device:
     """A session that says it is on a GPU, and what its graphs have captured."""
 
     def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
-        loaded = {**session.graphs, COPY_CACHES: copy_caches}
+        loaded = {**session.graphs, GraphName.COPY_CACHES: copy_caches}
         graphs: dict[str, Any] = {name: CapturingGraph(self, name, graph) for name, graph in loaded.items()}
         self.session = dataclasses.replace(session, device="cuda", graphs=graphs)
         self._captured: dict[int, tuple[str, Any]] = {}
         self.num_copies = 0
 
     def num_runs(self, graph: str, binding: Any, replay: int | None) -> int:
-        assert (replay is None) == (graph in {ENCODER, COPY_CACHES}), "one that changes in size is no replay"
-        self.num_copies += graph == COPY_CACHES
+        assert (replay is None) == (graph in {GraphName.ENCODER, GraphName.COPY_CACHES}), (
+            "one that changes in size is no replay"
+        )
+        self.num_copies += graph == GraphName.COPY_CACHES
         num_runs = 1
         if replay is not None:
             num_runs = 1 if replay in self._captured else 3
@@ -88,7 +90,7 @@ def device(
     monkeypatch.setattr(cuda_tensors, "_DEVICE", ("cpu", 0))
     monkeypatch.setattr(cuda_tensors, "_on_device", on_device)
     copy_caches = onnxruntime.InferenceSession(
-        exported[COPY_CACHES].model.SerializeToString(), providers=[CPU]
+        exported[GraphName.COPY_CACHES].model.SerializeToString(), providers=[CPU]
     )
     return lambda session: Device(session, copy_caches)
 
@@ -174,7 +176,9 @@ def test_every_step_gives_what_it_gives_on_cpu(
     for _ in range(3):
         lanes.step(EVERYTHING)
     graphs = {graph for graph, _ in on_gpu._captured.values()}
-    assert graphs == {DECODER_STEP, LOG_PROBS, CANDIDATES} | ({ATTENTION} & session.manifest.graphs.keys())
+    assert graphs == {GraphName.DECODER_STEP, GraphName.LOG_PROBS, GraphName.CANDIDATES} | (
+        {GraphName.ATTENTION} & session.manifest.graphs.keys()
+    )
     assert len(on_gpu._captured) == 3 * len(graphs), "2, 4 and 6 rows"
     assert (on_gpu.num_copies > 0) == (kind == "tiny_session" and width > 1)
 
@@ -262,7 +266,11 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
     shape = LaneShape(rows=2, width=2, source_capacity=16, columns=4)
     on_gpu = device(tiny_session)
     outputs = new_lane_tensors(GraphRunner(on_gpu.session), shape).step(2)
-    assert [graph for graph, _ in on_gpu._captured.values()] == [DECODER_STEP, LOG_PROBS, CANDIDATES]
+    assert [graph for graph, _ in on_gpu._captured.values()] == [
+        GraphName.DECODER_STEP,
+        GraphName.LOG_PROBS,
+        GraphName.CANDIDATES,
+    ]
     assert (outputs.log_probs, outputs.greedy, outputs.extra) == (None, None, {})
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None
     assert best is not None

@@ -12,14 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export.contract.manifest import (
-    ATTENTION,
-    CANDIDATES,
-    DECODER_STEP,
-    ENCODER,
-    LOG_PROBS,
-    TensorInfo,
-)
+from export.contract.graph_names import GraphName
+from export.contract.tensors import TensorSpec
 from model.text.special_ids import SpecialIds
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import LaneKey, lane_shape, largest_lane_bytes
@@ -35,8 +29,8 @@ COLUMNS = 5
 VOCABULARY = 8
 
 
-def spec(name: str, *shape: int | str, dtype: str = "float32") -> TensorInfo:
-    return TensorInfo(name=name, dtype=dtype, shape=shape)
+def spec(name: str, *shape: int | str, dtype: str = "float32") -> TensorSpec:
+    return TensorSpec(name=name, dtype=dtype, shape=shape)
 
 
 CACHES = (
@@ -55,13 +49,13 @@ QUERIES = tuple(spec(f"query_{i}", "rows", "beam", 6) for i in (0, 1))
 ATTENTIONS = tuple(spec(f"attention_{i}", "rows", 2, "beam", "source_capacity") for i in (0, 1))
 CONTROLS = ("token", "position", "source_length")
 SCORES = {
-    DECODER_STEP: (
+    GraphName.DECODER_STEP: (
         spec("logits", "rows", "beam", VOCABULARY),
         spec("hidden", "rows", "beam", 6),
         ATTENTIONS[0],
     ),
-    LOG_PROBS: (spec("log_probs", "rows", "beam", VOCABULARY),),
-    CANDIDATES: (
+    GraphName.LOG_PROBS: (spec("log_probs", "rows", "beam", VOCABULARY),),
+    GraphName.CANDIDATES: (
         spec("best_log_probs", "rows", "beam", "2*beam"),
         spec("best_token", "rows", "beam", "2*beam", dtype="int64"),
     ),
@@ -99,20 +93,20 @@ class Session:
         states = STATES if has_states else ()
         controls = [spec(name, "rows") for name in (*CONTROLS, *(["parent"] * has_states))]
         written = [*CACHES, *states, *(MEMORY if has_attention_graph else ())]
-        *scores, attention = SCORES[DECODER_STEP]
+        *scores, attention = SCORES[GraphName.DECODER_STEP]
         results = [*scores, *(QUERIES if has_attention_graph else [attention])]
         new = [spec(name, "rows") for name in ("source", "source_length", "slot")]
         graphs = {
-            ENCODER: ([*new, *MEMORY], [spec(f"{pool.name}_out", *pool.shape) for pool in MEMORY]),
-            DECODER_STEP: (
+            GraphName.ENCODER: ([*new, *MEMORY], [spec(f"{pool.name}_out", *pool.shape) for pool in MEMORY]),
+            GraphName.DECODER_STEP: (
                 [*controls, *CACHES, *states, *MEMORY],
                 [*results, *(spec(f"{pool.name}_out", *pool.shape) for pool in written)],
             ),
-            LOG_PROBS: ([SCORES[DECODER_STEP][0]], SCORES[LOG_PROBS]),
-            CANDIDATES: (SCORES[LOG_PROBS], SCORES[CANDIDATES]),
+            GraphName.LOG_PROBS: ([SCORES[GraphName.DECODER_STEP][0]], SCORES[GraphName.LOG_PROBS]),
+            GraphName.CANDIDATES: (SCORES[GraphName.LOG_PROBS], SCORES[GraphName.CANDIDATES]),
         }
         if has_attention_graph:
-            graphs[ATTENTION] = ([spec("source_length", "rows"), *QUERIES, MEMORY[0]], ATTENTIONS)
+            graphs[GraphName.ATTENTION] = ([spec("source_length", "rows"), *QUERIES, MEMORY[0]], ATTENTIONS)
         self.manifest = SimpleNamespace(
             multiplies_integers=False,
             caches=CACHES,
@@ -321,19 +315,22 @@ def test_a_step_computes_and_fetches_what_is_asked_for_and_no_more() -> None:
     tensors = lane(session)
     outputs = tensors.step(2)
     assert (outputs.greedy, outputs.candidates, outputs.log_probs, outputs.extra) == (None, None, None, {})
-    assert session.graphs_run() == [DECODER_STEP]
-    outputs = tensors.step(2, frozenset((LOG_PROBS,)))
+    assert session.graphs_run() == [GraphName.DECODER_STEP]
+    outputs = tensors.step(2, frozenset((GraphName.LOG_PROBS,)))
     assert outputs.log_probs is not None
     assert outputs.log_probs.shape == (2, WIDTH, VOCABULARY)
-    assert (outputs.candidates, session.graphs_run()) == (None, [DECODER_STEP, LOG_PROBS])
-    outputs = tensors.step(2, frozenset((CANDIDATES,)))
+    assert (outputs.candidates, session.graphs_run()) == (None, [GraphName.DECODER_STEP, GraphName.LOG_PROBS])
+    outputs = tensors.step(2, frozenset((GraphName.CANDIDATES,)))
     assert outputs.candidates is not None
     assert outputs.candidates.token.shape == outputs.candidates.score.shape == (2, WIDTH, 2 * WIDTH)
-    assert (outputs.log_probs, session.graphs_run()) == (None, [DECODER_STEP, LOG_PROBS, CANDIDATES])
+    assert (outputs.log_probs, session.graphs_run()) == (
+        None,
+        [GraphName.DECODER_STEP, GraphName.LOG_PROBS, GraphName.CANDIDATES],
+    )
     outputs = tensors.step(2, frozenset(("hidden", "attention_0")))
     assert outputs.extra.keys() == {"hidden", "attention_0"}
     assert outputs.extra["attention_0"].shape == (2, 2, WIDTH, 4)
-    assert session.graphs_run() == [DECODER_STEP]
+    assert session.graphs_run() == [GraphName.DECODER_STEP]
 
 
 def test_a_step_binds_every_pool_in_place_and_only_the_controls_there_are() -> None:
@@ -362,11 +359,11 @@ def test_attention_is_made_of_a_steps_queries_only_where_it_is_asked_for() -> No
     (step,) = session.runs
     assert not step.outputs.keys() & {query.name for query in QUERIES}
     session.runs.clear()
-    outputs = tensors.step(2, frozenset(("hidden", "attention_1", LOG_PROBS)))
+    outputs = tensors.step(2, frozenset(("hidden", "attention_1", GraphName.LOG_PROBS)))
     assert outputs.extra.keys() == {"hidden", "attention_1"}
     assert outputs.extra["attention_1"].shape == (2, 2, WIDTH, 4)
     step, attention, log_probs = session.runs
-    assert (attention.graph, log_probs.graph) == (ATTENTION, LOG_PROBS)
+    assert (attention.graph, log_probs.graph) == (GraphName.ATTENTION, GraphName.LOG_PROBS)
     assert step.outputs.keys() >= {"logits", "hidden"}
     assert not step.outputs.keys() & {"attention_0", "attention_1"}
     assert attention.inputs == {
@@ -391,7 +388,7 @@ def test_memory_that_a_step_gives_back_stays_in_its_place() -> None:
 
 def test_each_graph_reads_what_the_one_before_it_wrote() -> None:
     session = Session()
-    lane(session).step(2, frozenset((CANDIDATES,)))
+    lane(session).step(2, frozenset((GraphName.CANDIDATES,)))
     step, log_probs, candidates = session.runs
     assert log_probs.inputs == {"logits": step.outputs["logits"]}
     assert candidates.inputs == {"log_probs": log_probs.outputs["log_probs"]}
@@ -405,17 +402,17 @@ def test_sources_are_encoded_into_all_rows_of_the_memory_and_no_cache() -> None:
     tensors.encode(source, length, slot)
     (binding,) = session.runs
     pools = {pool.name: place_of(tensors._storage.pools[pool.name]) for pool in MEMORY}
-    assert binding.graph == ENCODER
+    assert binding.graph == GraphName.ENCODER
     assert binding.inputs == {"source": (source,), "source_length": (length,), "slot": (slot,), **pools}
     assert binding.outputs == {f"{name}_out": place for name, place in pools.items()}
 
 
 def test_greedy_steps_give_the_best_token_with_its_logit_or_its_log_probability() -> None:
     tensors = lane(Session(), 2, width=1)
-    tensors.step(2, frozenset((LOG_PROBS,)))
+    tensors.step(2, frozenset((GraphName.LOG_PROBS,)))
     outputs_of(tensors)["logits"][:] = np.array([[[0, 3, 1, 3, 0, 0, 0, 0]], [[5, 2, 1, 0, 0, 0, 0, 0]]])
     outputs_of(tensors)["log_probs"][:] = outputs_of(tensors)["logits"] - 10
-    without, with_scores = tensors.step(2), tensors.step(2, frozenset((LOG_PROBS,)))
+    without, with_scores = tensors.step(2), tensors.step(2, frozenset((GraphName.LOG_PROBS,)))
     assert without.greedy is not None
     assert with_scores.greedy is not None
     for greedy in (without.greedy, with_scores.greedy):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.contract.manifest import CANDIDATES, DECODER_STEP, LOG_PROBS, OUTPUT_COLUMNS
+from export.contract.graph_names import GraphName
 from export.describe import describe
 from export.folder import write_graphs
 from export.graphs.of_model import graphs_of
@@ -34,7 +34,7 @@ from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import LaneTensors, new_lane_tensors
 
 CAPACITY, ROWS = 16, 5
-ASKED = frozenset({LOG_PROBS, CANDIDATES, "hidden"})
+ASKED = frozenset({GraphName.LOG_PROBS, GraphName.CANDIDATES, "hidden"})
 
 
 def random_shortlist(size: int, tags: list[int]) -> Shortlist:
@@ -64,7 +64,7 @@ def sessions(
     graphs = exported
     if request.param == "int8":
         graphs = {n: dataclasses.replace(e, model=quantize_graph(e.model)) for n, e in exported.items()}
-    graphs = {**graphs, **shortlist_graphs(graphs[DECODER_STEP])}
+    graphs = {**graphs, **shortlist_graphs(graphs[GraphName.DECODER_STEP])}
     write_graphs(folder, graphs)
     manifest = describe(
         small_model,
@@ -161,7 +161,7 @@ def test_a_rows_scores_do_not_depend_on_the_others(
     mine = some_source(rng)
     alone = lane(session, width, {0: mine}).step(2, ASKED)
     expected = [alone.log_probs[0].copy(), alone.candidates.token[0].copy(), alone.candidates.score[0].copy()]
-    is_int8 = session.manifest.graphs[OUTPUT_COLUMNS].outputs[0].dtype == "int8"
+    is_int8 = session.manifest.graphs[GraphName.OUTPUT_COLUMNS].outputs[0].dtype == "uint8"
     if is_int8:  # whose sums are exact in any size
         monkeypatch.setattr(output_columns, "MULTIPLE", 64)
     tensors = lane(session, width, {})
@@ -201,7 +201,7 @@ def test_columns_that_could_not_be_fetched_are_fetched_for_the_next(
     run: Callable[..., None] = graphs.run
 
     def fail(graph: str, *arguments: Any, **named: Any) -> None:
-        if graph == OUTPUT_COLUMNS:
+        if graph == GraphName.OUTPUT_COLUMNS:
             raise InferenceError("runtime", "broken")
         run(graph, *arguments, **named)
 

@@ -1,0 +1,238 @@
+"""Marian's binary model files, version 1: named tensors, and the options that say what network they make.
+
+Knows the format alone, and nothing of what a tensor is for. A file is checked to its last byte before
+anything of it is used; what pads a tensor is never read, for Marian leaves there whatever memory held.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from model.importers.errors import ForeignModelError
+
+VERSION = 1
+OPTIONS_NAME = "special:model.yml"
+EMBEDDINGS_MARK = "Wemb"  # intgemm stores such matrices as they are, all others transposed
+_ALIGNMENT = 256
+_MAX_AXES = 8
+_LARGEST_INTEGER = 127
+
+_FLOAT32, _INT8, _INTGEMM8 = "float32", "int8", "intgemm8"
+_TYPES = {0x404: _FLOAT32, 0x101: _INT8, 0x4101: _INTGEMM8}
+_OTHER_TYPES = {
+    0x102: "int16",
+    0x104: "int32",
+    0x108: "int64",
+    0x201: "uint8",
+    0x202: "uint16",
+    0x204: "uint32",
+    0x208: "uint64",
+    0x402: "float16",
+    0x408: "float64",
+    0x4102: "intgemm16",
+    0x802: "packed16",
+    0x1801: "packed8avx2",
+    0x2801: "packed8avx512",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarianTensor:
+    """One entry of a file.
+
+    Args:
+        kind: float32, int8 or intgemm8.
+        shape: As the file has it: of a matrix (in, out).
+        data: Its bytes, without padding.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The tensor in its shape; of intgemm8 each integer divided by the one multiplier.
+
+        Raises:
+            ForeignModelError: A value is no number, or an integer or the multiplier is out of range.
+        """
+        if self.kind != _INTGEMM8:
+            return self._floats()
+        integers = np.frombuffer(self.data, np.int8, math.prod(self.shape))
+        if integers.min() < -_LARGEST_INTEGER:
+            raise ForeignModelError(f"{self.name} has the integer {integers.min()}, must be at least -127")
+        with np.errstate(over="ignore"):
+            stored: NDArray[np.float32] = integers.astype(np.float32) / np.float32(self.multiplier)
+        if not np.isfinite(stored).all():
+            raise ForeignModelError(
+                f"{self.name} has the multiplier {self.multiplier}, too small for its values"
+            )
+        if EMBEDDINGS_MARK in self.name or len(self.shape) != 2:
+            return stored.reshape(self.shape)
+        return stored.reshape(self.shape[::-1]).T
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds integers and a multiplier."""
+        return self.kind == _INTGEMM8
+
+    @property
+    def multiplier(self) -> float:
+        """What intgemm8 multiplied its values with before it rounded them.
+
+        Raises:
+            ForeignModelError: It is no number above 0.
+        """
+        assert self.kind == _INTGEMM8, "of other tensors there is none"
+        (multiplier,) = struct.unpack_from("<f", self.data, math.prod(self.shape))
+        if not (math.isfinite(multiplier) and multiplier > 0):
+            raise ForeignModelError(f"{self.name} has the multiplier {multiplier}, must be a number above 0")
+        return float(multiplier)
+
+    def _floats(self) -> NDArray[np.float32]:
+        if self.kind != _FLOAT32:
+            raise ForeignModelError(f"{self.name} is {self.kind}, must be float32 or intgemm8")
+        values = np.frombuffer(self.data, "<f4").astype(np.float32).reshape(self.shape)
+        if not np.isfinite(values).all():
+            raise ForeignModelError(f"{self.name} has a value that is no number")
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarianFile:
+    """A file's tensors by name, and its options."""
+
+    tensors: dict[str, MarianTensor]
+    options: dict[str, Any]
+
+
+def read_marian_binary(path: Path) -> MarianFile:
+    """Read a binary model file.
+
+    Raises:
+        ForeignModelError: It is missing, damaged, of another version, or holds a type of tensor that is not
+            supported; the message names the file and what is wrong.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ForeignModelError(f"cannot read {path}: {error}") from error
+    try:
+        tensors = {tensor.name: tensor for tensor in _tensors(_Reader(content))}
+        return MarianFile(options=_options(tensors.pop(OPTIONS_NAME, None)), tensors=tensors)
+    except ForeignModelError as error:
+        raise ForeignModelError(f"{path}: {error}") from error
+
+
+class _Reader:
+    """Takes one part of a file after the other, and nothing that is not there."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._position = content, 0
+
+    @property
+    def num_remaining(self) -> int:
+        return len(self._content) - self._position
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    def take(self, num_bytes: int, what: str) -> bytes:
+        if num_bytes > self.num_remaining:
+            raise ForeignModelError(
+                f"damaged: {what} need {num_bytes} bytes at byte {self._position}, "
+                f"the file ends after {self.num_remaining}"
+            )
+        start, self._position = self._position, self._position + num_bytes
+        return self._content[start : self._position]
+
+    def numbers(self, count: int, what: str) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}Q", self.take(8 * count, what))
+
+
+def _tensors(reader: _Reader) -> Iterator[MarianTensor]:
+    version, count = reader.numbers(2, "version and number of tensors")
+    if version != VERSION:
+        raise ForeignModelError(f"not a Marian model, or of version {version}: must be version {VERSION}")
+    if count > reader.num_remaining // 32:
+        raise ForeignModelError(f"damaged: it announces {count} tensors in {reader.num_remaining} bytes")
+    headers = [reader.numbers(4, "a tensor's sizes") for _ in range(count)]
+    names = [_name(reader.take(length, "a tensor's name")) for length, *_ in headers]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ForeignModelError(f"damaged: twice the tensor {', '.join(twice)}")
+    shapes = [_shape(reader, name, axes) for name, (_, _, axes, _) in zip(names, headers, strict=True)]
+    (padding,) = reader.numbers(1, "the data's offset")
+    reader.take(padding, "the padding before the data")
+    if reader.position % _ALIGNMENT:
+        raise ForeignModelError(
+            f"damaged: the data begin at byte {reader.position}, no multiple of {_ALIGNMENT}"
+        )
+    for name, shape, (_, code, _, num_bytes) in zip(names, shapes, headers, strict=True):
+        kind = _kind(name, code)
+        needed = _needed_bytes(kind, shape)
+        if num_bytes not in {needed, -(-needed // _ALIGNMENT) * _ALIGNMENT}:
+            raise ForeignModelError(
+                f"damaged: {name}, {kind} of shape {shape}, has {num_bytes} bytes, must have {needed}"
+            )
+        data = reader.take(num_bytes, f"the values of {name}")[:needed]
+        yield MarianTensor(name=name, kind=kind, shape=shape, data=data)
+    if reader.num_remaining:
+        raise ForeignModelError(f"damaged: {reader.num_remaining} bytes behind the last tensor")
+
+
+def _name(content: bytes) -> str:
+    try:
+        name = content.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ForeignModelError(f"damaged: a tensor's name is {content!r}") from error
+    if len(name) < 2 or not name.endswith("\0") or not name[:-1].isprintable():
+        raise ForeignModelError(f"damaged: a tensor's name is {name!r}")
+    return name[:-1]
+
+
+def _shape(reader: _Reader, name: str, num_axes: int) -> tuple[int, ...]:
+    if not 1 <= num_axes <= _MAX_AXES:
+        raise ForeignModelError(f"damaged: {name} has {num_axes} axes, must have 1 to {_MAX_AXES}")
+    shape = struct.unpack(f"<{num_axes}i", reader.take(4 * num_axes, f"the shape of {name}"))
+    if min(shape) < 1:
+        raise ForeignModelError(f"damaged: {name} has the shape {shape}")
+    return shape
+
+
+def _kind(name: str, code: int) -> str:
+    if code in _TYPES:
+        return _TYPES[code]
+    if code in _OTHER_TYPES:
+        supported = ", ".join(_TYPES.values())
+        raise ForeignModelError(f"{name} is {_OTHER_TYPES[code]}, only {supported} are supported")
+    raise ForeignModelError(f"damaged: {name} has the type {code:#x}")
+
+
+def _needed_bytes(kind: str, shape: Sequence[int]) -> int:
+    size = math.prod(shape)
+    return {_FLOAT32: 4 * size, _INT8: size, _INTGEMM8: size + 4}[kind]
+
+
+def _options(tensor: MarianTensor | None) -> dict[str, Any]:
+    if tensor is None or tensor.kind != _INT8:
+        raise ForeignModelError(f"no {OPTIONS_NAME}: the network's options are not in the file")
+    try:
+        options = yaml.safe_load(tensor.data.rstrip(b"\0").decode("utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ForeignModelError(f"damaged: {OPTIONS_NAME} is no YAML") from error
+    if not isinstance(options, dict):
+        raise ForeignModelError(f"damaged: {OPTIONS_NAME} is no mapping of options to values")
+    return options
