@@ -8,8 +8,10 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from model.text.normalisation import normalisation_rules, rules_as_tsv
 from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
@@ -179,4 +181,13 @@ def _train(sentences: Iterable[str], vocabulary_size: int, languages: Sequence[s
         num_threads=2,
         minloglevel=2,
     )
-    return model.getvalue()
+    return _without_path_of_rule(model.getvalue())
+
+
+def _without_path_of_rule(serialized: bytes) -> bytes:
+    """The model but for the name of the temporary file: the same text gives the same bytes."""
+    proto: Any = sentencepiece_model_pb2  # its classes are made at run time
+    model = proto.ModelProto.FromString(serialized)
+    model.normalizer_spec.ClearField("normalization_rule_tsv")
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,19 @@ from model.text.sentencepiece_tokenizer import (
 from model.text.tokenizer import Tokenizer, TokenizerError
 from model.text.tokenizers import load_tokenizer
 
-UNSEEN = ["🛶 a Venezia 🎭👩‍🚀", "日本語とελληνικά", "naïve ﬁancé ½", "\u202eright\u202c to left", "ŵ"]
+UNSEEN = {
+    "🛶 a Venezia 🎭👩‍🚀": "🛶 a Venezia 🎭👩‍🚀",
+    "日本語とελληνικά": "日本語とελληνικά",
+    "naïve ﬁancé ½ 10²": "naïve fiancé ½ 10²",
+    "\u202eright\u202c to left": "right to left",
+    "w\u0302": "ŵ",
+}
 SPECIAL_LOOKS = ["<2it>", "<2en>", "<s>", "</s>", "<pad>", "<unk>", "<0x41>", "a", " "]
 
 
 def test_every_sentence_survives_the_round_trip(tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> None:
-    for text in (*(text for pair in pairs for text in pair), *UNSEEN):
-        found = tokenizer.detokenize(tokenizer.encode_target(text))
-        assert found == unicodedata.normalize("NFKC", text)
+    for text, normalised in ({text: text for pair in pairs for text in pair} | UNSEEN).items():
+        assert tokenizer.detokenize(tokenizer.encode_target(text)) == normalised
 
 
 def test_characters_outside_the_vocabulary_become_bytes(tokenizer: Tokenizer) -> None:
