@@ -11,11 +11,14 @@ import torch
 
 from model.checkpoint import CheckpointError, load_checkpoint, unique_weights
 from model.networks.config import ConfigError
+from model.preparation.prepare import is_prepared
 from model.shortlist.learning import add_shortlist
 from model.text.parallel_text import DataError
 from model.text.tokenizer import TokenizerError
 from model.training.config import load_run_config
 from model.training.trainer import BEST_FOLDER, Trainer
+
+log = logging.getLogger("traghetto.train")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +61,9 @@ def main() -> int:
         print(f"traghetto-train: {error}", file=sys.stderr)
         return 2
     bleu = trainer.train(arguments.max_steps)
-    if run.data.shortlist_candidates:
+    if run.data.shortlist_candidates and is_prepared(arguments.data):
+        log.warning("shards have no pairs to learn a shortlist from: traghetto-shortlist learns it")
+    elif run.data.shortlist_candidates:
         add_shortlist(arguments.output / BEST_FOLDER, arguments.data, run.data)
     print(f"best dev BLEU {bleu:.2f}, checkpoint {arguments.output / BEST_FOLDER}")
     return 0
