@@ -52,7 +52,7 @@ format: $(VENV)/.dev  ## Format the code and mend what can be mended by rule.
 	$(BIN)/ruff format
 
 evaluate: require-data $(VENV)/.evaluate  ## Score a bundled model (ARTIFACT) on the test sets in DATA=DIR.
-	$(BIN)/traghetto-evaluate $(ARTIFACT) --data $(DATA) $(ARGS)
+	$(BIN)/traghetto-evaluate $(ARTIFACT) --data $(DATA) --robustness tests/data/robustness.tsv $(ARGS)
 
 architectures: require-data $(VENV)/.dev  ## Compare all architectures on DATA=DIR: docs/architectures.md.
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \

@@ -20,9 +20,9 @@ from export.proof.shortlist_model import ShortlistGraphs, ShortlistScorer
 from export.proof.step_checks import LIMIT, NUM_TRACED, beam_traced, greedy_traced
 from export.proof.text_checks import translate
 from export.proof.trace import Layout, trace
+from model.evaluation.quality import evaluate
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import Shortlist
-from model.text.evaluation import evaluate
 from model.text.special_ids import SpecialIds
 from model.text.tokenizer import Tokenizer
 

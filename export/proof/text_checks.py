@@ -8,9 +8,9 @@ from export.proof.checks import Check
 from export.proof.graph_model import GraphModel, GraphScorer, padded_size
 from export.proof.sentences import Sentence
 from export.proof.step_checks import BEAM_SIZE, log_prob_distance
+from model.evaluation.quality import evaluate
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import Scorer, SearchResult, beam_search, greedy_search
-from model.text.evaluation import evaluate
 from model.text.tokenizer import Tokenizer
 
 _TEXT_PAIRS = 120

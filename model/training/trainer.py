@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.checkpoint import load_weights, save_checkpoint, unique_weights
+from model.evaluation.quality import evaluate
 from model.networks.build import build_model
 from model.networks.config import ConfigError
 from model.preparation.prepare import is_prepared
 from model.searches.beam_search import greedy_search_batch
-from model.text.evaluation import evaluate
 from model.text.parallel_text import DataError, read_pairs
 from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
 from model.text.tokenizer import Tokenizer

@@ -1,88 +1,25 @@
-"""The command traghetto-evaluate: BLEU and chrF of a served artifact on parallel text."""
+"""The command traghetto-evaluate: how well a served artifact translates parallel text."""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from model.text.evaluation import evaluate
+from model.evaluation.robustness import RobustnessCase, read_cases
 from model.text.parallel_text import DataError, read_pairs
 from server.commands.standard_streams import run_command
-from traghetto import CallError, Client, TextError
+from server.evaluation.carried_over import CarriedOver, carried_over
+from server.evaluation.report import CardError, Row, carried_over_lines, into_card, lines, tables
+from server.evaluation.scores import Pairs, Translated, score
+from server.evaluation.serving import EvaluateError, running_server
+from server.evaluation.translating import Direction, lacking, translate
+from traghetto import CallError, Client, InvalidArgument, NotServed
 
-# Starts the server of this very tree, whatever else the working directory or PYTHONPATH calls `server`.
-_SERVE = """import sys
-sys.path.insert(0, sys.argv.pop(1))
-from server.commands.serve import main
-sys.exit(main())"""
-_APP = Path(__file__).resolve().parents[2]
-_IN_FLIGHT = 64
 DEFAULT_FILES = ("tatoeba.test.tsv.gz", "flores.dev.tsv.gz")
-
-
-class EvaluateError(RuntimeError):
-    """The server did not start, or did not translate a text."""
-
-
-@contextmanager
-def running_server(*artifacts: Path) -> Iterator[str]:
-    """Start traghetto-serve with some artifacts on a free port; gives its address.
-
-    Raises:
-        EvaluateError: it ended before it was ready.
-    """
-    with serving(*artifacts) as places:
-        yield places["grpc"]
-
-
-@contextmanager
-def serving(*artifacts: Path) -> Iterator[dict[str, str]]:
-    """Start traghetto-serve on free ports; gives what its ready line names, as `grpc` and `metrics`."""
-    command = [sys.executable, "-P", "-c", _SERVE, str(_APP), *map(str, artifacts)]
-    flags = ("--listen", "--metrics-listen", "--admin-listen")
-    command += [*(f"{flag}=127.0.0.1:0" for flag in flags), "--log-level=warning"]
-    failure = EvaluateError(f"the server did not start with {', '.join(map(str, artifacts))}")
-    with listening(command, failure) as places:
-        yield places
-
-
-@contextmanager
-def listening(command: list[str], failure: Exception) -> Iterator[dict[str, str]]:
-    """Start a server that prints a line with `grpc=HOST:PORT` once it is ready; gives all such words of it.
-
-    Args:
-        failure: Raised if it ends before.
-    """
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if "grpc=" not in line:
-                raise failure
-            yield dict(word.split("=", 1) for word in line.split() if "=" in word)
-        finally:
-            process.terminate()
-
-
-def _translate(client: Client, texts: list[str], source: str, target: str, beam_size: int) -> list[str]:
-    results = client.translate_many(
-        texts, source, target, texts_per_call=1, concurrency=_IN_FLIGHT, beam_size=beam_size
-    )
-    translated = []
-    with tqdm(total=len(texts), unit="line", disable=not sys.stderr.isatty()) as bar:
-        for text, result in zip(texts, results, strict=True):
-            if isinstance(result, TextError):
-                raise EvaluateError(f"{text!r}: {result.message}")
-            translated.append(result.text)
-            bar.update()
-    return translated
+_PATIENCE_SECONDS = 600.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve an artifact, translate parallel text through it, and score it.",
     )
     parser.add_argument("artifact", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the files")
+    parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders with the files")
     parser.add_argument(
         "--files", nargs="+", default=DEFAULT_FILES, help="tab-separated pairs (default: %(default)s)"
     )
@@ -99,17 +36,14 @@ def _parser() -> argparse.ArgumentParser:
         "--languages", nargs=2, default=("en", "it"), help="of the two columns (default: en it)"
     )
     parser.add_argument("--beam-size", type=int, default=4)
+    parser.add_argument(
+        "--baseline", type=Path, help="another artifact, to say whether a difference is more than chance"
+    )
+    parser.add_argument(
+        "--robustness", type=Path, help="file of texts and of what their translations must carry over"
+    )
+    parser.add_argument("--card", type=Path, help="Markdown file whose scores are written anew")
     return parser
-
-
-def _lacking(client: Client, first: str, second: str) -> tuple[str, str] | None:
-    """The direction that a model of the other one lacks; None if it has both, or neither: that is a fault."""
-    pairs = {pair for model in client.models() for pair in model.language_pairs}
-    served = {(pair.source_language.lower(), pair.target_language.lower()) for pair in pairs}
-    there, back = [(a.lower(), b.lower()) in served for a, b in ((first, second), (second, first))]
-    if there == back:
-        return None
-    return (second, first) if there else (first, second)
 
 
 def main() -> int:
@@ -119,38 +53,79 @@ def main() -> int:
 
 def _command() -> int:
     arguments = _parser().parse_args()
-    first, second = arguments.languages
     try:
-        sets = {name: read_pairs(arguments.data / name) for name in arguments.files}
-        with running_server(arguments.artifact) as address, Client(address, timeout_seconds=600) as client:
-            lacking = _lacking(client, first, second)
-            for name, pairs in sets.items():
-                for source, target, chosen in (
-                    (first, second, pairs),
-                    (second, first, [(b, a) for a, b in pairs]),
-                ):
-                    if (source, target) == lacking:
-                        print(f"{name} {source}-{target}: the model translates the other direction alone")
-                        continue
-                    started = time.monotonic()
-                    hypotheses = _translate(
-                        client, [a for a, _ in chosen], source, target, arguments.beam_size
-                    )
-                    seconds = time.monotonic() - started
-                    quality = evaluate(hypotheses, [b for _, b in chosen])
-                    print(
-                        f"{name} {source}-{target}: BLEU {quality.bleu:.2f} chrF {quality.chrf:.2f} "
-                        f"({len(chosen)} sentences, beam {arguments.beam_size}, {seconds:.0f} s)\n"
-                        f"  BLEU|{quality.bleu_signature}\n  chrF|{quality.chrf_signature}",
-                        flush=True,
-                    )
-    except DataError as error:
+        sets = {name: read_pairs(_found(arguments.data, name)) for name in arguments.files}
+        cases = read_cases(arguments.robustness) if arguments.robustness else []
+        card = arguments.card.read_text(encoding="utf-8") if arguments.card else ""
+        if arguments.card:
+            into_card(card, "")  # before there is anything to lose
+        rows, carried = _evaluate(arguments, sets, cases)
+        if arguments.card:
+            scores = tables(rows, carried, arguments.beam_size)
+            arguments.card.write_text(into_card(card, scores), encoding="utf-8")
+    except CardError as error:
+        print(f"traghetto-evaluate: {arguments.card} {error}", file=sys.stderr)
+        return 2
+    except (DataError, InvalidArgument, NotServed, OSError) as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 2
     except (CallError, EvaluateError) as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _found(folders: Sequence[Path], name: str) -> Path:
+    """The file in the first folder that has it; where none has, the one that an error will name."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
+
+
+def _evaluate(
+    arguments: argparse.Namespace, sets: Mapping[str, Pairs], cases: Sequence[RobustnessCase]
+) -> tuple[list[Row], CarriedOver | None]:
+    """Translate, score and print."""
+    languages, beam_size = tuple(arguments.languages), arguments.beam_size
+    baseline: dict[tuple[str, Direction], Translated] = {}
+    if arguments.baseline:
+        with running_server(arguments.baseline) as address, Client(address, _PATIENCE_SECONDS) as client:
+            for part in _translations(client, sets, languages, beam_size):
+                baseline[part.name, part.direction] = part
+    rows: list[Row] = []
+    with running_server(arguments.artifact) as address, Client(address, _PATIENCE_SECONDS) as client:
+        started = time.monotonic()
+        for part in _translations(client, sets, languages, beam_size):
+            row = Row(translated=part, scores=score(part, baseline.get((part.name, part.direction))))
+            _print(lines(row, beam_size, time.monotonic() - started))
+            rows.append(row)
+            started = time.monotonic()
+        missing = lacking(client, *languages)
+        if missing:
+            _print(f"{name} {missing}: the model translates the other direction alone" for name in sets)
+        carried = carried_over(client, cases, missing, beam_size) if cases else None
+        if carried:
+            _print(carried_over_lines(carried))
+    return rows, carried
+
+
+def _translations(
+    client: Client, sets: Mapping[str, Pairs], languages: Sequence[str], beam_size: int
+) -> Iterator[Translated]:
+    """Each file in each direction that the model has."""
+    there = Direction(source=languages[0], target=languages[1])
+    back = Direction(source=languages[1], target=languages[0])
+    missing = lacking(client, *languages)
+    for name, pairs in sets.items():
+        for direction in (there, back):
+            if direction == missing:
+                continue
+            chosen = pairs if direction == there else [(b, a) for a, b in pairs]
+            texts, faults = translate(client, [source for source, _ in chosen], direction, beam_size)
+            yield Translated(name=name, direction=direction, pairs=chosen, texts=texts, faults=faults)
+
+
+def _print(said: Iterator[str]) -> None:
+    for line in said:
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import load_checkpoint
+from model.evaluation.quality import evaluate
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search_batch
-from model.text.evaluation import evaluate
 from model.text.sentencepiece_tokenizer import PADDING_ID, START_ID
 from model.text.tokenizer import Tokenizer
 from model.training.batches import pad

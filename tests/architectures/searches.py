@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.text.evaluation import evaluate
+from model.evaluation.quality import evaluate
 from model.text.parallel_text import read_pairs
-from server.commands.evaluate import running_server
+from server.evaluation.serving import running_server
 from tests.architectures.held_out import TEST_FILE
 from tests.architectures.variants import Places
 from traghetto import Client, ContrastiveSearch, Sampling, TextError

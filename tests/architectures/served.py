@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.text.tokenizers import load_tokenizer
-from server.commands.evaluate import running_server
+from server.evaluation.serving import running_server
 from tests.architectures.held_out import texts_by_length
 from tests.architectures.runs import final_checkpoint
 from tests.architectures.variants import SERVED, SERVED_INT8, Places

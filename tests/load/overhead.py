@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from server.commands.evaluate import serving
+from server.evaluation.serving import serving
 from tests.load.grpc_requests import requests_of
 from tests.load.subjects import Subject
 from tests.running_server import scrape

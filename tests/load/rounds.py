@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from model.text.evaluation import Quality
+from model.evaluation.quality import Quality
 
 Measurement = Callable[[], float]
 _PAUSE_SECONDS = 0.3  # OpenMP's threads spin for 0.2 s after their work, on a core that the next one needs

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from server.commands.evaluate import listening, running_server
+from server.evaluation.serving import listening, running_server
 from tests.load.grpc_requests import requests_of
 from tests.load.loadgen import Load, LoadResult, offer
 from tests.load.peer_batchers import BATCHERS

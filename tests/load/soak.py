@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.text.parallel_text import read_pairs
-from server.commands.evaluate import running_server
+from server.evaluation.serving import running_server
 from traghetto import CallError, Client, TextError
 
 _ROOT = Path(__file__).parents[2]

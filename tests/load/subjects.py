@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from model.checkpoint import load_checkpoint
+from model.evaluation.quality import Quality, evaluate
 from model.networks.transformer import Transformer
-from model.text.evaluation import Quality, evaluate
 from model.text.parallel_text import read_pairs
 from model.text.tokenizer import Tokenizer
 from model.text.tokenizers import load_tokenizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.text.evaluation import evaluate
+from model.evaluation.quality import evaluate
 
 REFERENCES = ["Il gatto dorme sul tavolo della cucina.", "Domani andremo tutti insieme al mare."]
 

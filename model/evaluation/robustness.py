@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.evaluation.robustness_rules import LANGUAGES, RULES, Attempt
 from model.text.parallel_text import DataError
-from model.text.robustness_rules import LANGUAGES, RULES, Attempt
 
 KINDS = (
     "numbers",

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model.text.parallel_text import DataError
-from model.text.robustness import (
+from model.evaluation.robustness import (
     KINDS,
     RobustnessCase,
     Rule,
@@ -19,7 +18,8 @@ from model.text.robustness import (
     plain_sources,
     read_cases,
 )
-from model.text.robustness_rules import RULES
+from model.evaluation.robustness_rules import RULES
+from model.text.parallel_text import DataError
 
 HEADER = "kind\tsource_language\ttarget_language\tsource\tmust"
 GOOD = "names\ten\tit\tAnna is here.\thas Anna && plain && language"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.robustness_rules import RULES, Attempt, fold
+from model.evaluation.robustness_rules import RULES, Attempt, fold
 
 # Rule, text, source (English), a translation that fulfils the rule, and one that does not.
 EXAMPLES = [
