@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch.onnx._internal.exporter._constants import TORCHLIB_OPSET
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from export.graphs.all_graphs import export_graphs
 from export.graphs.to_onnx import Exported
@@ -40,6 +44,21 @@ TINY_RECURRENT = {
     "num_decoder_layers": 2,
     "dropout": 0.0,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operator_table() -> Iterator[None]:
+    """PyTorch's table of ONNX operators, read once: each graph's export would read it anew, for a second."""
+    read = functools.cache(ONNXRegistry.from_torchlib)
+
+    def copied(opset_version: int = TORCHLIB_OPSET) -> ONNXRegistry:
+        table = copy.copy(read(opset_version))
+        table.functions = {operator: [*functions] for operator, functions in table.functions.items()}
+        return table
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
+        yield
 
 
 @pytest.fixture(scope="session")
