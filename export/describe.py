@@ -77,6 +77,7 @@ def describe(
         shortlist=SHORTLIST_NAME if shortlist is not None else None,
         multiplies_states=graphs_of(model).multiplies_states,
         target_limit=model.config.target_limit,
+        length_penalty=model.config.length_penalty,
     )
 
 
