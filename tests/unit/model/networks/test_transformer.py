@@ -21,7 +21,7 @@ variants = pytest.mark.parametrize(
         {"norm": "pre", "positions": "sinusoidal", "tie_embeddings": True},
         {"norm": "post", "positions": "learned", "tie_embeddings": False, "activation": "gelu"},
         {"norm": "pre", "decoder_layer": "ssru", "start_embedding": "zero", "output_bias": True},
-        {"norm": "post", "source_vocabulary_size": 650, "activation": "silu"},
+        {"norm": "pre", "source_vocabulary_size": 650, "activation": "silu"},
     ],
     ids=["pre-sinusoidal-tied", "post-learned-untied", "ssru", "two-vocabularies"],
 )
