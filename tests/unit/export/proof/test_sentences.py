@@ -10,7 +10,8 @@ import pytest
 from export import command
 from export.proof.checks import ProofError
 from export.proof.sentences import prepare, translated
-from model.importers.firefox import ImportedModel, import_firefox
+from model.importers.firefox import import_firefox
+from model.importers.imported_model import ImportedModel
 from model.text.tokenizer import Tokenizer
 from tests.marian_files import vocabulary_bytes, write_student
 
