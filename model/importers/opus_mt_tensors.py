@@ -89,7 +89,8 @@ def weights_of(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> dict[st
             it must equal, or a table of positions that is not the sinusoids that are computed here.
     """
     expected, tables = places(options), ties(options)
-    require([*_layer_faults(tensors, options), *_table_faults(tensors, options)], "tensors")
+    faults = (*_layer_faults(tensors, options), *_table_faults(tensors, options))
+    require(list(dict.fromkeys(faults)), "tensors")
     weights = {ours: tensors[theirs] for theirs, (ours, _) in expected.items()}
     weights["output.bias"] = tensors[BIAS].reshape(-1).clone()
     for ours, names in tables.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
+from sentencepiece import SentencePieceProcessor
 from sentencepiece import sentencepiece_model_pb2 as pb
 
 from model.importers.errors import ForeignModelError
@@ -23,8 +24,10 @@ def read_sentencepiece(path: Path) -> bytes:
         model = pb.ModelProto.FromString(content)  # type: ignore[attr-defined]
     except (OSError, DecodeError) as error:
         raise ForeignModelError(f"cannot read {path}: {error}") from error
-    if not model.pieces:
-        raise ForeignModelError(f"{path} is no SentencePiece model: it has no pieces")
     if missing := [name for name in ("trainer_spec", "normalizer_spec") if not model.HasField(name)]:
         raise ForeignModelError(f"{path} is damaged: it has no {' and no '.join(missing)}")
+    try:
+        SentencePieceProcessor().LoadFromSerializedProto(content)
+    except RuntimeError as error:
+        raise ForeignModelError(f"{path} is no SentencePiece model: {error}") from error
     return content
