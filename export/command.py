@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         "--sources",
         type=Path,
         metavar="FILE",
-        help="one text a line, for a proof without references: the model's own fp32 translations take their "
-        "place; of a model that translates one direction",
+        help="one text a line, for a proof without references: the model's own fp32 translations, into each "
+        "of its target languages, take their place",
     )
     parser.add_argument(
         "--max-bleu-loss",
@@ -72,17 +72,20 @@ def _translated(path: Path, model: EncoderDecoder, tokenizer: Tokenizer) -> dict
     """What `--sources` names, beside the model's own translations.
 
     Raises:
-        DataError: no such file, a line with a tab, or a model of more than one direction.
+        DataError: no such file, a line with a tab, or a model that translates into a language of its sources.
     """
-    if len(tokenizer.directions) != 1:
+    sources, targets = ({pair[side] for pair in tokenizer.directions} for side in (0, 1))
+    if sources & targets:
         known = ", ".join("-".join(pair) for pair in tokenizer.directions)
-        raise DataError(f"--sources needs a model of one direction, this one has {known}: use --sentences")
+        raise DataError(
+            "--sources needs a model that never translates into a language of its sources, this one has "
+            f"{known}: use --sentences"
+        )
     lines = list(numbered_lines(path))
     if tabs := [number for number, line in lines if "\t" in line]:
         raise DataError(f"{path}, line {tabs[0]}: has a tab; pairs are for --sentences")
-    (direction,) = tokenizer.directions
     texts = [line for _, line in lines if line.strip()]
-    return {direction: translated(model, tokenizer, texts, direction)}
+    return {pair: translated(model, tokenizer, texts, pair) for pair in tokenizer.directions}
 
 
 def _pairs(given: list[list[str]] | None, checkpoint: Path) -> Pairs | dict[LanguagePair, Pairs]:

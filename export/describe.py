@@ -77,6 +77,7 @@ def describe(
         shortlist=SHORTLIST_NAME if shortlist is not None else None,
         multiplies_states=graphs_of(model).multiplies_states,
         target_limit=model.config.target_limit,
+        length_penalty=model.config.length_penalty,
     )
 
 
@@ -112,7 +113,11 @@ def _graph_info(name: str, graph: Exported) -> GraphInfo:
 def _attention(
     model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence[Sentence]
 ) -> AttentionInfo | None:
-    accuracy = anchor_accuracy(model, [(s.source, tokenizer.encode_target(s.reference)) for s in sentences])
+    accuracy = anchor_accuracy(
+        model,
+        [(s.source, tokenizer.encode_target(s.reference)) for s in sentences],
+        _ids_in_targets(tokenizer).get,
+    )
     if not accuracy:
         return None
     return AttentionInfo(
@@ -121,3 +126,10 @@ def _attention(
         default_layer=accuracy.index(max(accuracy)),
         anchor_accuracy=accuracy,
     )
+
+
+def _ids_in_targets(tokenizer: Tokenizer) -> dict[int, int]:
+    """What a source's ids are in targets, as far as the same piece is there."""
+    ids = {tokenizer.piece(i): i for i in range(tokenizer.size)}
+    pieces = {i: tokenizer.source_piece(i) for i in range(tokenizer.source_size)}
+    return {i: ids[piece] for i, piece in pieces.items() if piece in ids}

@@ -65,6 +65,8 @@ def check_shortlist(shortlist: Shortlist, tokenizer: Tokenizer, precision: str) 
         ExportError: lists every fault.
     """
     faults = list(_table_faults(shortlist, tokenizer))
+    if not tokenizer.has_one_vocabulary:
+        faults.append("source and target have vocabularies of their own, and it copies tokens of the source")
     if shortlist.vocabulary_size != tokenizer.size:
         faults.append(f"it is of {shortlist.vocabulary_size} tokens, the tokenizer has {tokenizer.size}")
     if precision not in SHORTLIST_PRECISIONS:

@@ -85,9 +85,12 @@ def load_checkpoint(folder: Path) -> tuple[EncoderDecoder, Tokenizer]:
     model = build_model(config)
     load_weights(model, weights)
     tokenizer = load_tokenizer(folder)
-    if tokenizer.size != config.vocabulary_size:
+    sizes = (tokenizer.size, tokenizer.source_size)
+    if sizes[0] != config.vocabulary_size:
+        raise CheckpointError(f"{folder}: tokenizer has {sizes[0]} pieces, model {config.vocabulary_size}")
+    if sizes[1] != config.num_source_pieces:
         raise CheckpointError(
-            f"{folder}: tokenizer has {tokenizer.size} pieces, model {config.vocabulary_size}"
+            f"{folder}: tokenizer has {sizes[1]} pieces for sources, model {config.num_source_pieces}"
         )
     if tokenizer.special_ids != config.special_ids:
         raise CheckpointError(f"{folder}: tokenizer has {tokenizer.special_ids}, model {config.special_ids}")

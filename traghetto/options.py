@@ -60,7 +60,7 @@ class TranslateOptions(TypedDict, total=False):
     Args:
         model: A model's name; empty for the server's choice for the language pair.
         beam_size: Hypotheses kept alive at each step; 1 is greedy search.
-        length_penalty: Alpha of Wu et al. 2016 (arXiv:1609.08144, section 7).
+        length_penalty: Alpha of Wu et al. 2016 (arXiv:1609.08144, section 7); None takes the model's.
         max_target_tokens: Upper limit on the tokens of each translation.
         num_hypotheses: Hypotheses to return for each text, at most.
         method: How to search; None is beam search. Neither of the others goes with `beam_size`.

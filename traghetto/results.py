@@ -53,7 +53,8 @@ class Hypothesis:
     """One candidate translation of a text.
 
     Args:
-        score: log_prob / ((5 + target_tokens) / 6)^length_penalty; None with `skip_scores`.
+        score: log_prob / ((5 + target_tokens) / 6)^length_penalty, of some imported models
+            log_prob / target_tokens^length_penalty; None with `skip_scores`.
         log_prob: Natural logarithm of the probability of all target tokens; None with `skip_scores`.
         target_tokens: Tokens that the decoder produced, the end of sentence included.
         attention: None unless asked for, and for a text without anything to translate.

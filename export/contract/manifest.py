@@ -14,13 +14,15 @@ from typing import Any
 
 from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL
 from export.contract.tensors import TensorSpec
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 
 SCHEMA_VERSION = 5
-# Version 4 had none of these fields: a model with states multiplied them, and all had one target limit.
-_SINCE_5 = frozenset({"multiplies_states", "target_limit"})
+# Version 4 had none of these fields: a model with states multiplied them, and all had one target limit and
+# one length penalty.
+_SINCE_5 = frozenset({"multiplies_states", "target_limit", "length_penalty"})
 _READ_VERSIONS = (4, SCHEMA_VERSION)
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
@@ -116,6 +118,7 @@ class Manifest:
         produced_with: Versions of the libraries that made it.
         multiplies_states: Whether a step multiplies states by matrices, which are fp32 in every artifact.
         target_limit: How long a translation may get where a client names no limit.
+        length_penalty: How scores are compared across lengths; a client may name another alpha.
     """
 
     schema_version: int
@@ -141,6 +144,7 @@ class Manifest:
     shortlist: str | None = None
     multiplies_states: bool = False
     target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
+    length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY
 
     @property
     def multiplies_integers(self) -> bool:
@@ -255,4 +259,5 @@ def _parse(fields: dict[str, Any]) -> Manifest:
         parsed["multiplies_states"] = bool(parsed["states"])
     else:
         parsed["target_limit"] = TargetLimit(**fields["target_limit"])
+        parsed["length_penalty"] = LengthPenalty(**fields.get("length_penalty", {}))
     return Manifest(**{**fields, **parsed})

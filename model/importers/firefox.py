@@ -16,46 +16,24 @@ from typing import Any
 import torch
 import yaml
 
-from model.checkpoint import load_weights, save_checkpoint
+from model.checkpoint import load_weights
 from model.importers.errors import ForeignModelError, require
+from model.importers.imported_model import ImportedModel
+from model.importers.languages import language_codes
 from model.importers.marian_binary import read_marian_binary
 from model.importers.marian_options import MarianSizes, read_options
 from model.importers.marian_shortlist import read_marian_shortlist
 from model.importers.marian_tensors import quantization_of, weights_of
+from model.importers.sentencepiece_file import read_sentencepiece
 from model.networks.config import ConfigError, TransformerConfig
 from model.networks.transformer import Transformer
-from model.quantization import Quantization, save_quantization
 from model.scoring.target_limit import TargetLimit
-from model.shortlist.shortlist import Shortlist
 from model.text.one_direction_tokenizer import OneDirectionTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
 
 _NORM_EPSILON = 1e-9
 _DEFAULT_LENGTH_FACTOR = 2.0  # what Firefox sets; its models come without a file of search options
 _PAIR_IN_NAME = re.compile(r"model\.([a-z]{2})([a-z]{2})\.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportedModel:
-    """A foreign model as ours.
-
-    Args:
-        shortlist: None if it came without one.
-        quantization: Of the weights that are int8 in its files.
-    """
-
-    model: Transformer
-    tokenizer: Tokenizer
-    shortlist: Shortlist | None
-    quantization: Quantization
-
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint."""
-        save_checkpoint(folder, self.model, self.tokenizer)
-        if self.shortlist is not None:
-            self.shortlist.save(folder)
-        if self.quantization:
-            save_quantization(folder, self.quantization)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +54,7 @@ def import_firefox(folder: Path, languages: tuple[str, str] | None = None) -> Im
         ForeignModelError: A file is missing or damaged, or the model is not of the supported kind.
     """
     files = _files(folder)
-    source, target = languages or _languages_in(files.model)
+    source, target = _one_each(languages) if languages else _languages_in(files.model)
     file = read_marian_binary(files.model)
     try:
         sizes = read_options(file.options)
@@ -127,10 +105,17 @@ def _languages_in(path: Path) -> tuple[str, str]:
     return match[1], match[2]
 
 
+def _one_each(languages: tuple[str, str]) -> tuple[str, str]:
+    source, target = map(language_codes, languages)
+    if len(source) > 1 or len(target) > 1:
+        raise ForeignModelError(f"languages are {' and '.join(languages)}, must be one code for each side")
+    return source[0], target[0]
+
+
 def _tokenizer(path: Path, source: str, target: str, sizes: MarianSizes) -> Tokenizer:
     try:
-        tokenizer = OneDirectionTokenizer(path.read_bytes(), source, target)
-    except (OSError, TokenizerError) as error:
+        tokenizer = OneDirectionTokenizer(read_sentencepiece(path), source, target)
+    except TokenizerError as error:
         raise ForeignModelError(f"cannot read {path}: {error}") from error
     if tokenizer.size != sizes.vocabulary:
         raise ForeignModelError(f"{path} has {tokenizer.size} pieces, the model {sizes.vocabulary}")

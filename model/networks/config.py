@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
 
@@ -50,7 +51,9 @@ class TransformerConfig:
     """The shape of a Transformer (Vaswani et al. 2017, arXiv:1706.03762, table 3).
 
     Args:
-        vocabulary_size: Joint source and target vocabulary V.
+        vocabulary_size: V of the target, and of the source too unless that has a vocabulary of its own.
+        source_vocabulary_size: Of a source that shares neither vocabulary nor embeddings with the target;
+            None for one that shares both.
         model_size: E, the width of embeddings and of every layer's output.
         num_heads: H; each head has E / H dimensions.
         feed_forward_size: Width of the inner layer of the feed-forward network.
@@ -67,15 +70,19 @@ class TransformerConfig:
         start_embedding: What a decoder reads in place of a last token at its first position: the start
             id's embedding, or zeros.
         scale_attention: Divide attention's scores by √D (equation 1).
-        tie_embeddings: One matrix for source, target and output embeddings (section 3.4).
+        scale_embeddings: Multiply embeddings by √E (section 3.4).
+        tie_embeddings: One matrix for target and output embeddings, and for the source's where it shares the
+            vocabulary (section 3.4).
         output_bias: Add a bias to the logits; minus infinity in it rules a token out for good.
         dropout: Probability of dropping an activation, in training only.
         special_ids: Those of the tokenizer that the model was trained with.
         target_limit: How long translations may get where nobody says so.
+        length_penalty: How scores are compared across lengths.
     """
 
     architecture: Literal["transformer"] = "transformer"
     vocabulary_size: int
+    source_vocabulary_size: int | None = None
     model_size: int = 256
     num_heads: int = 4
     feed_forward_size: int = 1024
@@ -91,11 +98,13 @@ class TransformerConfig:
     decoder_layer: Literal["self_attention", "ssru"] = "self_attention"
     start_embedding: Literal["token", "zero"] = "token"
     scale_attention: bool = True
+    scale_embeddings: bool = True
     tie_embeddings: bool = True
     output_bias: bool = False
     dropout: float = 0.1
     special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
     target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
+    length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY
 
     def __post_init__(self) -> None:
         sizes = (
@@ -106,6 +115,7 @@ class TransformerConfig:
             "num_encoder_layers",
             "num_decoder_layers",
             "max_positions",
+            *(["source_vocabulary_size"] if self.source_vocabulary_size is not None else []),
         )
         faults = below_one(self, sizes)
         if not faults and self.model_size % (2 * self.num_heads):
@@ -125,6 +135,11 @@ class TransformerConfig:
             "start_embedding": ("token", "zero"),
         }
         check([*faults, *_not_allowed(self, allowed), *_dropout_faults(self.dropout)], "model")
+
+    @property
+    def num_source_pieces(self) -> int:
+        """V of the source."""
+        return self.source_vocabulary_size or self.vocabulary_size
 
     @property
     def has_attention(self) -> bool:
@@ -166,6 +181,7 @@ class RecurrentConfig:
         dropout: Probability of dropping an activation, in training only.
         special_ids: Those of the tokenizer that the model was trained with.
         target_limit: How long translations may get where nobody says so.
+        length_penalty: How scores are compared across lengths.
     """
 
     architecture: Literal["recurrent"] = "recurrent"
@@ -185,6 +201,7 @@ class RecurrentConfig:
     dropout: float = 0.1
     special_ids: SpecialIds = DEFAULT_SPECIAL_IDS
     target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
+    length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY
 
     def __post_init__(self) -> None:
         sizes = (
@@ -208,6 +225,11 @@ class RecurrentConfig:
         if self.attention == "none" and (self.hard_attention or self.decoder == "bahdanau"):
             faults.append("attention is 'none', hard_attention and decoder 'bahdanau' need one")
         check(faults, "model")
+
+    @property
+    def num_source_pieces(self) -> int:
+        """V, which source and target share."""
+        return self.vocabulary_size
 
     @property
     def has_attention(self) -> bool:

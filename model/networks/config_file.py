@@ -7,11 +7,16 @@ import json
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from model.networks.config import ARCHITECTURES, ConfigError, ModelConfig, check
+from model.scoring.length_penalty import LengthPenalty
 from model.scoring.target_limit import TargetLimit
 from model.text.special_ids import SpecialIds
 
 T = TypeVar("T")
-_NESTED: dict[str, type[Any]] = {"special_ids": SpecialIds, "target_limit": TargetLimit}
+_NESTED: dict[str, type[Any]] = {
+    "special_ids": SpecialIds,
+    "target_limit": TargetLimit,
+    "length_penalty": LengthPenalty,
+}
 # Fields that came later: at their defaults they are left out of files, so that older checkpoints keep their
 # hashes.
 _LATER = frozenset(
@@ -24,6 +29,9 @@ _LATER = frozenset(
         "decoder_layer",
         "start_embedding",
         "output_bias",
+        "source_vocabulary_size",
+        "scale_embeddings",
+        "length_penalty",
     }
 )
 

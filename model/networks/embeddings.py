@@ -1,4 +1,4 @@
-"""Token embeddings scaled by √E, and the two kinds of positions."""
+"""Token embeddings, scaled by √E or not, and the two kinds of positions."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Embedding(nn.Module):
     """√E · token embedding + position, if any (Vaswani et al. 2017, sections 3.4 and 3.5).
 
     Args:
+        is_scaled: False leaves √E out.
         has_zero_start: The token at position 0 counts for nothing: its embedding is zero.
     """
 
@@ -62,13 +63,14 @@ class Embedding(nn.Module):
         positions: nn.Module | None,
         dropout: float,
         *,
+        is_scaled: bool = True,
         has_zero_start: bool = False,
     ) -> None:
         super().__init__()
         self.tokens = tokens
         self.positions = positions
         self.dropout = nn.Dropout(dropout)
-        self.scale = math.sqrt(tokens.embedding_dim)
+        self.scale = math.sqrt(tokens.embedding_dim) if is_scaled else 1.0
         self.has_zero_start = has_zero_start
 
     def forward(self, token_ids: Tensor, position: Tensor | None = None) -> Tensor:

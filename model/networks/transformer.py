@@ -144,13 +144,17 @@ class Transformer(EncoderDecoder):
         super().__init__()
         self.config = config
         size = config.model_size
-        source_tokens = nn.Embedding(config.vocabulary_size, size)
-        target_tokens = source_tokens if config.tie_embeddings else nn.Embedding(config.vocabulary_size, size)
-        self.source_embedding = Embedding(source_tokens, self._positions(), config.dropout)
+        source_tokens = nn.Embedding(config.num_source_pieces, size)
+        is_one_table = config.tie_embeddings and config.source_vocabulary_size is None
+        target_tokens = source_tokens if is_one_table else nn.Embedding(config.vocabulary_size, size)
+        self.source_embedding = Embedding(
+            source_tokens, self._positions(), config.dropout, is_scaled=config.scale_embeddings
+        )
         self.target_embedding = Embedding(
             target_tokens,
             self._positions(),
             config.dropout,
+            is_scaled=config.scale_embeddings,
             has_zero_start=config.start_embedding == "zero",
         )
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))

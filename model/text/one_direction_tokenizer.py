@@ -86,6 +86,16 @@ class OneDirectionTokenizer:
         return int(self._processor.GetPieceSize())
 
     @property
+    def source_size(self) -> int:
+        """V, which source and target share."""
+        return self.size
+
+    @property
+    def has_one_vocabulary(self) -> bool:
+        """True: there is one file."""
+        return True
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """Those of source and target."""
         return self._direction
@@ -98,6 +108,10 @@ class OneDirectionTokenizer:
     def piece(self, token_id: int) -> str:
         """The piece behind an id, "▁" marking a space."""
         return str(self._processor.IdToPiece(token_id))
+
+    def source_piece(self, token_id: int) -> str:
+        """The piece behind an id: of a source and of a target the same."""
+        return self.piece(token_id)
 
     def encode_source(
         self, text: str, target_language: str, *, source_language: str | None = None

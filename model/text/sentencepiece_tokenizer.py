@@ -93,6 +93,16 @@ class SentencePieceTokenizer:
         return int(self._processor.GetPieceSize())
 
     @property
+    def source_size(self) -> int:
+        """V, which source and target share."""
+        return self.size
+
+    @property
+    def has_one_vocabulary(self) -> bool:
+        """True: there is one file."""
+        return True
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """The languages it has a tag for, in the order they were given in training."""
         tags = (re.fullmatch(r"<2(.+)>", self.piece(i)) for i in range(END_ID + 1, self.size))
@@ -106,6 +116,10 @@ class SentencePieceTokenizer:
     def piece(self, token_id: int) -> str:
         """The piece behind an id, "▁" marking a space."""
         return str(self._processor.IdToPiece(token_id))
+
+    def source_piece(self, token_id: int) -> str:
+        """The piece behind an id: of a source and of a target the same."""
+        return self.piece(token_id)
 
     def encode_source(
         self,

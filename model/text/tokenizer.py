@@ -14,7 +14,7 @@ class TokenizerError(ValueError):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids and back, with one vocabulary size for source and target.
+    """Text to token ids and back.
 
     How a language is marked is its own affair: by a tag before the source, by special pieces around it,
     or not at all, where a model translates one direction.
@@ -26,7 +26,15 @@ class Tokenizer(Protocol):
 
     @property
     def size(self) -> int:
-        """V, one above the highest id."""
+        """V, one above the highest id of a target."""
+
+    @property
+    def source_size(self) -> int:
+        """One above the highest id of a source."""
+
+    @property
+    def has_one_vocabulary(self) -> bool:
+        """Whether an id means the same piece in a source and in a target."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -41,7 +49,10 @@ class Tokenizer(Protocol):
         """Everything that decides on ids, as bytes; a checkpoint's hash covers it."""
 
     def piece(self, token_id: int) -> str:
-        """The piece behind an id, for people to read; "▁" marks a space."""
+        """The piece behind an id of a target, for people to read; "▁" marks a space."""
+
+    def source_piece(self, token_id: int) -> str:
+        """The piece behind an id of a source."""
 
     def encode_source(
         self, text: str, target_language: str, *, source_language: str | None = None

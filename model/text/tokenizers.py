@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.text.one_direction_tokenizer import LANGUAGES_NAME, OneDirectionTokenizer
+from model.text.piece_map_tokenizer import PIECES_NAME, PieceMapTokenizer
 from model.text.sentencepiece_tokenizer import FILE_NAME, SentencePieceTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
 
@@ -17,6 +18,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """
     if not (folder / FILE_NAME).is_file():
         raise TokenizerError(f"{folder} has no {FILE_NAME}")
+    if (folder / PIECES_NAME).is_file():
+        return PieceMapTokenizer.load(folder)
     if (folder / LANGUAGES_NAME).is_file():
         return OneDirectionTokenizer.load(folder)
     return SentencePieceTokenizer.load(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, MAX_ALPHA
 from server.api.option_faults import fault, listed, range_faults
 from server.api.search_methods import num_hypotheses_of, parse_method
 from server.engine.sequence import AttentionChoice
@@ -11,9 +12,6 @@ from server.errors import Violation, quoted
 from server.models.loading import LoadedModel
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
-
-DEFAULT_LENGTH_PENALTY = 1.0
-MAX_LENGTH_PENALTY = 10.0
 
 
 def parse_options(
@@ -31,7 +29,7 @@ def parse_options(
     faults: list[Violation] = []
     method = parse_method(message, max_beam_size, faults)
     max_target_tokens = _max_target_tokens(message, model, faults)
-    length_penalty = _length_penalty(message, faults)
+    length_penalty = _length_penalty(message, model, faults)
     attention = _attention(message.attention, model, faults) if message.HasField("attention") else None
     if faults or model is None:
         return faults
@@ -45,6 +43,7 @@ def parse_options(
         attention=attention,
         with_scores=not message.skip_scores,
         is_seeded=message.sampling.HasField("seed"),
+        penalty_kind=model.manifest.length_penalty.kind,
     )
 
 
@@ -64,12 +63,15 @@ def _max_target_tokens(
     return limit or 0
 
 
-def _length_penalty(message: pb.TranslateOptions, faults: list[Violation]) -> float:
-    alpha = message.length_penalty if message.HasField("length_penalty") else DEFAULT_LENGTH_PENALTY
-    if not 0 <= alpha <= MAX_LENGTH_PENALTY:  # NaN is not
-        faults.append(
-            fault("length_penalty", alpha, f"must be at least 0 and at most {MAX_LENGTH_PENALTY:g}")
-        )
+def _length_penalty(
+    message: pb.TranslateOptions, model: LoadedModel | None, faults: list[Violation]
+) -> float:
+    """What the client names, or else the model's."""
+    if not message.HasField("length_penalty"):
+        return (model.manifest.length_penalty if model else DEFAULT_LENGTH_PENALTY).alpha
+    alpha = message.length_penalty
+    if not 0 <= alpha <= MAX_ALPHA:  # NaN is not
+        faults.append(fault("length_penalty", alpha, f"must be at least 0 and at most {MAX_ALPHA:g}"))
     return alpha
 
 

@@ -8,6 +8,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from model.scoring.length_penalty import PenaltyKind
+
 
 class StopReason(Enum):
     """Why a hypothesis ended."""
@@ -92,7 +94,8 @@ class SequenceRequest:
         sequence_id: Unique among live requests.
         source: Token ids, special ones included.
         method: How to search.
-        length_penalty: Alpha of Wu et al. 2016.
+        length_penalty: Alpha.
+        penalty_kind: What alpha is the power of, see `length_penalty`.
         max_target_tokens: Limit on each hypothesis, end of sentence included.
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities; other methods need them anyway.
@@ -105,6 +108,7 @@ class SequenceRequest:
     max_target_tokens: int
     attention: AttentionChoice | None = None
     with_scores: bool = True
+    penalty_kind: PenaltyKind = "wu"
 
 
 @dataclass(frozen=True, kw_only=True)

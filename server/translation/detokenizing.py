@@ -49,7 +49,7 @@ def _attention(
 ) -> Attention:
     assert hypothesis.attention is not None, "the engine gives what a job asks for"
     return Attention(
-        source_tokens=[tokenizer.piece(token) for token in source],
+        source_tokens=[tokenizer.source_piece(token) for token in source],
         target_tokens=[tokenizer.piece(token) for token in hypothesis.token_ids],
         layer=choice.layer,
         heads=choice.heads,

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from model.scoring.length_penalty import PenaltyKind
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from server.engine.sequence import AttentionChoice, Method, Sampling, SequenceRequest
 
@@ -18,7 +19,8 @@ class SearchOptions:
 
     Args:
         method: Which search, and its parameters.
-        length_penalty: Alpha of Wu et al. 2016.
+        length_penalty: Alpha.
+        penalty_kind: Of the model, see `length_penalty`.
         max_target_tokens: Limit on each hypothesis, end of sentence included.
         is_limit_by_source: Whether a short source has a lower limit, that of `limit_by_source`.
         limit_by_source: Of the model.
@@ -37,6 +39,7 @@ class SearchOptions:
     attention: AttentionChoice | None = None
     with_scores: bool = True
     is_seeded: bool = True
+    penalty_kind: PenaltyKind = "wu"
 
     def seeded(self) -> SearchOptions:
         """The options of one text: with a random seed, where its search draws and none was asked for."""
@@ -61,4 +64,5 @@ class SearchOptions:
             max_target_tokens=self.target_limit(len(source)),
             attention=self.attention,
             with_scores=self.with_scores,
+            penalty_kind=self.penalty_kind,
         )

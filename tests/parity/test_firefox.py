@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.importers.firefox import ImportedModel, import_firefox
+from model.importers.firefox import import_firefox
+from model.importers.imported_model import ImportedModel
 from tests.firefox_models import is_text_to_the_oracle, model_folder, oracle
 from tests.marian_numpy import MarianStudent, read_values
 

@@ -118,7 +118,9 @@ def finish(
     request: SequenceRequest, token_ids: tuple[int, ...], log_prob: float | None, reason: StopReason
 ) -> Hypothesis:
     """A finished target and its score."""
-    score = None if log_prob is None else log_prob / length_penalty(len(token_ids), request.length_penalty)
+    if log_prob is None:
+        return Hypothesis(token_ids=token_ids, log_prob=None, score=None, stop_reason=reason)
+    score = log_prob / length_penalty(len(token_ids), request.length_penalty, request.penalty_kind)
     return Hypothesis(token_ids=token_ids, log_prob=log_prob, score=score, stop_reason=reason)
 
 

@@ -25,6 +25,7 @@ from export.contract.manifest import (
     load_manifest,
 )
 from export.contract.tensors import TensorSpec
+from model.scoring.length_penalty import LengthPenalty
 from model.scoring.target_limit import TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
@@ -186,7 +187,7 @@ def test_the_version_before_is_read_and_keeps_its_digest(
     tmp_path: Path, manifest: Manifest, states: tuple[TensorSpec, ...]
 ) -> None:
     old = json.loads(dataclasses.replace(manifest, states=states).to_json()) | {"schema_version": 4}
-    del old["multiplies_states"], old["target_limit"]
+    del old["multiplies_states"], old["target_limit"], old["length_penalty"]
     content = json.dumps(old, indent=1, ensure_ascii=False) + "\n"
     (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
     found = load_manifest(tmp_path)
@@ -200,6 +201,14 @@ def test_a_model_whose_states_are_multiplied_by_none_multiplies_integers_alone(m
     assert in_int8.multiplies_integers
     assert not dataclasses.replace(in_int8, multiplies_states=True).multiplies_integers
     assert not dataclasses.replace(in_int8, precision="fp32").multiplies_integers
+
+
+def test_an_impossible_length_penalty_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:
+    write(length_penalty={"kind": "power", "alpha": 0.6})
+    assert load_manifest(tmp_path).length_penalty == LengthPenalty(kind="power", alpha=0.6)
+    write(length_penalty={"kind": "power", "alpha": 60})
+    with pytest.raises(ArtifactError, match="damaged: alpha is 60, must be"):
+        load_manifest(tmp_path)
 
 
 def test_an_impossible_target_limit_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:

@@ -70,3 +70,10 @@ def test_without_anchors_accuracy_is_zero_and_without_attention_there_is_none() 
     weights = looking_at([0, 0], 3)[None]
     assert anchor_accuracy(Scripted([weights]), blind) == (0.0,)
     assert anchor_accuracy(Scripted([]), blind) == ()
+
+
+def test_tokens_of_two_vocabularies_are_compared_as_the_targets() -> None:
+    source, target = [TAG, 1, 2, END_ID], [B, A, END_ID]
+    model = Scripted([looking_at([2, 1, 0], 4)[None]])
+    assert anchor_accuracy(model, [(source, target)], {1: A, 2: B}.get) == (1.0,)
+    assert anchor_accuracy(model, [(source, target)]) == (0.0,)

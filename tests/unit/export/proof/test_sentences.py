@@ -10,9 +10,12 @@ import pytest
 from export import command
 from export.proof.checks import ProofError
 from export.proof.sentences import prepare, translated
-from model.importers.firefox import ImportedModel, import_firefox
+from model.importers.firefox import import_firefox
+from model.importers.imported_model import ImportedModel
+from model.importers.opus_mt import import_opus_mt
 from model.text.tokenizer import Tokenizer
 from tests.marian_files import vocabulary_bytes, write_student
+from tests.opus_mt_files import sentencepiece_bytes, write_opus_mt
 
 CHECKPOINT = Path(__file__).parents[4] / "model/pretrained/en-it"
 
@@ -62,11 +65,24 @@ def refusal(
     return capsys.readouterr().err
 
 
-def test_sources_alone_are_for_a_model_of_one_direction(
+def test_sources_alone_are_not_for_a_model_of_both_directions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     said = refusal(monkeypatch, capsys, CHECKPOINT, tmp_path / "texts.txt")
-    assert "--sources needs a model of one direction, this one has en-it, it-en: use --sentences" in said
+    assert "never translates into a language of its sources, this one has en-it, it-en: use --sent" in said
+
+
+def test_sources_are_translated_into_every_target_language(
+    short_pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    models = (sentencepiece_bytes([text for pair in short_pairs for text in pair], 100),) * 2
+    imported = import_opus_mt(write_opus_mt(tmp_path, *models, marks=(">>ita<<", ">>por<<")))
+    (tmp_path / "texts.txt").write_text("Hello.\n\nBye.\n", encoding="utf-8")
+    pairs = command._translated(tmp_path / "texts.txt", imported.model, imported.tokenizer)
+    assert {direction: [source for source, _ in rows] for direction, rows in pairs.items()} == {
+        ("en", "ita"): ["Hello.", "Bye."],
+        ("en", "por"): ["Hello.", "Bye."],
+    }
 
 
 def test_sources_that_are_pairs_or_missing_are_named(

@@ -17,7 +17,8 @@ from export.graphs.to_onnx import Exported, ExportError
 from export.precisions import int8_graphs
 from export.proof.sentences import prepare, translated
 from export.quantize.known import known_rounding
-from model.importers.firefox import ImportedModel, import_firefox
+from model.importers.firefox import import_firefox
+from model.importers.imported_model import ImportedModel
 from model.quantization import (
     FILE_NAME,
     QuantizationError,

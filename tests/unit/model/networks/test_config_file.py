@@ -46,6 +46,19 @@ def test_what_older_checkpoints_lack_is_written_only_if_it_is_not_the_default() 
     assert model_config(json.loads(to_json(config))) == config
 
 
+def test_an_imported_models_fields_are_written_and_read() -> None:
+    fields = {"vocabulary_size": 600, "source_vocabulary_size": 500, "scale_embeddings": False}
+    config = model_config({**fields, "length_penalty": {"kind": "power", "alpha": 0.6}})
+    assert (config.num_source_pieces, config.length_penalty.kind) == (500, "power")
+    assert to_fields(config)["length_penalty"] == {"kind": "power", "alpha": 0.6}
+    assert model_config(json.loads(to_json(config))) == config
+    with pytest.raises(ConfigError, match="source_vocabulary_size is 0, must be at least 1"):
+        model_config({"vocabulary_size": 600, "source_vocabulary_size": 0})
+    for penalty, message in (({"kind": "sum"}, "kind is 'sum'"), ({"alpha": -1.0}, "alpha is -1.0")):
+        with pytest.raises(ConfigError, match=rf"model\.length_penalty: {message}"):
+            model_config({"vocabulary_size": 600, "length_penalty": penalty})
+
+
 def test_an_impossible_target_limit_is_named() -> None:
     fields = {"vocabulary_size": 600, "target_limit": {"factor": 0.0, "extra": 0}}
     with pytest.raises(ConfigError, match=r"model\.target_limit: a target limit of 0\.0 times"):

@@ -60,6 +60,8 @@ def test_token_embeddings_are_scaled_by_the_root_of_the_model_size() -> None:
     ids = torch.tensor([[4, 2, 9]])
     expected = tokens(ids) * 4.0 + positions(torch.arange(3))
     torch.testing.assert_close(embedding(ids, torch.arange(3)), expected, rtol=0, atol=1e-6)
+    unscaled = Embedding(tokens, None, dropout=0.0, is_scaled=False)
+    torch.testing.assert_close(unscaled(ids), tokens(ids), rtol=0, atol=0)
 
 
 def test_dropout_acts_in_training_alone() -> None:

@@ -21,8 +21,9 @@ variants = pytest.mark.parametrize(
         {"norm": "pre", "positions": "sinusoidal", "tie_embeddings": True},
         {"norm": "post", "positions": "learned", "tie_embeddings": False, "activation": "gelu"},
         {"norm": "pre", "decoder_layer": "ssru", "start_embedding": "zero", "output_bias": True},
+        {"norm": "pre", "source_vocabulary_size": 650, "activation": "silu"},
     ],
-    ids=["pre-sinusoidal-tied", "post-learned-untied", "ssru"],
+    ids=["pre-sinusoidal-tied", "post-learned-untied", "ssru", "two-vocabularies"],
 )
 
 
@@ -140,3 +141,13 @@ def test_the_norms_epsilon_is_the_configurations(make_model: Callable[..., Trans
     model = make_model(norm_epsilon=0.5, norm="pre")
     norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
     assert {norm.eps for norm in norms} == {0.5}
+
+
+def test_a_source_with_a_vocabulary_of_its_own_shares_no_embedding(
+    make_model: Callable[..., Transformer],
+) -> None:
+    model = make_model(source_vocabulary_size=650)
+    assert model.source_embedding.tokens.weight.shape == (650, 32)
+    assert model.target_embedding.tokens.weight is model.output.weight
+    source, target = torch.tensor([[649, 4, 620]]), random_target(1, 5)
+    assert model(source, target).shape == (1, 5, V)

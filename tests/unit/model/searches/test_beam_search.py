@@ -110,3 +110,4 @@ def test_a_larger_alpha_forgives_longer_targets_more() -> None:
     assert length_penalty(13, 2.0) == pytest.approx(9.0)
     gains = [length_penalty(20, alpha) / length_penalty(10, alpha) for alpha in (0.0, 0.5, 1.0, 2.0)]
     assert gains == sorted(gains)
+    assert length_penalty(9, 0.5, "power") == 3.0

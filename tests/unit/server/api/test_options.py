@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.contract.manifest import AttentionInfo
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from server.api.options import parse_options
 from server.api.search_methods import parse_method
@@ -25,9 +26,15 @@ NAN, INFINITY = float("nan"), float("inf")
 SMALLEST_FLOAT = 1e-45
 
 
-def limited(info: AttentionInfo | None, max_target_tokens: int) -> LoadedModel:
-    """A model that has only its limits."""
-    manifest = SimpleNamespace(attention=info, target_limit=DEFAULT_TARGET_LIMIT)
+def limited(
+    info: AttentionInfo | None,
+    max_target_tokens: int,
+    length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY,
+) -> LoadedModel:
+    """A model that has only its limits and its length penalty."""
+    manifest = SimpleNamespace(
+        attention=info, target_limit=DEFAULT_TARGET_LIMIT, length_penalty=length_penalty
+    )
     limits = SimpleNamespace(name="tiny", max_target_tokens=max_target_tokens, manifest=manifest)
     return cast("LoadedModel", limits)
 
@@ -216,6 +223,16 @@ def test_absent_options_are_beam_search_with_the_defaults() -> None:
         max_target_tokens=24,
     )
     assert read().num_hypotheses == 1
+
+
+def test_the_length_penalty_is_the_models_and_a_client_may_name_another_alpha() -> None:
+    served = limited(None, 64, LengthPenalty(kind="power", alpha=0.6))
+    for options, alpha in ((pb.TranslateOptions(), 0.6), (pb.TranslateOptions(length_penalty=0), 0.0)):
+        found = parse_options(options, served, MAX_BEAM_SIZE)
+        assert isinstance(found, SearchOptions)
+        asked = found.request(0, SOURCE)
+        assert (asked.length_penalty, asked.penalty_kind) == (alpha, "power")
+    assert request().penalty_kind == "wu"
 
 
 def test_scores_are_wanted_unless_they_are_skipped() -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from server.api.requests import parse_request
 from server.engine.sequence import Beam
@@ -19,7 +20,10 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 def parse(*texts: str, pair: str = "en pt-br", model: str = "", **options: Any) -> TranslationRequest:
     manifest = SimpleNamespace(
-        language_pairs=[("en", "pt-BR")], attention=None, target_limit=DEFAULT_TARGET_LIMIT
+        language_pairs=[("en", "pt-BR")],
+        attention=None,
+        target_limit=DEFAULT_TARGET_LIMIT,
+        length_penalty=DEFAULT_LENGTH_PENALTY,
     )
     tiny = SimpleNamespace(name="tiny", manifest=manifest, max_target_tokens=64)
     source, target = pair.split(" ")

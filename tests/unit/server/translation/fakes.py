@@ -44,6 +44,8 @@ class FakeTokenizer:
     def piece(self, token: int) -> str:
         return f"<{token}>"
 
+    source_piece = piece
+
 
 @dataclass
 class FakeWorker:

@@ -215,7 +215,8 @@ class TranslateOptions(_message.Message):
 
       score = log_prob / ((5 + n) / 6)^alpha
 
-    From 0 to 10, without unit. 0 turns the normalisation off,
+    Models of Transformers and Marian have n in place of (5 + n) / 6, as they
+    were tuned. From 0 to 10, without unit; absent takes the model's, mostly 1. 0 turns the normalisation off,
     which favours short translations; a larger alpha favours longer ones. With
     greedy search and with any other method it changes the score but not the
     text.
@@ -612,7 +613,8 @@ class Hypothesis(_message.Message):
     """
     score: _builtins.float
     """The length-normalised log-probability by which hypotheses are ranked:
-    log_prob / ((5 + target_tokens) / 6)^length_penalty. Never positive; higher
+    log_prob / ((5 + target_tokens) / 6)^length_penalty, or what
+    TranslateOptions.length_penalty says in its place. Never positive; higher
     is better. Comparable between hypotheses of one text, not between texts or
     models. Absent with skip_scores.
     """

@@ -21,7 +21,7 @@ from model.searches.sampling import sample
 from model.text.sentencepiece_tokenizer import END_ID, START_ID
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from server.engine.searches.methods import new_search
-from server.engine.searches.search import Best, StepOutputs, keep_places
+from server.engine.searches.search import Best, StepOutputs, finish, keep_places
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -309,3 +309,9 @@ def test_a_score_that_is_no_number_raises(method: Method, with_scores: bool) -> 
         step.log_probs[ROW, 0, 0] = np.nan
     with pytest.raises(InferenceError, match="a log-probability is not a number"):
         search.advance(step, ROW)
+
+
+def test_scores_follow_the_kind_of_length_penalty() -> None:
+    request = dataclasses.replace(request_of(Beam(beam_size=1), limit=9, alpha=0.5), penalty_kind="power")
+    finished = finish(request, (7,) * 4, -6.0, StopReason.LENGTH)
+    assert finished.score == -3.0

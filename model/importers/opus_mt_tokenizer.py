@@ -1,0 +1,152 @@
+"""The tokenizer of an OPUS-MT model: two SentencePiece files, one or two vocabularies, and its languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sentencepiece import SentencePieceProcessor
+
+from model.importers.errors import ForeignModelError, require
+from model.importers.json_file import read_json
+from model.importers.languages import language_code, language_codes
+from model.importers.opus_mt_options import OpusMTOptions
+from model.importers.sentencepiece_file import read_sentencepiece
+from model.text.piece_map import END_PIECE, UNKNOWN_PIECE, PieceMap, is_language_mark
+from model.text.piece_map_tokenizer import PieceMapTokenizer
+from model.text.tokenizer import TokenizerError
+
+_PADDING_PIECE = "<pad>"
+_TOKENIZER_NAME, _ADDED_NAME = "tokenizer_config.json", "added_tokens.json"
+_SOURCE_MODEL, _TARGET_MODEL = "source.spm", "target.spm"
+_VOCABULARY, _TARGET_VOCABULARY = "vocab.json", "target_vocab.json"
+
+
+def read_tokenizer(
+    folder: Path, options: OpusMTOptions, languages: tuple[str, str] | None
+) -> PieceMapTokenizer:
+    """Read a folder's tokenizer.
+
+    Args:
+        languages: Codes of source and target, several with commas between them; None for what the files say.
+
+    Raises:
+        ForeignModelError: A file is missing or damaged, the files do not fit each other or the network, or no
+            file says the languages.
+    """
+    path = folder / _TOKENIZER_NAME
+    settings = read_json(path) if path.is_file() else {}
+    require([*_setting_faults(folder, settings, options)], str(path))
+    source = _pieces(folder / _VOCABULARY, options.source_vocabulary)
+    target = (
+        source if options.has_one_table else _pieces(folder / _TARGET_VOCABULARY, options.target_vocabulary)
+    )
+    require([*_id_faults(target, options)], str(folder))
+    models = tuple(read_sentencepiece(folder / name) for name in (_SOURCE_MODEL, _TARGET_MODEL))
+    _check_cover(folder / _SOURCE_MODEL, models[0], source)
+    _check_cover(folder / _TARGET_MODEL, models[1], target)
+    sources, marks = _languages(settings, source, languages)
+    try:
+        pieces = PieceMap(
+            source_languages=sources,
+            target_languages=marks,
+            source_pieces=source,
+            target_pieces=None if options.has_one_table else target,
+            padding=options.padding if options.padding < options.source_vocabulary else options.end,
+            start=options.start,
+        )
+        return PieceMapTokenizer(pieces, *models)
+    except TokenizerError as error:
+        raise ForeignModelError(f"{folder}: {error}") from error
+
+
+def _setting_faults(folder: Path, settings: Mapping[str, Any], options: OpusMTOptions) -> Iterator[str]:
+    for name, piece in (
+        ("unk_token", UNKNOWN_PIECE),
+        ("eos_token", END_PIECE),
+        ("pad_token", _PADDING_PIECE),
+    ):
+        value = settings.get(name, piece)
+        if (value.get("content") if isinstance(value, dict) else value) != piece:
+            yield f"{name} is {value!r}, only {piece!r} is supported"
+    if settings.get("sp_model_kwargs"):
+        yield f"sp_model_kwargs is {settings['sp_model_kwargs']!r}, only an empty one is supported"
+    is_separate = settings.get("separate_vocabs", not options.has_one_table)
+    if is_separate is not (not options.has_one_table):
+        yield f"separate_vocabs is {is_separate!r}, share_encoder_decoder_embeddings {options.has_one_table}"
+    added = read_json(folder / _ADDED_NAME) if (folder / _ADDED_NAME).is_file() else {}
+    known = {UNKNOWN_PIECE, END_PIECE, _PADDING_PIECE}
+    if unknown := sorted({*added, *_added(settings.get("added_tokens_decoder"))} - known):
+        yield f"it adds the tokens {', '.join(unknown)}, only those of the vocabulary are supported"
+
+
+def _added(tokens: object) -> list[str]:
+    """The tokens of `added_tokens_decoder`, which maps ids to descriptions."""
+    if not isinstance(tokens, dict):
+        return []
+    return [str(token.get("content")) if isinstance(token, dict) else str(token) for token in tokens.values()]
+
+
+def _pieces(path: Path, size: int) -> tuple[str, ...]:
+    """A vocabulary's pieces by id."""
+    ids = read_json(path)
+    if wrong := [piece for piece, i in ids.items() if type(i) is not int]:
+        raise ForeignModelError(f"{path} is damaged: the id of {wrong[0]!r} is {ids[wrong[0]]!r}")
+    if len(ids) != size:
+        raise ForeignModelError(f"{path} has {len(ids)} pieces, the model {size}")
+    if sorted(ids.values()) != list(range(size)):
+        raise ForeignModelError(f"{path} is damaged: ids must be 0 to {size - 1}, each once")
+    return tuple(sorted(ids, key=ids.__getitem__))
+
+
+def _id_faults(target: Sequence[str], options: OpusMTOptions) -> Iterator[str]:
+    for name, i, piece in (
+        ("eos_token_id", options.end, END_PIECE),
+        ("pad_token_id", options.padding, _PADDING_PIECE),
+    ):
+        if target[i] != piece:
+            yield f"{name} is {i}, which is {target[i]!r} in the vocabulary and must be {piece!r}"
+
+
+def _check_cover(path: Path, model: bytes, pieces: Sequence[str]) -> None:
+    """Some pieces of a file may be without an id, most may not: then it belongs to another model."""
+    processor, known = SentencePieceProcessor(), set(pieces)
+    processor.LoadFromSerializedProto(model)
+    size = int(processor.GetPieceSize())
+    num_missing = sum(processor.IdToPiece(i) not in known for i in range(size))
+    if 2 * num_missing > size:
+        raise ForeignModelError(
+            f"{path} is of another model: {num_missing} of its {size} pieces are not in the vocabulary"
+        )
+
+
+def _languages(
+    settings: Mapping[str, Any], source_pieces: Sequence[str], languages: tuple[str, str] | None
+) -> tuple[tuple[str, ...], dict[str, str | None]]:
+    """The source languages, and by each target language its mark."""
+    stated = settings.get("source_lang"), settings.get("target_lang")
+    sources = language_codes(languages[0] if languages else _stated(stated[0], "source_lang"))
+    marks = [piece for piece in source_pieces if is_language_mark(piece)]
+    if not marks:
+        targets = language_codes(languages[1] if languages else _stated(stated[1], "target_lang"))
+        if len(targets) > 1:
+            raise ForeignModelError(
+                f"languages are {', '.join(targets)}, the model has no marks for target languages: name one"
+            )
+        return sources, dict.fromkeys(targets)
+    by_code = {mark[2:-2].replace("_", "-"): mark for mark in marks}
+    if languages is None:
+        return sources, {language_code(code): mark for code, mark in by_code.items()}
+    targets = language_codes(languages[1])
+    if unknown := [code for code in targets if code not in by_code]:
+        raise ForeignModelError(
+            f"the model has no mark for {', '.join(unknown)}, only for {', '.join(sorted(by_code))}"
+        )
+    return sources, {code: by_code[code] for code in targets}
+
+
+def _stated(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ForeignModelError(f"{_TOKENIZER_NAME} has no {name}: use --languages")
+    return value

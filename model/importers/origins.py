@@ -1,0 +1,35 @@
+"""Who made a foreign model: its folder's files say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.importers.errors import ForeignModelError
+from model.importers.firefox import import_firefox
+from model.importers.imported_model import ImportedModel
+from model.importers.opus_mt import CONFIG_NAME, import_opus_mt
+
+
+def import_model(folder: Path, languages: tuple[str, str] | None = None) -> ImportedModel:
+    """Read a folder of a model that was made elsewhere.
+
+    Args:
+        languages: Codes of source and target, several with commas between them; None for what the files say.
+
+    Raises:
+        ForeignModelError: It is of no kind that is known, or the one that it is refuses it.
+    """
+    if not folder.is_dir():
+        raise ForeignModelError(f"no folder {folder}")
+    if (folder / CONFIG_NAME).is_file():
+        return import_opus_mt(folder, languages)
+    if archives := sorted(path.name for path in folder.glob("*.npz")):
+        raise ForeignModelError(
+            f"{folder}: {', '.join(archives)}: native Marian models are not supported, only those that "
+            "Transformers' converter wrote (config.json), and Marian's binary files"
+        )
+    if not any(folder.glob("model*.bin*")):
+        raise ForeignModelError(
+            f"{folder} has neither {CONFIG_NAME}, as OPUS-MT for Transformers, nor model*.bin, as Firefox"
+        )
+    return import_firefox(folder, languages)

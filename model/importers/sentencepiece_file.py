@@ -1,0 +1,33 @@
+"""SentencePiece files of others, checked for being whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+from sentencepiece import SentencePieceProcessor
+from sentencepiece import sentencepiece_model_pb2 as pb
+
+from model.importers.errors import ForeignModelError
+
+
+def read_sentencepiece(path: Path) -> bytes:
+    """A SentencePiece file as it is.
+
+    What follows the pieces must be there: SentencePiece itself takes a file that was cut between two pieces.
+
+    Raises:
+        ForeignModelError: It is missing, damaged or cut.
+    """
+    try:
+        content = path.read_bytes()
+        model = pb.ModelProto.FromString(content)  # type: ignore[attr-defined]
+    except (OSError, DecodeError) as error:
+        raise ForeignModelError(f"cannot read {path}: {error}") from error
+    if missing := [name for name in ("trainer_spec", "normalizer_spec") if not model.HasField(name)]:
+        raise ForeignModelError(f"{path} is damaged: it has no {' and no '.join(missing)}")
+    try:
+        SentencePieceProcessor().LoadFromSerializedProto(content)
+    except RuntimeError as error:
+        raise ForeignModelError(f"{path} is no SentencePiece model: {error}") from error
+    return content
