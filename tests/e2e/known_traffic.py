@@ -52,7 +52,8 @@ def _with(series: str, labels: str) -> str:
 def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeRequest) -> dict[str, float]:
     """Greedy, one text at a time, so that each step is known; what it must count."""
     texts = ("Good morning.", "", "cat " * 300)
-    done = [stub.Translate(make_request(*texts, beam_size=1)).items[0].translation]
+    request = make_request(*texts, beam_size=1, segmentation=pb.SEGMENTATION_NONE)
+    done = [stub.Translate(request).items[0].translation]
     done += [
         item.translation
         for text, limit in (("The cat is on the table.", 40), ("Good morning.", 1))
