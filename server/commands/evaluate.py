@@ -73,7 +73,13 @@ def listening(command: list[str], failure: Exception) -> Iterator[dict[str, str]
 
 def _translate(client: Client, texts: list[str], source: str, target: str, beam_size: int) -> list[str]:
     results = client.translate_many(
-        texts, source, target, texts_per_call=1, concurrency=_IN_FLIGHT, beam_size=beam_size
+        texts,
+        source,
+        target,
+        texts_per_call=1,
+        concurrency=_IN_FLIGHT,
+        beam_size=beam_size,
+        segmentation="none",  # a model is scored on what it is given, as when it was trained
     )
     translated = []
     with tqdm(total=len(texts), unit="line", disable=not sys.stderr.isatty()) as bar:
