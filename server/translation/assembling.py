@@ -10,7 +10,7 @@ from model.text.tokenizer import Tokenizer
 from server.documents.document import Document, Segment, utf8_ranges
 from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
-from server.documents.protected import has_protected, lost
+from server.documents.protected import damage, has_protected, lost
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
 from server.translation.detokenizing import certain_text, texts_of
@@ -33,11 +33,7 @@ class SegmentResult:
 
 def kept_first(source: str, hypotheses: Sequence[TranslatedHypothesis]) -> list[TranslatedHypothesis]:
     """Hypotheses, first those that keep most of what must stay; of equals the better one is first."""
-
-    def num_lost(hypothesis: TranslatedHypothesis) -> int:
-        return sum(map(len, lost(source, hypothesis.text)))
-
-    return sorted(hypotheses, key=num_lost) if len(hypotheses) > 1 else list(hypotheses)
+    return sorted(hypotheses, key=lambda hypothesis: damage(source, hypothesis.text))
 
 
 def segment_result(
@@ -56,8 +52,10 @@ def segment_result(
         return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0)
     # Those beyond are only for what must stay as it is: they are made text where there is any.
     needed = hypotheses if has_protected(segment.text) else hypotheses[: options.num_hypotheses]
-    texts = kept_first(segment.text, texts_of(source, needed, tokenizer, options))
-    return SegmentResult(hypotheses=texts[: options.num_hypotheses], num_source_tokens=len(source))
+    texts = texts_of(source, needed, tokenizer, options)
+    if len(texts) > 1:
+        texts = kept_first(segment.text, texts)[: options.num_hypotheses]
+    return SegmentResult(hypotheses=texts, num_source_tokens=len(source))
 
 
 def untranslated(document: Document, options: SearchOptions) -> Translation:

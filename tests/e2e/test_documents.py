@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import blocks_of
 from tests.running_server import RunningServer, StartServer
 from traghetto import Client, StopReason, TextError, Translation, WarningReason
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
+PAGE = Path(__file__).parents[2] / "docs/documents.md"
 SENTENCES = ("The cat is on the table.", "Good morning!", "See you tomorrow.")
 INVISIBLE = [chr(code) for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"]
 INVISIBLE += ["\u00ad", "\u200b", "\u200d", "\u2060", "\u202c", "\u2066\u2069", "\ufe0f", "\ufeff"]
@@ -115,3 +117,13 @@ def test_what_must_not_change_is_kept_or_told(server: RunningServer) -> None:
     told = {warning.text for warning in checked.warnings}
     for literal in ("{name}", "7"):
         assert (literal in told) != (literal in checked.text)
+
+
+def test_the_program_of_the_page_shows_each_segment(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = (block.code for block in blocks_of(PAGE.read_text()) if block.language == "python")
+    exec(program.replace("127.0.0.1:50051", server.address), {})  # noqa: S102 - our own page
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("The cat is on the table. -> Il gatto è sul tavolo. (-")
+    assert len(others) == 2
