@@ -34,9 +34,12 @@ from traghetto.results import (
     ModelDescription,
     ModelReference,
     Result,
+    Segment,
     StopReason,
     TextError,
+    TextWarning,
     Translation,
+    WarningReason,
 )
 from traghetto.sync_client import Client
 from traghetto.tls import Tls
@@ -61,16 +64,19 @@ __all__ = [
     "NotServed",
     "Result",
     "Sampling",
+    "Segment",
     "ServerBusy",
     "ServerFault",
     "ServerUnavailable",
     "StopReason",
     "TextError",
+    "TextWarning",
     "Tls",
     "TlsError",
     "TraghettoError",
     "TranslateOptions",
     "Translation",
     "Violation",
+    "WarningReason",
     "__version__",
 ]

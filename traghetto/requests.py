@@ -18,6 +18,12 @@ _PRIORITIES = {
     "interactive": pb.PRIORITY_INTERACTIVE,
     "bulk": pb.PRIORITY_BULK,
 }
+_SEGMENTATIONS = {
+    None: pb.SEGMENTATION_UNSPECIFIED,
+    "sentences": pb.SEGMENTATION_SENTENCES,
+    "lines": pb.SEGMENTATION_LINES,
+    "none": pb.SEGMENTATION_NONE,
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -124,7 +130,8 @@ class RequestTemplate:
 
     Raises:
         TypeError: an option of another name, or a value of another type than its field.
-        ValueError: a number does not fit in its field of the contract, or there is no such priority.
+        ValueError: a number does not fit in its field of the contract, or there is no such priority or
+            segmentation.
     """
 
     def __init__(
@@ -155,6 +162,12 @@ def _priority(name: str | None) -> pb.Priority.ValueType:
     return _PRIORITIES[name]
 
 
+def _segmentation(name: str | None) -> pb.Segmentation.ValueType:
+    if name not in _SEGMENTATIONS:
+        raise ValueError(f"segmentation is {name!r}, must be 'sentences', 'lines' or 'none'")
+    return _SEGMENTATIONS[name]
+
+
 def _options(options: TranslateOptions) -> pb.TranslateOptions:
     method, attention = options.get("method"), options.get("attention")
     if not isinstance(method, Sampling | ContrastiveSearch | None):
@@ -170,4 +183,5 @@ def _options(options: TranslateOptions) -> pb.TranslateOptions:
         else None,
         attention=pb.AttentionOptions(**asdict(attention)) if attention is not None else None,
         skip_scores=options.get("skip_scores", False),
+        segmentation=_segmentation(options.get("segmentation")),
     )

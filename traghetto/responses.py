@@ -13,9 +13,12 @@ from traghetto.results import (
     ModelDescription,
     ModelReference,
     Result,
+    Segment,
     StopReason,
     TextError,
+    TextWarning,
     Translation,
+    WarningReason,
 )
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -23,6 +26,10 @@ _STOP_REASONS: dict[int, StopReason] = {
     pb.STOP_REASON_END_OF_SENTENCE: StopReason.END_OF_SENTENCE,
     pb.STOP_REASON_MAX_TARGET_TOKENS: StopReason.MAX_TARGET_TOKENS,
     pb.STOP_REASON_EMPTY_SOURCE: StopReason.EMPTY_SOURCE,
+    pb.STOP_REASON_COPIED: StopReason.COPIED,
+}
+_WARNING_REASONS: dict[int, WarningReason] = {
+    pb.WarningReason.Value(f"WARNING_REASON_{reason.name}"): reason for reason in WarningReason
 }
 
 
@@ -73,6 +80,29 @@ def _translation_of(translation: pb.Translation, model: ModelReference) -> Trans
         source_tokens=translation.source_tokens,
         target_tokens=translation.target_tokens,
         model=model,
+        segments=tuple(map(_segment_of, translation.segments)),
+        warnings=tuple(map(_warning_of, translation.warnings)),
+    )
+
+
+def _segment_of(segment: pb.Segment) -> Segment:
+    return Segment(
+        source=(segment.source.start, segment.source.end),
+        target=(segment.target.start, segment.target.end),
+        score=segment.score if segment.HasField("score") else None,
+        log_prob=segment.log_prob if segment.HasField("log_prob") else None,
+        stop_reason=_stop_reason_of(segment.stop_reason),
+        source_tokens=segment.source_tokens,
+        target_tokens=segment.target_tokens,
+        hypotheses=tuple(map(_hypothesis_of, segment.hypotheses)),
+    )
+
+
+def _warning_of(warning: pb.Warning) -> TextWarning:
+    return TextWarning(
+        reason=_WARNING_REASONS.get(warning.reason, WarningReason.UNSPECIFIED),
+        segment=warning.segment if warning.HasField("segment") else None,
+        text=warning.text,
     )
 
 

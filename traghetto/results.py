@@ -15,6 +15,22 @@ class StopReason(StrEnum):
     END_OF_SENTENCE = "end_of_sentence"  # the translation is whole
     MAX_TARGET_TOKENS = "max_target_tokens"  # it is cut short
     EMPTY_SOURCE = "empty_source"  # there was nothing to translate
+    COPIED = "copied"  # there was nothing to translate, and something to see: it came out as it went in
+
+
+class WarningReason(StrEnum):
+    """What a warning is about."""
+
+    UNSPECIFIED = "unspecified"  # a reason newer than this client
+    SENTENCE_SPLIT = "sentence_split"  # longer than the model takes, and translated in parts
+    UNTRANSLATED = "untranslated"  # one word longer than the model takes, and copied
+    INVISIBLE_CHARACTERS = "invisible_characters"  # they were kept from the model
+    PLACEHOLDER = "placeholder"  # a placeholder, URL, tag or hashtag is not as often in it as in the source
+    NUMBER = "number"  # likewise a number
+    REPETITION = "repetition"  # the model repeats itself
+    TOO_LONG = "too_long"  # far longer than the source
+    TOO_SHORT = "too_short"  # far shorter than the source
+    SOURCE_COPIED = "source_copied"  # it is the source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +85,55 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A piece of a text that was translated as one sequence.
+
+    Args:
+        source, target: Where it begins and ends in the text and in its translation, in bytes of UTF-8:
+            `text.encode()[slice(*segment.source)].decode()`.
+        score, log_prob, stop_reason, target_tokens: Of its best hypothesis.
+        source_tokens: Tokens of it as the encoder reads it.
+        hypotheses: The best first; only where the text has several segments, and several hypotheses or their
+            attention were asked for.
+    """
+
+    source: tuple[int, int]
+    target: tuple[int, int]
+    score: float | None
+    log_prob: float | None
+    stop_reason: StopReason
+    source_tokens: int
+    target_tokens: int
+    hypotheses: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextWarning:
+    """Something that a translation could not keep, or that looks wrong in it.
+
+    Args:
+        segment: Place of the segment it is about, from 0; None where it is about none.
+        text: The piece of text in question, at most 64 characters; empty for none.
+    """
+
+    reason: WarningReason
+    segment: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Translation:
     """The translation of one text.
 
     Args:
         text: That of the best hypothesis.
-        hypotheses: The best first; at least one.
+        hypotheses: The best first; at least one. Of a text of several segments one, made of their best.
         stop_reason: Why the best hypothesis ended.
         source_tokens: Tokens of the source as the encoder reads it.
         target_tokens: Tokens of the best hypothesis.
         model: What made it.
+        segments: The pieces that were translated, in order; none if there was nothing to translate.
+        warnings: What it could not keep, and what looks wrong in it, as far as a program can see.
     """
 
     text: str
@@ -87,6 +142,8 @@ class Translation:
     source_tokens: int
     target_tokens: int
     model: ModelReference
+    segments: tuple[Segment, ...] = ()
+    warnings: tuple[TextWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +151,8 @@ class TextError:
     """Why one text was not translated; the others of its call were.
 
     Args:
-        code: INVALID_ARGUMENT for a text that is too long, INTERNAL for a fault of the server.
+        code: INVALID_ARGUMENT for a text that is too long, with segmentation "none"; INTERNAL for a fault of
+            the server.
         message: The value and its limit.
     """
 
@@ -133,7 +191,7 @@ class ModelDescription:
     Args:
         sha256: Digest of its artifact.
         precision: Number format of its weights, such as "int8".
-        max_source_tokens: Longest text that it takes.
+        max_source_tokens: Longest segment that it takes.
         max_target_tokens: Upper limit of the option of that name.
         architecture: Family of the network, such as "transformer".
         attention: None if it returns none.

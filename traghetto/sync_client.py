@@ -92,7 +92,8 @@ class Client:
             ValueError: a number does not fit in its field of the contract.
 
         >>> from traghetto import TextError
-        >>> for result in client.translate(["The cat is on the table.", "word " * 1000], "en", "it"):
+        >>> texts = ["The cat is on the table.", "word " * 1000]
+        >>> for result in client.translate(texts, "en", "it", segmentation="none"):
         ...     print(result.message if isinstance(result, TextError) else result.text)
         Il gatto è sul tavolo.
         the text has 1002 tokens, the limit is 256

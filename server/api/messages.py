@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from export.contract.manifest import AttentionInfo
 from server.api.status import to_status
+from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import RequestError
 from server.models.loading import LoadedModel
-from server.translation.results import Attention, TranslatedHypothesis, Translation, Translations
+from server.translation.results import (
+    Attention,
+    TranslatedHypothesis,
+    TranslatedSegment,
+    Translation,
+    Translations,
+)
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 _STOP_REASONS = {
     StopReason.END: pb.STOP_REASON_END_OF_SENTENCE,
     StopReason.LENGTH: pb.STOP_REASON_MAX_TARGET_TOKENS,
-    None: pb.STOP_REASON_EMPTY_SOURCE,
+}
+_WARNING_REASONS = {
+    reason: pb.WarningReason.Value(f"WARNING_REASON_{reason.name}") for reason in WarningReason
 }
 
 
@@ -53,8 +62,29 @@ def _item(item: Translation | RequestError) -> pb.TranslationItem:
             stop_reason=best.stop_reason,
             source_tokens=item.num_source_tokens,
             target_tokens=best.target_tokens,
+            segments=[_segment(segment, is_only=len(item.segments) == 1) for segment in item.segments],
+            warnings=[_warning(warning) for warning in item.warnings],
         )
     )
+
+
+def _segment(segment: TranslatedSegment, *, is_only: bool) -> pb.Segment:
+    best = segment.hypotheses[0]
+    has_more = len(segment.hypotheses) > 1 or best.attention is not None
+    return pb.Segment(
+        source=pb.ByteRange(start=segment.source[0], end=segment.source[1]),
+        target=pb.ByteRange(start=segment.target[0], end=segment.target[1]),
+        score=best.score,
+        log_prob=best.log_prob,
+        stop_reason=_stop_reason(best),
+        source_tokens=segment.num_source_tokens,
+        target_tokens=best.num_target_tokens,
+        hypotheses=[_hypothesis(h) for h in segment.hypotheses] if has_more and not is_only else (),
+    )
+
+
+def _warning(warning: TextWarning) -> pb.Warning:
+    return pb.Warning(reason=_WARNING_REASONS[warning.reason], segment=warning.segment, text=warning.text)
 
 
 def _hypothesis(hypothesis: TranslatedHypothesis) -> pb.Hypothesis:
@@ -62,10 +92,16 @@ def _hypothesis(hypothesis: TranslatedHypothesis) -> pb.Hypothesis:
         text=hypothesis.text,
         score=hypothesis.score,
         log_prob=hypothesis.log_prob,
-        stop_reason=_STOP_REASONS[hypothesis.stop_reason],
+        stop_reason=_stop_reason(hypothesis),
         target_tokens=hypothesis.num_target_tokens,
         attention=None if hypothesis.attention is None else _attention(hypothesis.attention),
     )
+
+
+def _stop_reason(hypothesis: TranslatedHypothesis) -> pb.StopReason.ValueType:
+    if hypothesis.stop_reason is None:
+        return pb.STOP_REASON_COPIED if hypothesis.text else pb.STOP_REASON_EMPTY_SOURCE
+    return _STOP_REASONS[hypothesis.stop_reason]
 
 
 def _attention(attention: Attention) -> pb.Attention:

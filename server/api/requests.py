@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from server.api.options import parse_options
+from server.documents.document import Segmentation
 from server.errors import InvalidRequest, NotServed, Violation, quoted
 from server.models.catalogue import Models
 from server.translation.request import TranslationRequest
 from server.work.fair_order import Priority
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
+_SEGMENTATIONS: dict[int, Segmentation] = {
+    pb.SEGMENTATION_UNSPECIFIED: Segmentation.SENTENCES,
+    pb.SEGMENTATION_SENTENCES: Segmentation.SENTENCES,
+    pb.SEGMENTATION_LINES: Segmentation.LINES,
+    pb.SEGMENTATION_NONE: Segmentation.NONE,
+}
 _PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
     pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
@@ -40,7 +48,7 @@ def parse_request(
         InvalidRequest: fields break rules; lists all of them.
         NotServed: no such model or pair, and nothing else is wrong.
     """
-    faults = [*_language_faults(message), *_text_faults(message, max_texts), *_priority_faults(message)]
+    faults = [*_language_faults(message), *_text_faults(message, max_texts), *_enum_faults(message)]
     try:
         model, pair = models.find(message.model, message.source_language, message.target_language)
     except NotServed as error:
@@ -62,6 +70,7 @@ def parse_request(
         deadline=deadline,
         client=client,
         priority=_PRIORITIES[message.priority],
+        segmentation=_SEGMENTATIONS[message.options.segmentation],
     )
 
 
@@ -77,11 +86,17 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
     ]
 
 
-def _priority_faults(message: pb.TranslateRequest) -> list[Violation]:
-    if message.priority in _PRIORITIES:
-        return []
-    names = ", ".join(pb.Priority.keys())
-    return [Violation("priority", f"is {message.priority}, must be one of {names}")]
+def _enum_faults(message: pb.TranslateRequest) -> list[Violation]:
+    """Values of a newer contract: what they would mean is not known here."""
+    fields: tuple[tuple[str, int, Iterable[int], Iterable[str]], ...] = (
+        ("priority", message.priority, _PRIORITIES, pb.Priority.keys()),
+        ("options.segmentation", message.options.segmentation, _SEGMENTATIONS, pb.Segmentation.keys()),
+    )
+    return [
+        Violation(name, f"is {value}, must be one of {', '.join(names)}")
+        for name, value, known, names in fields
+        if value not in known
+    ]
 
 
 def _text_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violation]:

@@ -119,7 +119,9 @@ def _translations(
             if direction == missing:
                 continue
             chosen = pairs if direction == there else [(b, a) for a, b in pairs]
-            texts, faults = translate(client, [source for source, _ in chosen], direction, beam_size)
+            sources = [source for source, _ in chosen]
+            # A model is scored on what it is given, as when it was trained.
+            texts, faults = translate(client, sources, direction, beam_size=beam_size, segmentation="none")
             yield Translated(name=name, direction=direction, pairs=chosen, texts=texts, faults=faults)
 
 

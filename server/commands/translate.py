@@ -13,7 +13,7 @@ from tqdm import tqdm
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
 from server.commands.standard_streams import run_command
 from server.commands.translate_arguments import make_options, make_tls, parse_arguments
-from traghetto import CallError, Client, InvalidText, Result, TextError, TlsError
+from traghetto import CallError, Client, InvalidText, Result, TextError, TextWarning, TlsError
 
 _IN_FLIGHT = 64
 
@@ -30,11 +30,20 @@ def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
         if isinstance(result, TextError):
             is_whole = False
             tqdm.write(f"traghetto-translate: text {number}: {result.message}", file=sys.stderr)
+        else:
+            for warning in result.warnings:
+                tqdm.write(f"traghetto-translate: text {number}: warning: {_told(warning)}", file=sys.stderr)
         line = "" if isinstance(result, TextError) else result.text
         print(line, flush=True)
         bar.update()
     bar.close()
     return is_whole
+
+
+def _told(warning: TextWarning) -> str:
+    """A warning on one line: its reason, and the piece of text it is about."""
+    reason = warning.reason.replace("_", " ")
+    return f"{reason}: {warning.text!r}" if warning.text else reason
 
 
 def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
@@ -58,12 +67,14 @@ def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: It
     if len(first) != 1:
         count = "more" if first else "none"
         raise _Refused(f"--attention draws one text, standard input has {count}")
-    (result,) = client.translate(first, arguments.source, arguments.target, **make_options(arguments))
+    options = make_options(arguments)
+    options["segmentation"] = arguments.segmentation or "none"  # there is one attention to draw
+    (result,) = client.translate(first, arguments.source, arguments.target, **options)
     if not _print_all([result], has_bar=False) or isinstance(result, TextError):
         return False
     attention = result.hypotheses[0].attention
     if attention is None:
-        reason = "the text is empty, or the server is older than this command"
+        reason = "the text is empty or cut into several, or the server is older than this command"
         print(f"traghetto-translate: there is no attention to draw: {reason}", file=sys.stderr)
         return False
     try:

@@ -66,6 +66,7 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
         max_target_tokens=parsed.max_tokens,
         method=method,
         attention=attention,
+        segmentation=parsed.segmentation,
     )
 
 
@@ -79,7 +80,14 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="", help="a model's name (default: the server's choice for the pair)"
     )
-    parser.add_argument("--max-tokens", type=_int32, metavar="N", help="longest translation, in tokens")
+    parser.add_argument(
+        "--segmentation",
+        choices=("sentences", "lines", "none"),
+        help="how texts are cut before they are translated (default: sentences; of --attention, none)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=_int32, metavar="N", help="longest translation of a sentence, in tokens"
+    )
     parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="deadline of each text"
     )

@@ -36,7 +36,8 @@ def carried_over(
     for direction in sorted({_direction(case) for case in cases} - {skipped}, key=str):
         chosen = [case for case in cases if _direction(case) == direction]
         plain = plain_sources(chosen).get((direction.source, direction.target), [])
-        texts, _ = translate(client, [*(case.source for case in chosen), *plain], direction, beam_size)
+        sources = [*(case.source for case in chosen), *plain]
+        texts, _ = translate(client, sources, direction, beam_size=beam_size)
         plain_texts = dict(zip(plain, texts[len(chosen) :], strict=True))
         judged += chosen
         failures += [_failures(case, text, plain_texts) for case, text in zip(chosen, texts, strict=False)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import grpc
 from tqdm import tqdm
 
 from traghetto import CallError, Client, TextError
+from traghetto.options import TranslateOptions
 
 _IN_FLIGHT = 64
 # What a server says of one text; after anything else the next text would fare no better.
@@ -34,9 +36,9 @@ class Direction:
 
 
 def translate(
-    client: Client, texts: Sequence[str], direction: Direction, beam_size: int
+    client: Client, texts: Sequence[str], direction: Direction, **options: Unpack[TranslateOptions]
 ) -> tuple[list[str | None], dict[int, str]]:
-    """Translate texts, a call for each.
+    """Translate texts, a call for each; options left out take the server's defaults.
 
     Returns:
         A translation for each text, None where it failed; and why, by the number of the text from 1.
@@ -48,7 +50,7 @@ def translate(
     faults: dict[int, str] = {}
     with tqdm(total=len(texts), unit="line", disable=not sys.stderr.isatty()) as bar:
         while len(translated) < len(texts):
-            for text, fault in _results(client, texts[len(translated) :], direction, beam_size):
+            for text, fault in _results(client, texts[len(translated) :], direction, options):
                 translated.append(text)
                 if text is None:
                     faults[len(translated)] = fault
@@ -57,7 +59,7 @@ def translate(
 
 
 def _results(
-    client: Client, texts: Sequence[str], direction: Direction, beam_size: int
+    client: Client, texts: Sequence[str], direction: Direction, options: TranslateOptions
 ) -> Iterator[tuple[str | None, str]]:
     """Translations and faults, one or the other, of the texts up to the first whose call fails."""
     results = client.translate_many(
@@ -66,7 +68,7 @@ def _results(
         direction.target,
         texts_per_call=1,
         concurrency=_IN_FLIGHT,
-        beam_size=beam_size,
+        **options,
     )
     try:
         for result in results:

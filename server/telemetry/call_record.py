@@ -18,7 +18,7 @@ from server.errors import (
 from server.telemetry.call import Call
 from server.telemetry.metrics import Metrics
 from server.translation.request import TranslationRequest
-from server.translation.results import Translation
+from server.translation.results import TranslatedHypothesis, Translation
 from server.work.job import JobTimes
 
 _REJECT_REASONS: dict[type[RequestError], str] = {
@@ -68,9 +68,15 @@ class CallRecord:
         self._call.jobs = times
 
     def count(self, translation: Translation) -> None:
-        """Count the tokens of a text that a model has translated."""
-        call, metrics, best = self._call, self._metrics, translation.best
-        num_source_tokens, num_target_tokens = translation.num_source_tokens, best.num_target_tokens
+        """Count the tokens of a text that a model has translated, segment by segment, and its warnings."""
+        for part in translation.segments or (translation,):
+            if part.num_source_tokens:
+                self._count_part(part.num_source_tokens, part.hypotheses[0])
+        for warning in translation.warnings:
+            self._metrics.warnings[warning.reason].inc()
+
+    def _count_part(self, num_source_tokens: int, best: TranslatedHypothesis) -> None:
+        call, metrics, num_target_tokens = self._call, self._metrics, best.num_target_tokens
         call.source_tokens += num_source_tokens
         call.target_tokens += num_target_tokens
         metrics.source_tokens.observe(num_source_tokens)

@@ -16,6 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from server.documents.warnings import WarningReason
 from server.telemetry.model_metrics import ModelMetrics
 
 LATENCY_SECONDS = (
@@ -109,10 +110,10 @@ class Metrics:
         )
         self.batch_padding = {name: padding.labels(name) for name in PHASES}
         self.source_tokens = Histogram(
-            "translator_source_tokens", "Tokens of each source.", buckets=TOKENS, registry=registry
+            "translator_source_tokens", "Tokens of each source sequence.", buckets=TOKENS, registry=registry
         )
         self.target_tokens = Histogram(
-            "translator_target_tokens", "Tokens of each translation.", buckets=TOKENS, registry=registry
+            "translator_target_tokens", "Tokens of each target sequence.", buckets=TOKENS, registry=registry
         )
         self.tokens = Counter(
             "translator_tokens", "Tokens translated.", ("direction", "language_pair"), registry=registry
@@ -131,10 +132,17 @@ class Metrics:
         self.rejected = {reason: rejected.labels(reason) for reason in REJECT_REASONS}
         self.output_truncated = Counter(
             "translator_output_truncated",
-            "Translations ended by the token limit.",
+            "Sequences ended by the token limit.",
             ("language_pair",),
             registry=registry,
         )
+        warnings = Counter(
+            "translator_warnings",
+            "What translations could not keep, and what looked wrong in them, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.warnings = {reason: warnings.labels(reason) for reason in WarningReason}
         self.queue_requests = Gauge(
             "translator_queue_requests", "Sequences that wait for a slot.", ("model",), registry=registry
         )

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from model.text.tokenizer import Tokenizer
 from server.engine.sequence import AttentionChoice, Hypothesis
-from server.translation.results import Attention, TranslatedHypothesis, Translation
+from server.translation.results import Attention, TranslatedHypothesis
 from server.work.options import SearchOptions
 
 
-def translation_of(
-    source: list[int], hypotheses: tuple[Hypothesis, ...], tokenizer: Tokenizer, options: SearchOptions
-) -> Translation:
-    """As many of a source's hypotheses as the options ask for, as text."""
-    return Translation(
-        hypotheses=[
-            _as_text(hypothesis, source, tokenizer, options)
-            for hypothesis in hypotheses[: options.num_hypotheses]
-        ],
-        num_source_tokens=len(source),
-    )
+def texts_of(
+    source: list[int], hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, options: SearchOptions
+) -> list[TranslatedHypothesis]:
+    """A source's hypotheses as text."""
+    return [_as_text(hypothesis, source, tokenizer, options) for hypothesis in hypotheses]
 
 
-def empty_translation(options: SearchOptions) -> Translation:
-    """What a text without anything to translate gets: an empty text, as sure as can be."""
+def certain_text(text: str, options: SearchOptions) -> TranslatedHypothesis:
+    """What becomes of that without anything to translate: as sure as can be, and no model was run."""
     certain = 0.0 if options.with_scores else None  # the logarithm of 1
-    hypothesis = TranslatedHypothesis(
-        text="", score=certain, log_prob=certain, stop_reason=None, num_target_tokens=0
+    return TranslatedHypothesis(
+        text=text, score=certain, log_prob=certain, stop_reason=None, num_target_tokens=0
     )
-    return Translation(hypotheses=[hypothesis], num_source_tokens=0)
 
 
 def _as_text(

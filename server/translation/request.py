@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.documents.document import Segmentation
 from server.models.loading import LoadedModel
 from server.work.fair_order import Priority
 from server.work.options import SearchOptions
@@ -18,6 +19,7 @@ class TranslationRequest:
         pair: Source and target language, as the model spells them.
         deadline: On the monotonic clock, in seconds; None for none.
         client: Who asks, as far as it is known; clients share a model.
+        segmentation: How each text is cut into what the model translates as one sequence.
     """
 
     model: LoadedModel
@@ -27,3 +29,4 @@ class TranslationRequest:
     deadline: float | None = None
     client: str = ""
     priority: Priority = Priority.INTERACTIVE
+    segmentation: Segmentation = Segmentation.SENTENCES

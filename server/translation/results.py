@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from server.documents.warnings import TextWarning
 from server.engine.sequence import StopReason
 from server.errors import RequestError
 from server.models.loading import LoadedModel
@@ -37,7 +39,7 @@ class TranslatedHypothesis:
 
     Args:
         score, log_prob: As the engine's `Hypothesis` has them; None where scores are skipped.
-        stop_reason: Why it ended; None if there was nothing to translate.
+        stop_reason: Why it ended; None if there was nothing to translate: its text is empty, or the source.
         num_target_tokens: End of sentence included.
         attention: Where it was asked for and a model was run.
     """
@@ -51,16 +53,36 @@ class TranslatedHypothesis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Translation:
-    """The translation of one text.
+class TranslatedSegment:
+    """A piece of a text that was translated as one sequence.
 
     Args:
+        source, target: Where it begins and ends in the text and in its translation, in bytes of UTF-8.
         hypotheses: At least one, the best first.
         num_source_tokens: Special ones included; 0 if there was nothing to translate.
     """
 
+    source: tuple[int, int]
+    target: tuple[int, int]
     hypotheses: list[TranslatedHypothesis]
     num_source_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """The translation of one text.
+
+    Args:
+        hypotheses: At least one, the best first; of several segments one, made of the best of each.
+        num_source_tokens: Special ones included, of all segments; 0 if there was nothing to translate.
+        segments: In order; none where there was nothing to translate.
+        warnings: What the translation could not keep, and what looks wrong in it.
+    """
+
+    hypotheses: list[TranslatedHypothesis]
+    num_source_tokens: int
+    segments: Sequence[TranslatedSegment] = ()
+    warnings: Sequence[TextWarning] = ()
 
     @property
     def best(self) -> TranslatedHypothesis:

@@ -1,4 +1,4 @@
-"""Texts in, translations out: tokenize, queue, wait for the model, detokenize.
+"""Texts in, translations out: cut and tokenize, queue, wait for the model, detokenize and join.
 
 It knows no protocol and no metrics: whoever serves a call hands it a `Record` to write into.
 """
@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from server.engine.sequence import Hypothesis
-from server.errors import DeadlineExceeded, Draining, InvalidRequest, RequestError
-from server.models.loading import LoadedModel
+from server.errors import DeadlineExceeded, InvalidRequest, RequestError
+from server.translation.assembling import assembled, segment_result, untranslated
 from server.translation.attention_limit import attention_size_faults
-from server.translation.detokenizing import empty_translation, translation_of
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation, Translations
-from server.translation.sources import Source, tokenize
+from server.translation.running import Outcome, run_jobs
+from server.translation.sources import INLINE_CHARACTERS, TokenizedText, tokenize
 from server.work.job import Job, JobTimes
 from server.work.loop_waker import LoopWaker
 
-_Outcome = tuple[Hypothesis, ...] | BaseException
+_Place = tuple[int, int]  # of a text in its call, and of a segment in it
 
 
 class Record(Protocol):
@@ -34,7 +33,7 @@ class Record(Protocol):
         """How far the call's jobs have got, now and later: their runners go on writing into these."""
 
     def count(self, translation: Translation) -> None:
-        """One text that a model has translated."""
+        """One text that a model has translated, or that there are warnings of."""
 
 
 class Translator:
@@ -47,74 +46,85 @@ class Translator:
         """Translate every text of a call.
 
         Returns:
-            An item for each text; one that is too long, or that the model failed on, is an error of its own.
+            An item for each text; one that the model failed on, or that is too long and shall not be cut, is
+            an error of its own.
 
         Raises:
             InvalidRequest: it may make more attention than a call may.
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
-        model, options = request.model, request.options
+        model = request.model
         with model.in_use():
             started = time.monotonic()
-            sources = await tokenize(model, request.texts, request.pair[1])
+            texts = await tokenize(model, request.texts, request.pair, request.segmentation)
             record.end_stage("tokenize", started)
             jobs = {
-                i: Job(
-                    source=tuple(source),
-                    options=options.seeded(),
-                    deadline=request.deadline,
-                    client=request.client,
-                    priority=request.priority,
-                )
-                for i, source in enumerate(sources)
-                if source and not isinstance(source, RequestError)
+                (i, j): _job(request, source)
+                for i, text in enumerate(texts)
+                if isinstance(text, TokenizedText)
+                for j, source in enumerate(text.sources)
+                if source
             }
             if faults := attention_size_faults(jobs.values()):
                 raise InvalidRequest(faults)
-            outcomes = await self._run(model, jobs, request.deadline, record)
-            return _translations(request, sources, outcomes, record)
-
-    async def _run(
-        self, model: LoadedModel, jobs: dict[int, Job], deadline: float | None, record: Record
-    ) -> dict[int, _Outcome]:
-        """What became of each job; a call that is cancelled cancels them."""
-        if deadline is not None and deadline <= time.monotonic():
-            raise DeadlineExceeded(was_queued=False)
-        submitted = model.worker.submit(list(jobs.values()))
-        record.follow([future.times for _, future in submitted])
-        try:
-            await self._waker.all_done([future for _, future in submitted])
-        except asyncio.CancelledError:
-            model.worker.cancel([sequence_id for sequence_id, _ in submitted])
-            raise
-        outcomes = [future.exception() or future.result() for _, future in submitted]
-        for outcome in outcomes:
-            if isinstance(outcome, (DeadlineExceeded, Draining)):
-                raise outcome
-        return dict(zip(jobs, outcomes, strict=True))
+            if request.deadline is not None and request.deadline <= time.monotonic():
+                raise DeadlineExceeded(was_queued=False)
+            results = await run_jobs(
+                model.worker, self._waker, list(jobs.values()), record, num_texts=len(request.texts)
+            )
+            outcomes = dict(zip(jobs, results, strict=True))
+            started = time.monotonic()
+            items = await _items(request, texts, outcomes, record)
+            record.end_stage("detokenize", started)
+            return Translations(items=items, model=model)
 
 
-def _translations(
-    request: TranslationRequest, sources: Sequence[Source], outcomes: dict[int, _Outcome], record: Record
-) -> Translations:
-    started = time.monotonic()
-    items = [_item(request, source, outcomes.get(i), record) for i, source in enumerate(sources)]
-    record.end_stage("detokenize", started)
-    return Translations(items=items, model=request.model)
+def _job(request: TranslationRequest, source: list[int]) -> Job:
+    return Job(
+        source=tuple(source),
+        options=request.options.seeded(),
+        deadline=request.deadline,
+        client=request.client,
+        priority=request.priority,
+    )
+
+
+async def _items(
+    request: TranslationRequest,
+    texts: Sequence[TokenizedText | RequestError],
+    outcomes: Mapping[_Place, Outcome],
+    record: Record,
+) -> list[Translation | RequestError]:
+    """The translation of each text, or why there is none; long work leaves the event loop to others."""
+
+    def items() -> list[Translation | RequestError]:
+        return [
+            _item(request, text, [outcomes.get((i, j)) for j in range(len(text.sources))])
+            if isinstance(text, TokenizedText)
+            else text
+            for i, text in enumerate(texts)
+        ]
+
+    is_short = sum(map(len, request.texts)) <= INLINE_CHARACTERS
+    translations = items() if is_short else await asyncio.to_thread(items)
+    for item in translations:
+        if isinstance(item, Translation) and (item.segments or item.warnings):
+            record.count(item)
+    return translations
 
 
 def _item(
-    request: TranslationRequest, source: Source, outcome: _Outcome | None, record: Record
+    request: TranslationRequest, text: TokenizedText, outcomes: Sequence[Outcome | None]
 ) -> Translation | RequestError:
-    if isinstance(source, RequestError):
-        return source
-    if outcome is None:
-        return empty_translation(request.options)
-    if isinstance(outcome, RequestError):
-        return outcome
-    if isinstance(outcome, BaseException):
-        raise outcome
-    translation = translation_of(source, outcome, request.model.tokenizer, request.options)
-    record.count(translation)
-    return translation
+    results = []
+    segments = zip(text.document.segments, text.sources, outcomes, strict=True)
+    for segment, source, outcome in segments:
+        if isinstance(outcome, RequestError):
+            return outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        results.append(segment_result(segment, source, outcome, request.model.tokenizer, request.options))
+    if not any(text.sources):
+        return untranslated(text.document, request.options)
+    return assembled(text.document, results, request.pair, request.options)

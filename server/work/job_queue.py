@@ -110,8 +110,15 @@ class JobQueue:
         """Whether `close` was called."""
         return self._is_closed
 
-    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, JobFuture]]:
+    def submit(
+        self, jobs: Sequence[Job], *, later: Sequence[Job] = (), is_begun: bool = False
+    ) -> list[tuple[int, JobFuture]]:
         """Queue all jobs of a call, or none.
+
+        Args:
+            later: More of the call, to be submitted when these are done: they count for when it is done, and
+                for whether it is bulk.
+            is_begun: Whether the call was taken before: it is refused no more.
 
         Returns:
             For each job, in the call's order, an id for `cancel` and its future.
@@ -124,17 +131,15 @@ class JobQueue:
         if not jobs:
             return []
         with self._changed:
-            if self._is_draining:
+            if self._is_closed or (self._is_draining and not is_begun):
                 raise Draining
-            if self._num_without_slot + len(jobs) > self._max_waiting:
+            if self._num_without_slot + len(jobs) > self._max_waiting and not is_begun:
                 raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
             now = time.monotonic()
-            works = [
-                self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source) for job in jobs
-            ]
-            flow = self._flow_of(jobs[0], sum(works))
-            if not self._takes_late:
-                self._backlog.require_in_time(jobs, flow, now)
+            works = [self._work_of(job) for job in jobs]
+            flow = self._flow_of(jobs[0], sum(works) + sum(map(self._work_of, later)))
+            if not (self._takes_late or is_begun):
+                self._backlog.require_in_time([*jobs, *later], flow, now)
             if flow.priority is Priority.INTERACTIVE:
                 self._last_interactive = now
             added = [
@@ -150,6 +155,9 @@ class JobQueue:
             self._num_tokens_without_slot += sum(len(job.source) for job in jobs)
             self._changed.notify_all()
         return [(sequence_id, live.future) for sequence_id, live in added]
+
+    def _work_of(self, job: Job) -> float:
+        return self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source)
 
     def _flow_of(self, job: Job, work: float) -> Flow:
         priority = Priority.BULK if work > _BULK_WORK else job.priority

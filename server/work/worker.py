@@ -69,8 +69,14 @@ class Worker:
         for runner in self._runners:
             runner.thread.start()
 
-    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, JobFuture]]:
+    def submit(
+        self, jobs: Sequence[Job], *, later: Sequence[Job] = (), is_begun: bool = False
+    ) -> list[tuple[int, JobFuture]]:
         """Queue all jobs of a call, or none; they join longest first.
+
+        Args:
+            later: More of the call, to be submitted when these are done.
+            is_begun: Whether the call was taken before: it is refused no more.
 
         Returns:
             For each job an id for `cancel` and a future, which raises DeadlineExceeded or
@@ -81,7 +87,7 @@ class Worker:
             Overloaded: they would not be done before their deadline.
             Draining: the server is stopping.
         """
-        return self._queue.submit(jobs)
+        return self._queue.submit(jobs, later=later, is_begun=is_begun)
 
     def cancel(self, sequence_ids: Sequence[int]) -> None:
         """Drop jobs that nobody waits for any more; their slots are free at the next step."""

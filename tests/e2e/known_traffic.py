@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -16,6 +17,16 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 NUM_WAITING, MAX_QUEUE = 19, 20
+# Texts and how many target tokens their segments may have: each of those that warn does so whatever a model
+# makes of it, but for the last one, which no model ends.
+LIMITED = (("The cat is on the table.", 40), ("Good morning.", 1))
+WARNED = (
+    ("cat " * 300, 5),  # split, and the parts too short
+    ("x" * 20_000, 40),  # untranslated
+    ("Good morn\u00ading.", 40),  # invisible characters
+    ("Hello {name}, it is 7.", 1),  # placeholder and number
+    ("🛶🎭" * 5, 256),  # too long, repetition
+)
 RPC = 'grpc_method="{}",grpc_service="translation.v1.TranslationService",grpc_type="unary"'
 TRANSLATE, LIST_MODELS = RPC.format("Translate"), RPC.format("ListModels")
 MakeRequest = Callable[..., pb.TranslateRequest]
@@ -52,10 +63,11 @@ def _with(series: str, labels: str) -> str:
 def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeRequest) -> dict[str, float]:
     """Greedy, one text at a time, so that each step is known; what it must count."""
     texts = ("Good morning.", "", "cat " * 300)
-    done = [stub.Translate(make_request(*texts, beam_size=1)).items[0].translation]
+    request = make_request(*texts, beam_size=1, segmentation=pb.SEGMENTATION_NONE)
+    done = [stub.Translate(request).items[0].translation]
     done += [
         item.translation
-        for text, limit in (("The cat is on the table.", 40), ("Good morning.", 1))
+        for text, limit in LIMITED + WARNED
         for item in stub.Translate(make_request(text, beam_size=1, max_target_tokens=limit)).items
     ]
     stub.ListModels(pb.ListModelsRequest())
@@ -64,31 +76,36 @@ def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeReque
             stub.Translate(request)
     (failed,) = stub.Translate(make_request(POISON, beam_size=1)).items
     assert failed.error.code == code_pb2.INTERNAL
-    sources = [translation.source_tokens for translation in done]
-    targets = [translation.target_tokens for translation in done]
+    segments = [segment for translation in done for segment in translation.segments]
+    sources = [segment.source_tokens for segment in segments]
+    targets = [segment.target_tokens for segment in segments]
+    num_calls, num_sequences = 4 + len(WARNED), len(segments) + 1
+    num_cut = sum(segment.stop_reason == pb.STOP_REASON_MAX_TARGET_TOKENS for segment in segments)
+    warnings = Counter(warning.reason for translation in done for warning in translation.warnings)
     steps = sum(targets)  # the poisoned one has none
     return {
-        f"grpc_server_started_total{{{TRANSLATE}}}": 6,
+        f"grpc_server_started_total{{{TRANSLATE}}}": num_calls + 2,
         f"grpc_server_started_total{{{LIST_MODELS}}}": 1,
-        f'grpc_server_handled_total{{grpc_code="OK",{TRANSLATE}}}': 4,
+        f'grpc_server_handled_total{{grpc_code="OK",{TRANSLATE}}}': num_calls,
         f'grpc_server_handled_total{{grpc_code="INVALID_ARGUMENT",{TRANSLATE}}}': 1,
         f'grpc_server_handled_total{{grpc_code="NOT_FOUND",{TRANSLATE}}}': 1,
         f'grpc_server_handled_total{{grpc_code="OK",{LIST_MODELS}}}': 1,
-        f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": 6,
+        f"grpc_server_handling_seconds_count{{{TRANSLATE}}}": num_calls + 2,
         f"grpc_server_handling_seconds_count{{{LIST_MODELS}}}": 1,
         **{
             f'translator_stage_duration_seconds_count{{stage="{stage}"}}': count
             for stage, count in (
-                *(("validate", 4), ("tokenize", 4), ("detokenize", 4)),  # calls
-                *(("queue", 3), ("encode", 3), ("decode", 3)),  # sequences that took a slot
+                *((stage, num_calls) for stage in ("validate", "tokenize", "detokenize")),
+                # Of sequences that took a slot.
+                *((stage, len(segments)) for stage in ("queue", "encode", "decode")),
             )
         },
-        'translator_batch_duration_seconds_count{phase="encode"}': 4,
+        'translator_batch_duration_seconds_count{phase="encode"}': num_sequences,
         'translator_batch_duration_seconds_count{phase="decode_step"}': steps,
-        **histogram("translator_batch_sequences", 'phase="encode"', [1] * 4, SEQUENCES),
+        **histogram("translator_batch_sequences", 'phase="encode"', [1] * num_sequences, SEQUENCES),
         **histogram("translator_batch_sequences", 'phase="decode_step"', [1] * steps, SEQUENCES),
         **histogram(
-            "translator_batch_padding_ratio", 'phase="encode"', [0] * 4, RATIOS
+            "translator_batch_padding_ratio", 'phase="encode"', [0] * num_sequences, RATIOS
         ),  # alone, none is padded
         **histogram("translator_batch_padding_ratio", 'phase="decode_step"', [0] * steps, RATIOS),
         **histogram("translator_source_tokens", "", sources, TOKENS),
@@ -96,13 +113,18 @@ def serial_traffic(stub: pb_grpc.TranslationServiceStub, make_request: MakeReque
         'translator_tokens_total{direction="source",language_pair="en-it"}': sum(sources),
         'translator_tokens_total{direction="target",language_pair="en-it"}': sum(targets),
         "translator_decode_steps_total": steps,
-        'translator_finished_total{reason="eos"}': 2,
-        'translator_finished_total{reason="length"}': 1,
+        'translator_finished_total{reason="eos"}': len(segments) - num_cut,
+        'translator_finished_total{reason="length"}': num_cut,
         'translator_finished_total{reason="error"}': 1,
         'translator_requests_rejected_total{reason="invalid"}': 2,
-        'translator_output_truncated_total{language_pair="en-it"}': 1,
+        'translator_output_truncated_total{language_pair="en-it"}': num_cut,
+        **{f'translator_warnings_total{{reason="{_label(reason)}"}}': n for reason, n in warnings.items()},
         'translator_inference_errors_total{kind="runtime"}': 1,
     }
+
+
+def _label(reason: pb.WarningReason.ValueType) -> str:
+    return pb.WarningReason.Name(reason).removeprefix("WARNING_REASON_").lower()
 
 
 def crowded_traffic(

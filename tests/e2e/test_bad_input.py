@@ -20,6 +20,7 @@ PATIENCE_SECONDS = 120.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 TRANSLATE = "/translation.v1.TranslationService/Translate"
 WHITESPACE = [chr(i) for i in range(sys.maxunicode) if chr(i).isspace()]
+NONE = pb.SEGMENTATION_NONE
 MakeRequest = Callable[..., pb.TranslateRequest]
 Stub = pb_grpc.TranslationServiceStub
 
@@ -59,7 +60,7 @@ def test_empty_and_white_texts_translate_to_nothing(stub: Stub, make_request: Ma
 
 def test_a_text_over_the_limit_fails_alone(stub: Stub, make_request: MakeRequest) -> None:
     too_long = "cat " * 300
-    items = stub.Translate(make_request("Yes.", too_long, "No.")).items
+    items = stub.Translate(make_request("Yes.", too_long, "No.", segmentation=NONE)).items
     assert items[1].error.code == code_pb2.INVALID_ARGUMENT
     assert "302 tokens" in items[1].error.message  # 300 words, the tag and the end
     assert "256" in items[1].error.message
@@ -71,23 +72,24 @@ def test_a_text_of_megabytes_fails_alone_without_being_tokenized(
     stub: Stub, make_request: MakeRequest
 ) -> None:
     limit = 64 * 256
-    items = stub.Translate(make_request("Yes.", "a" * (limit + 1), "cat " * 900_000)).items
+    texts = ("Yes.", "a" * (limit + 1), "cat " * 900_000)
+    items = stub.Translate(make_request(*texts, segmentation=NONE)).items
     assert items[0].HasField("translation")
     for item, count in ((items[1], limit + 1), (items[2], 3_600_000)):
         assert item.error.code == code_pb2.INVALID_ARGUMENT
         assert item.error.message == f"the text has {count} characters, the limit is {limit}"
-    (item,) = stub.Translate(make_request("a" * limit)).items
+    (item,) = stub.Translate(make_request("a" * limit, segmentation=NONE)).items
     assert "tokens, the limit is 256" in item.error.message
 
 
 def test_the_longest_text_that_is_allowed_is_translated(stub: Stub, make_request: MakeRequest) -> None:
     for count, expected in ((254, "translation"), (255, "error")):
-        (item,) = stub.Translate(make_request("cat " * count, beam_size=1)).items
+        (item,) = stub.Translate(make_request("cat " * count, beam_size=1, segmentation=NONE)).items
         assert item.WhichOneof("result") == expected
 
 
 def test_a_call_of_nothing_but_long_texts_still_succeeds(stub: Stub, make_request: MakeRequest) -> None:
-    items = stub.Translate(make_request("cat " * 300, "cat " * 500)).items
+    items = stub.Translate(make_request("cat " * 300, "cat " * 500, segmentation=NONE)).items
     assert [item.error.code for item in items] == [code_pb2.INVALID_ARGUMENT] * 2
 
 
@@ -226,7 +228,7 @@ def test_a_message_over_the_limit_is_refused_without_a_hint_to_retry(
 ) -> None:
     code, _, details = refusal(lambda: stub.Translate(make_request("a" * (MAX_MESSAGE_BYTES + 1))))
     assert (code, details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
-    (item,) = stub.Translate(make_request("a" * (MAX_MESSAGE_BYTES - 1000))).items
+    (item,) = stub.Translate(make_request("a" * (MAX_MESSAGE_BYTES - 1000), segmentation=NONE)).items
     assert item.error.code == code_pb2.INVALID_ARGUMENT
 
 

@@ -35,7 +35,10 @@ def test_every_call_is_a_line_of_json_with_its_id(
 ) -> None:
     with start_server(artifact, "--log-format=json", "--slots=4") as running:
         stub = connect(running)
-        request = make_request("The cat is on the table.", "Good morning.", "", "cat " * 300)
+        request = make_request(
+            *("The cat is on the table.", "Good morning.", "", "cat " * 300),
+            segmentation=pb.SEGMENTATION_NONE,
+        )
         answer, call = stub.Translate.with_call(request, metadata=with_id("shop-42"))
         assert id_of(call) == "shop-42"
         refusals = []

@@ -54,7 +54,7 @@ def test_tokens_stages_and_ends_are_counted(
     before = server.settled()
     texts = ("Good morning.", "", "The cat is on the table.", "cat " * 300)
     items = [
-        *stub.Translate(make_request(*texts)).items,
+        *stub.Translate(make_request(*texts, segmentation=pb.SEGMENTATION_NONE)).items,
         *stub.Translate(make_request("Good morning.", max_target_tokens=1)).items,
     ]
     grown = growth(before, server.settled())

@@ -13,7 +13,9 @@ def requests_of(subject: Subject) -> list[pb.TranslateRequest]:
     tokenizer = subject.tokenizer
     one, other = tokenizer.languages
     pairs = {tokenizer.encode_source("", b)[0]: (a, b) for a, b in ((one, other), (other, one))}
-    options = pb.TranslateOptions(beam_size=1, max_target_tokens=MAX_TARGET_TOKENS, skip_scores=True)
+    options = pb.TranslateOptions(
+        beam_size=1, max_target_tokens=MAX_TARGET_TOKENS, skip_scores=True, segmentation=pb.SEGMENTATION_NONE
+    )
     return [
         pb.TranslateRequest(
             source_language=pairs[tag][0],

@@ -82,7 +82,7 @@ def _request(beam_size: int, texts: list[str]) -> pb.TranslateRequest:
         source_language="en",
         target_language="it",
         texts=texts,
-        options=pb.TranslateOptions(beam_size=beam_size),
+        options=pb.TranslateOptions(beam_size=beam_size, segmentation=pb.SEGMENTATION_NONE),
     )
 
 

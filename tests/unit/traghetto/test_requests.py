@@ -98,6 +98,18 @@ def test_options_left_out_are_absent() -> None:
     assert request == made(beam_size=None, method=None, attention=None)
 
 
+@pytest.mark.parametrize("name", ["sentences", "lines", "none"])
+def test_texts_are_cut_as_asked_for(name: str) -> None:
+    assert made(segmentation=name).options.segmentation == pb.Segmentation.Value(
+        f"SEGMENTATION_{name.upper()}"
+    )
+
+
+def test_a_segmentation_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="segmentation is 'words', must be 'sentences', 'lines' or 'none'"):
+        made(segmentation="words")
+
+
 def test_every_option_has_its_field() -> None:
     request = made(
         model="m",

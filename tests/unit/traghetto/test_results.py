@@ -18,12 +18,15 @@ from traghetto import (
     InvalidArgument,
     ModelReference,
     NotServed,
+    Segment,
     ServerFault,
     ServerUnavailable,
     StopReason,
     TextError,
+    TextWarning,
     Translation,
     Violation,
+    WarningReason,
 )
 from traghetto.failures import error_of, failure_of
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -103,6 +106,52 @@ def test_every_stop_reason_of_the_contract_has_a_name_and_a_newer_one_none(name:
     assert isinstance(result, Translation)
     expected = name.removeprefix("STOP_REASON_").lower() if name != "newer" else "unspecified"
     assert result.stop_reason == expected
+
+
+def test_segments_and_warnings_have_all_that_the_contract_has() -> None:
+    hypothesis = pb.Hypothesis(text="Il", stop_reason=pb.STOP_REASON_END_OF_SENTENCE, target_tokens=2)
+    segment = pb.Segment(
+        source=pb.ByteRange(start=1, end=4),
+        target=pb.ByteRange(end=2),
+        score=-0.5,
+        log_prob=-1.0,
+        stop_reason=pb.STOP_REASON_END_OF_SENTENCE,
+        source_tokens=3,
+        target_tokens=2,
+        hypotheses=[hypothesis],
+    )
+    warnings = [
+        pb.Warning(reason=pb.WARNING_REASON_NUMBER, segment=0, text="7"),
+        pb.Warning(reason=pb.WARNING_REASON_UNTRANSLATED),
+        pb.Warning(reason=cast("pb.WarningReason.ValueType", 99)),
+    ]
+    translation = pb.Translation(segments=[segment, pb.Segment()], warnings=warnings)
+    [result] = results_of(pb.TranslateResponse(items=[pb.TranslationItem(translation=translation)]))
+    assert isinstance(result, Translation)
+    assert result.segments[0] == Segment(
+        source=(1, 4),
+        target=(0, 2),
+        score=-0.5,
+        log_prob=-1.0,
+        stop_reason=StopReason.END_OF_SENTENCE,
+        source_tokens=3,
+        target_tokens=2,
+        hypotheses=(
+            Hypothesis(
+                text="Il",
+                score=None,
+                log_prob=None,
+                stop_reason=StopReason.END_OF_SENTENCE,
+                target_tokens=2,
+            ),
+        ),
+    )
+    assert (result.segments[1].score, result.segments[1].log_prob) == (None, None)
+    assert result.warnings == (
+        TextWarning(reason=WarningReason.NUMBER, segment=0, text="7"),
+        TextWarning(reason=WarningReason.UNTRANSLATED),
+        TextWarning(reason=WarningReason.UNSPECIFIED),
+    )
 
 
 def test_an_error_of_a_text_has_its_code_and_a_newer_kind_of_result_is_one() -> None:

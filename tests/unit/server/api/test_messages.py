@@ -10,10 +10,17 @@ import pytest
 from google.rpc import code_pb2
 
 from server.api.messages import response_message
+from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import SourceTooLong
 from server.models.loading import LoadedModel
-from server.translation.results import Attention, TranslatedHypothesis, Translation, Translations
+from server.translation.results import (
+    Attention,
+    TranslatedHypothesis,
+    TranslatedSegment,
+    Translation,
+    Translations,
+)
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 MODEL = cast("LoadedModel", SimpleNamespace(name="fake", sha256="ab12"))
@@ -57,6 +64,43 @@ def test_the_best_hypothesis_speaks_for_the_translation() -> None:
 )
 def test_every_reason_to_stop_has_its_value(reason: StopReason | None, expected: int) -> None:
     assert message_of(hypothesis("", reason)).stop_reason == expected
+
+
+def test_a_text_that_came_out_as_it_went_in_says_so() -> None:
+    assert message_of(hypothesis("{name}", None)).stop_reason == pb.STOP_REASON_COPIED
+
+
+def test_segments_have_their_ranges_and_their_own_hypotheses_where_there_are_more() -> None:
+    first, second = hypothesis("uno", StopReason.END), hypothesis("un", StopReason.LENGTH)
+    segments = [
+        TranslatedSegment(source=(1, 4), target=(2, 5), hypotheses=hypotheses, num_source_tokens=3)
+        for hypotheses in ([first, second], [second])
+    ]
+    for count, expected in ((2, [["uno", "un"], []]), (1, [[]])):
+        translation = Translation(hypotheses=[first], num_source_tokens=6, segments=segments[:count])
+        (item,) = response_message(Translations(items=[translation], model=MODEL)).items
+        found = item.translation.segments
+        assert [[h.text for h in segment.hypotheses] for segment in found] == expected
+        assert (found[0].source, found[0].target) == (
+            pb.ByteRange(start=1, end=4),
+            pb.ByteRange(start=2, end=5),
+        )
+        assert (found[0].score, found[0].log_prob) == (-0.5, -1.5)
+        assert (found[0].source_tokens, found[0].target_tokens) == (3, 2)
+        assert found[0].stop_reason == pb.STOP_REASON_END_OF_SENTENCE
+
+
+@pytest.mark.parametrize("reason", WarningReason)
+def test_every_warning_has_its_value(reason: WarningReason) -> None:
+    warnings = [TextWarning(reason=reason, segment=0, text="7"), TextWarning(reason=reason)]
+    translation = Translation(
+        hypotheses=[hypothesis("uno", StopReason.END)], num_source_tokens=3, warnings=warnings
+    )
+    (item,) = response_message(Translations(items=[translation], model=MODEL)).items
+    with_segment, without = item.translation.warnings
+    assert pb.WarningReason.Name(with_segment.reason) == f"WARNING_REASON_{reason.name}"
+    assert (with_segment.HasField("segment"), with_segment.segment, with_segment.text) == (True, 0, "7")
+    assert not without.HasField("segment")
 
 
 def test_a_score_that_is_none_is_absent() -> None:

@@ -10,6 +10,7 @@ import pytest
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from server.api.requests import parse_request
+from server.documents.document import Segmentation
 from server.engine.sequence import Beam
 from server.errors import InvalidRequest, NotServed
 from server.models.catalogue import Models
@@ -56,6 +57,24 @@ def test_every_fault_of_a_request_is_told_in_the_order_of_its_fields() -> None:
         ("options.beam_size", "is 17, must be at least 1 and at most 16"),
         ("options.max_target_tokens", "is 0, must be at least 1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (pb.SEGMENTATION_UNSPECIFIED, Segmentation.SENTENCES),
+        (pb.SEGMENTATION_SENTENCES, Segmentation.SENTENCES),
+        (pb.SEGMENTATION_LINES, Segmentation.LINES),
+        (pb.SEGMENTATION_NONE, Segmentation.NONE),
+    ],
+)
+def test_texts_are_cut_as_the_option_says(value: int, expected: Segmentation) -> None:
+    assert parse("Yes.", segmentation=value).segmentation is expected
+
+
+def test_a_segmentation_of_a_newer_contract_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"options\.segmentation: is 9, .* SEGMENTATION_SENTENCES, "):
+        parse("Yes.", segmentation=9)
 
 
 def test_a_model_that_is_found_has_its_limits_told_too() -> None:

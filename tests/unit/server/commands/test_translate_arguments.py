@@ -46,6 +46,10 @@ def test_flags_of_the_call_reach_it() -> None:
     )
 
 
+def test_texts_are_cut_as_asked_for() -> None:
+    assert options_of("--segmentation=lines").segmentation == pb.SEGMENTATION_LINES
+
+
 def test_sampling_has_the_flags_given_and_no_others() -> None:
     bare = options_of("--sample")
     assert bare.WhichOneof("method") == "sampling"

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import (
     DeadlineExceeded,
@@ -21,7 +22,7 @@ from server.errors import (
 from server.telemetry.call import Call
 from server.telemetry.call_record import CallRecord
 from server.telemetry.metrics import REJECT_REASONS, Metrics
-from server.translation.results import TranslatedHypothesis, Translation
+from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
 
 
 def call_of() -> Call:
@@ -84,3 +85,22 @@ def test_tokens_add_up_and_a_text_cut_short_is_counted() -> None:
     assert value("translator_output_truncated_total", {"language_pair": "en-it"}) == 1
     assert value("translator_source_tokens_sum") == 11
     assert value("translator_target_tokens_sum") == 16
+
+
+def test_of_a_text_of_several_segments_each_is_counted_and_each_warning() -> None:
+    metrics, call = Metrics(), call_of()
+    parts = [translation(5, 7, StopReason.END), translation(6, 9, StopReason.LENGTH)]
+    segments = [
+        TranslatedSegment(source=(0, 1), target=(0, 1), hypotheses=part.hypotheses, num_source_tokens=n)
+        for part, n in zip(parts, (5, 6), strict=True)
+    ]
+    warnings = [TextWarning(reason=WarningReason.NUMBER, segment=i, text="7") for i in (0, 1)]
+    whole = Translation(
+        hypotheses=parts[0].hypotheses, num_source_tokens=11, segments=segments, warnings=warnings
+    )
+    CallRecord(call, metrics).count(whole)
+    assert (call.source_tokens, call.target_tokens) == (11, 16)
+    value = metrics.registry.get_sample_value
+    assert value("translator_source_tokens_count") == 2
+    assert value("translator_output_truncated_total", {"language_pair": "en-it"}) == 1
+    assert value("translator_warnings_total", {"reason": "number"}) == 2

@@ -33,6 +33,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_finished_total": ("counter", ["reason"]),
     "translator_requests_rejected_total": ("counter", ["reason"]),
     "translator_output_truncated_total": ("counter", ["language_pair"]),
+    "translator_warnings_total": ("counter", ["reason"]),
     "translator_queue_requests": ("gauge", ["model"]),
     "translator_queue_tokens": ("gauge", ["model"]),
     "translator_queue_limit_requests": ("gauge", ["model"]),

@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from server.documents.document import Segmentation
 from server.engine.sequence import Beam, Hypothesis, StopReason
 from server.models.loading import LoadedModel
 from server.translation.request import TranslationRequest
@@ -54,8 +55,13 @@ class FakeWorker:
     outcome: Callable[[Job], Outcome]
     jobs: list[Job] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    max_queue: int = 8
+    calls: list[tuple[int, int, bool]] = field(default_factory=list)  # jobs, later ones, whether it had begun
 
-    def submit(self, jobs: Sequence[Job]) -> list[tuple[int, JobFuture]]:
+    def submit(
+        self, jobs: Sequence[Job], *, later: Sequence[Job] = (), is_begun: bool = False
+    ) -> list[tuple[int, JobFuture]]:
+        self.calls.append((len(jobs), len(later), is_begun))
         first = len(self.jobs)
         self.jobs += jobs
         submitted = [(first + i, JobFuture(0.0)) for i in range(len(jobs))]
@@ -114,8 +120,17 @@ class FakeRecord:
 
 
 def request_of(
-    model: FakeModel, *texts: str, options: SearchOptions = OPTIONS, deadline: float | None = None
+    model: FakeModel,
+    *texts: str,
+    options: SearchOptions = OPTIONS,
+    deadline: float | None = None,
+    segmentation: Segmentation = Segmentation.NONE,
 ) -> TranslationRequest:
     return TranslationRequest(
-        model=cast("LoadedModel", model), pair=("en", "it"), texts=texts, options=options, deadline=deadline
+        model=cast("LoadedModel", model),
+        pair=("en", "it"),
+        texts=texts,
+        options=options,
+        deadline=deadline,
+        segmentation=segmentation,
     )

@@ -186,6 +186,27 @@ def test_a_call_that_does_not_fit_leaves_nothing_behind() -> None:
         queue.submit([job_of()])
 
 
+def test_a_call_that_has_begun_goes_on_whatever_else_waits() -> None:
+    queue = queue_of(1, max_waiting=3)
+    queue.submit([job_of()] * 3, later=[job_of()] * 2)
+    with pytest.raises(QueueFull):
+        queue.submit([job_of()])
+    queue.drain()
+    queue.submit([job_of()] * 2, is_begun=True)
+    assert queue.num_waiting == 5
+    queue.close()
+    with pytest.raises(Draining):
+        queue.submit([job_of()], is_begun=True)
+
+
+def test_what_comes_later_of_a_call_counts_for_whether_it_is_bulk() -> None:
+    queue = queue_of(3)
+    queue.submit([job_of()] * 3, later=[job_of(100)] * 1000)
+    queue.submit([job_of()])
+    handout = queue.take(queue.portions[0], has_room)
+    assert [live.flow.priority for _, live in handout.taken] == [Priority.INTERACTIVE, Priority.BULK]
+
+
 def test_a_runner_without_work_waits_and_is_not_busy_meanwhile() -> None:
     busy_runners, taken = BusyRunners(), list[int]()
     queue = JobQueue([2], 9, busy_runners)

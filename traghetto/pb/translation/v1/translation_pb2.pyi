@@ -7,8 +7,10 @@ batches, searches or loads models.
 
 How it may grow without a v2: fields, messages, enum values, oneof members and
 rpcs are only added, and a number is never used twice. A new option is absent
-by default, and its absence means today's behaviour. Clients ignore fields
-they do not know and treat an unknown enum value as the unspecified one.
+by default, and its absence means today's behaviour; the one exception is
+TranslateOptions.segmentation, without which a text of several sentences was
+one sequence before. Clients ignore fields they do not know and treat an
+unknown enum value as the unspecified one.
 """
 
 from collections import abc as _abc
@@ -65,6 +67,128 @@ come it has a third of the slots.
 """
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
+class _Segmentation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SegmentationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Segmentation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEGMENTATION_UNSPECIFIED: _Segmentation.ValueType  # 0
+    """Taken as SEGMENTATION_SENTENCES."""
+    SEGMENTATION_SENTENCES: _Segmentation.ValueType  # 1
+    """At line breaks, and in a line between sentences, by the rules of the source
+    language. A sentence of more tokens than Model.max_source_tokens is cut
+    further, at marks between clauses, and where there are none between words: see
+    WARNING_REASON_SENTENCE_SPLIT. A piece with nothing for a model in it, such
+    as a URL alone, a placeholder or a row of asterisks, stays as it is.
+    """
+    SEGMENTATION_LINES: _Segmentation.ValueType  # 2
+    """At line breaks alone. A line of more tokens than the model takes is cut as
+    SEGMENTATION_SENTENCES does.
+    """
+    SEGMENTATION_NONE: _Segmentation.ValueType  # 3
+    """Not at all: each text is one sequence. A text of more source tokens than
+    Model.max_source_tokens, or of more than 64 characters for each of these, is
+    an item with an INVALID_ARGUMENT error.
+    """
+
+class Segmentation(_Segmentation, metaclass=_SegmentationEnumTypeWrapper):
+    """How a text is cut into segments, each of which the model translates on its own."""
+
+SEGMENTATION_UNSPECIFIED: Segmentation.ValueType  # 0
+"""Taken as SEGMENTATION_SENTENCES."""
+SEGMENTATION_SENTENCES: Segmentation.ValueType  # 1
+"""At line breaks, and in a line between sentences, by the rules of the source
+language. A sentence of more tokens than Model.max_source_tokens is cut
+further, at marks between clauses, and where there are none between words: see
+WARNING_REASON_SENTENCE_SPLIT. A piece with nothing for a model in it, such
+as a URL alone, a placeholder or a row of asterisks, stays as it is.
+"""
+SEGMENTATION_LINES: Segmentation.ValueType  # 2
+"""At line breaks alone. A line of more tokens than the model takes is cut as
+SEGMENTATION_SENTENCES does.
+"""
+SEGMENTATION_NONE: Segmentation.ValueType  # 3
+"""Not at all: each text is one sequence. A text of more source tokens than
+Model.max_source_tokens, or of more than 64 characters for each of these, is
+an item with an INVALID_ARGUMENT error.
+"""
+Global___Segmentation: _TypeAlias = Segmentation  # noqa: Y015
+
+class _WarningReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WarningReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WARNING_REASON_UNSPECIFIED: _WarningReason.ValueType  # 0
+    """Not set. A server never sends it."""
+    WARNING_REASON_SENTENCE_SPLIT: _WarningReason.ValueType  # 1
+    """A sentence of more tokens than the model takes was translated in parts; the
+    segment is the first of them.
+    """
+    WARNING_REASON_UNTRANSLATED: _WarningReason.ValueType  # 2
+    """A single word of more tokens than the model takes was copied; it belongs to no
+    segment.
+    """
+    WARNING_REASON_INVISIBLE_CHARACTERS: _WarningReason.ValueType  # 3
+    """There were invisible characters inside the segment. They were dropped before
+    the model read it, or became a space where they separate words. Those that
+    emoji are made of, and joiners in scripts that are written with them, stay.
+    """
+    WARNING_REASON_PLACEHOLDER: _WarningReason.ValueType  # 4
+    """A literal is not as often in the translation as in the source: a URL, an e-mail
+    address, a placeholder such as {name}, {{x}}, ${x}, %s, %1$d or %(x)s, a tag
+    such as <ph/>, a hashtag or an @name. No hypothesis found was better.
+    """
+    WARNING_REASON_NUMBER: _WarningReason.ValueType  # 5
+    """The same of a number, whose digits are in text. It may stand there as a word."""
+    WARNING_REASON_REPETITION: _WarningReason.ValueType  # 6
+    """The model repeats words or letters as the source does not."""
+    WARNING_REASON_TOO_LONG: _WarningReason.ValueType  # 7
+    """The translation is far longer than the source, in tokens."""
+    WARNING_REASON_TOO_SHORT: _WarningReason.ValueType  # 8
+    """The translation is far shorter than the source, in tokens."""
+    WARNING_REASON_SOURCE_COPIED: _WarningReason.ValueType  # 9
+    """The translation is the source, word by word."""
+
+class WarningReason(_WarningReason, metaclass=_WarningReasonEnumTypeWrapper):
+    """What a warning is about. Values may be added: treat one you do not know as
+    WARNING_REASON_UNSPECIFIED.
+    """
+
+WARNING_REASON_UNSPECIFIED: WarningReason.ValueType  # 0
+"""Not set. A server never sends it."""
+WARNING_REASON_SENTENCE_SPLIT: WarningReason.ValueType  # 1
+"""A sentence of more tokens than the model takes was translated in parts; the
+segment is the first of them.
+"""
+WARNING_REASON_UNTRANSLATED: WarningReason.ValueType  # 2
+"""A single word of more tokens than the model takes was copied; it belongs to no
+segment.
+"""
+WARNING_REASON_INVISIBLE_CHARACTERS: WarningReason.ValueType  # 3
+"""There were invisible characters inside the segment. They were dropped before
+the model read it, or became a space where they separate words. Those that
+emoji are made of, and joiners in scripts that are written with them, stay.
+"""
+WARNING_REASON_PLACEHOLDER: WarningReason.ValueType  # 4
+"""A literal is not as often in the translation as in the source: a URL, an e-mail
+address, a placeholder such as {name}, {{x}}, ${x}, %s, %1$d or %(x)s, a tag
+such as <ph/>, a hashtag or an @name. No hypothesis found was better.
+"""
+WARNING_REASON_NUMBER: WarningReason.ValueType  # 5
+"""The same of a number, whose digits are in text. It may stand there as a word."""
+WARNING_REASON_REPETITION: WarningReason.ValueType  # 6
+"""The model repeats words or letters as the source does not."""
+WARNING_REASON_TOO_LONG: WarningReason.ValueType  # 7
+"""The translation is far longer than the source, in tokens."""
+WARNING_REASON_TOO_SHORT: WarningReason.ValueType  # 8
+"""The translation is far shorter than the source, in tokens."""
+WARNING_REASON_SOURCE_COPIED: WarningReason.ValueType  # 9
+"""The translation is the source, word by word."""
+Global___WarningReason: _TypeAlias = WarningReason  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -82,10 +206,16 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     """
     STOP_REASON_EMPTY_SOURCE: _StopReason.ValueType  # 3
     """The source text was empty, or had nothing to translate, such as (Unicode)
-    whitespace or control characters only: no model was run. The
+    whitespace or invisible characters only: no model was run. The
     translation is one hypothesis with an empty text, a score and a log_prob of
     0 (absent with skip_scores), and 0 source and target tokens, whatever the
     other options.
+    """
+    STOP_REASON_COPIED: _StopReason.ValueType  # 4
+    """There was something to see in the source text, and nothing to translate, such
+    as a URL or a placeholder alone: no model was run. The translation is one
+    hypothesis with the source text, a score and a log_prob of 0 (absent with
+    skip_scores), and 0 source and target tokens. Never with SEGMENTATION_NONE.
     """
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
@@ -104,10 +234,16 @@ allows it, may give the rest.
 """
 STOP_REASON_EMPTY_SOURCE: StopReason.ValueType  # 3
 """The source text was empty, or had nothing to translate, such as (Unicode)
-whitespace or control characters only: no model was run. The
+whitespace or invisible characters only: no model was run. The
 translation is one hypothesis with an empty text, a score and a log_prob of
 0 (absent with skip_scores), and 0 source and target tokens, whatever the
 other options.
+"""
+STOP_REASON_COPIED: StopReason.ValueType  # 4
+"""There was something to see in the source text, and nothing to translate, such
+as a URL or a placeholder alone: no model was run. The translation is one
+hypothesis with the source text, a score and a log_prob of 0 (absent with
+skip_scores), and 0 source and target tokens. Never with SEGMENTATION_NONE.
 """
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
@@ -144,17 +280,22 @@ class TranslateRequest(_message.Message):
     """What this call is to others. Absent: PRIORITY_INTERACTIVE."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The texts to translate: plain text, each translated on its own as one
-        sequence, without splitting it into sentences and without reading markup.
-        Many texts in one call cost less than many calls; they need not be of
-        similar length.
+        """The texts to translate: plain text of any number of sentences, lines and
+        paragraphs, each text translated on its own, without reading markup. Many
+        texts in one call cost less than many calls; they need not be of similar
+        length.
 
         At least 1, and at most as many as the server is configured to accept: the
-        call fails with INVALID_ARGUMENT otherwise. A text of more source tokens than
-        Model.max_source_tokens, or of more than 64 characters for each of these, is
-        never cut: its item is an INVALID_ARGUMENT error.
-        An empty text, or one of whitespace or control characters only, is valid: see
-        STOP_REASON_EMPTY_SOURCE.
+        call fails with INVALID_ARGUMENT otherwise. A text has no limit of its own but
+        that of the message: it is cut into segments, as TranslateOptions.segmentation
+        says, and nothing of it is dropped. What is between segments, white space and
+        line breaks foremost, comes out as it went in, and so does what is at both
+        ends of the text.
+
+        Invisible characters inside a segment, as soft hyphens, zero-width spaces,
+        marks of direction and controls, are kept from the model: see
+        WARNING_REASON_INVISIBLE_CHARACTERS. An empty text, or one of whitespace or
+        invisible characters only, is valid: see STOP_REASON_EMPTY_SOURCE.
         """
 
     @_builtins.property
@@ -182,7 +323,7 @@ Global___TranslateRequest: _TypeAlias = TranslateRequest  # noqa: Y015
 @_typing.final
 class TranslateOptions(_message.Message):
     """How to search for a translation and when to stop. It holds for every text of
-    the request.
+    the request, and for each segment of a text alike.
 
     Each field that is absent takes the server's default; a field that is present
     counts even where it is 0. A value out of its limits fails the call with
@@ -202,6 +343,7 @@ class TranslateOptions(_message.Message):
     NUM_HYPOTHESES_FIELD_NUMBER: _builtins.int
     ATTENTION_FIELD_NUMBER: _builtins.int
     SKIP_SCORES_FIELD_NUMBER: _builtins.int
+    SEGMENTATION_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     CONTRASTIVE_SEARCH_FIELD_NUMBER: _builtins.int
     beam_size: _builtins.int
@@ -222,15 +364,17 @@ class TranslateOptions(_message.Message):
     text.
     """
     max_target_tokens: _builtins.int
-    """Upper limit on the target tokens of each hypothesis, end of sentence
+    """Upper limit on the target tokens of each hypothesis of a segment, end of sentence
     included. From 1 to Model.max_target_tokens, with contrastive_search to one
     less. A hypothesis that reaches it unfinished is returned as it is, with
     STOP_REASON_MAX_TARGET_TOKENS. The server's default may depend on the length
-    of the text and never exceeds that limit.
+    of the segment and never exceeds that limit.
     """
     num_hypotheses: _builtins.int
     """Hypotheses to return for each text, at most. From 1 to the beam size in
-    effect; at most 1 where method is set. The server's default is 1.
+    effect; at most 1 where method is set. The server's default is 1. A text of
+    several segments has one hypothesis, made of the best of each; the others are
+    in Segment.hypotheses.
     """
     skip_scores: _builtins.bool
     """Leaves Hypothesis.score and Hypothesis.log_prob out, which spares greedy
@@ -238,18 +382,23 @@ class TranslateOptions(_message.Message):
     vocabulary at each token. It changes nothing else of a translation, and no
     other method is faster by it.
     """
+    segmentation: Global___Segmentation.ValueType
+    """How each text is cut into what the model translates as one sequence. Absent:
+    SEGMENTATION_SENTENCES. A text of one sentence gives the same with each.
+    """
     @_builtins.property
     def attention(self) -> Global___AttentionOptions:
         """Returns with each hypothesis the attention with which its tokens were
         predicted. It changes nothing else of a translation. Absent: none is
         returned. Errors: INVALID_ARGUMENT if the model returns no attention (see
         Model.attention), and if the request could make too much of it: the sum over
-        its texts of
+        the segments of its texts of
 
           source tokens * max_target_tokens in effect * hypotheses kept alive
 
         (those are beam_size, or ContrastiveSearch.top_k, or 1 with sampling) may be
-        983,040. A weight returned takes 4 bytes of the response.
+        983,040. A weight returned takes 4 bytes of the response. Of a text of several
+        segments the attention is in Segment.hypotheses.
         """
 
     @_builtins.property
@@ -269,12 +418,13 @@ class TranslateOptions(_message.Message):
         num_hypotheses: _builtins.int | None = ...,
         attention: Global___AttentionOptions | None = ...,
         skip_scores: _builtins.bool = ...,
+        segmentation: Global___Segmentation.ValueType = ...,
         sampling: Global___Sampling | None = ...,
         contrastive_search: Global___ContrastiveSearch | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling", "skip_scores", b"skip_scores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling", "segmentation", b"segmentation", "skip_scores", b"skip_scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_size: _TypeAlias = _typing.Literal["beam_size"]  # noqa: Y015
     _WhichOneofArgType__beam_size: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size"]  # noqa: Y015
@@ -525,8 +675,9 @@ class TranslationItem(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """This text failed; the others are not affected. The code is INVALID_ARGUMENT
-        (the text has too many tokens or characters; the message states the number
-        and the limit) or INTERNAL (a fault of the server). It is never OK.
+        (with SEGMENTATION_NONE: the text has too many tokens or characters; the
+        message states the number and the limit) or INTERNAL (a fault of the server
+        with one of its segments). It is never OK.
         """
 
     def __init__(
@@ -556,15 +707,19 @@ class Translation(_message.Message):
     STOP_REASON_FIELD_NUMBER: _builtins.int
     SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text. Plain text."""
     stop_reason: Global___StopReason.ValueType
     """Why the best hypothesis ended, equal to hypotheses[0].stop_reason.
-    STOP_REASON_MAX_TARGET_TOKENS here means that text is cut short.
+    STOP_REASON_MAX_TARGET_TOKENS here means that text, or one of its segments, is
+    cut short; STOP_REASON_END_OF_SENTENCE that all of them are whole.
     """
     source_tokens: _builtins.int
     """Length of the source text in tokens as the encoder reads it, end of sentence
-    and any other special tokens included; 0 with STOP_REASON_EMPTY_SOURCE.
+    and any other special tokens included, the sum over all segments; 0 where no
+    model was run.
     """
     target_tokens: _builtins.int
     """Length of the best hypothesis in tokens, equal to
@@ -572,8 +727,29 @@ class Translation(_message.Message):
     """
     @_builtins.property
     def hypotheses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
-        """The hypotheses found, by descending score, the best first. At least 1, at
-        most TranslateOptions.num_hypotheses; fewer where the search found fewer.
+        """The hypotheses found, by descending score, the best first; but where the
+        source has numbers or literals (see WARNING_REASON_PLACEHOLDER), those
+        hypotheses come first that keep most of them. At least 1, at most
+        TranslateOptions.num_hypotheses; fewer where the search found fewer.
+
+        A text of several segments has exactly 1: its text and token counts are those
+        of the best hypotheses of all segments together, its log_prob is the sum of
+        theirs, and its score follows from both as Hypothesis.score says.
+        """
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
+        """The pieces of the text that were translated, in order, none within another;
+        none where no model was run. All of the text between, before and behind them
+        stands in the translation as it is; only where the source is written without
+        spaces between sentences, as Chinese, and the target is not, a space is added
+        between two segments.
+        """
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What the translation could not keep, and what looks wrong in it. None is
+        usual. They say what a program can see, and are neither complete nor certain.
         """
 
     def __init__(
@@ -584,14 +760,143 @@ class Translation(_message.Message):
         stop_reason: Global___StopReason.ValueType = ...,
         source_tokens: _builtins.int = ...,
         target_tokens: _builtins.int = ...,
+        segments: _abc.Iterable[Global___Segment] | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hypotheses", b"hypotheses", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hypotheses", b"hypotheses", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Translation: _TypeAlias = Translation  # noqa: Y015
+
+@_typing.final
+class Segment(_message.Message):
+    """A piece of a text that was translated as one sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    LOG_PROB_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
+    TARGET_TOKENS_FIELD_NUMBER: _builtins.int
+    HYPOTHESES_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Hypothesis.score of its best hypothesis. Absent with skip_scores."""
+    log_prob: _builtins.float
+    """Hypothesis.log_prob of its best hypothesis. Absent with skip_scores."""
+    stop_reason: Global___StopReason.ValueType
+    """Why its best hypothesis ended."""
+    source_tokens: _builtins.int
+    """Its length in tokens as the encoder reads it, special ones included."""
+    target_tokens: _builtins.int
+    """Hypothesis.target_tokens of its best hypothesis."""
+    @_builtins.property
+    def source(self) -> Global___ByteRange:
+        """Where it is in the source text."""
+
+    @_builtins.property
+    def target(self) -> Global___ByteRange:
+        """Where its translation is in Translation.text."""
+
+    @_builtins.property
+    def hypotheses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
+        """Its hypotheses, ordered as Translation.hypotheses are: where the text has
+        several segments, and either several were found for this one or attention was
+        asked for. Empty otherwise; of a text of one segment they are
+        Translation.hypotheses.
+        """
+
+    def __init__(
+        self,
+        *,
+        source: Global___ByteRange | None = ...,
+        target: Global___ByteRange | None = ...,
+        score: _builtins.float | None = ...,
+        log_prob: _builtins.float | None = ...,
+        stop_reason: Global___StopReason.ValueType = ...,
+        source_tokens: _builtins.int = ...,
+        target_tokens: _builtins.int = ...,
+        hypotheses: _abc.Iterable[Global___Hypothesis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "log_prob", b"log_prob", "score", b"score", "source", b"source", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "hypotheses", b"hypotheses", "log_prob", b"log_prob", "score", b"score", "source", b"source", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target", b"target", "target_tokens", b"target_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__log_prob: _TypeAlias = _typing.Literal["log_prob"]  # noqa: Y015
+    _WhichOneofArgType__log_prob: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob"]  # noqa: Y015
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_prob) -> _WhichOneofReturnType__log_prob | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___Segment: _TypeAlias = Segment  # noqa: Y015
+
+@_typing.final
+class ByteRange(_message.Message):
+    """A part of a text, in bytes of its UTF-8."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    """First byte, from 0."""
+    end: _builtins.int
+    """The byte behind the last one."""
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ByteRange: _TypeAlias = ByteRange  # noqa: Y015
+
+@_typing.final
+class Warning(_message.Message):
+    """Something that a translation could not keep, or that looks wrong in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    reason: Global___WarningReason.ValueType
+    """What it is about."""
+    segment: _builtins.int
+    """Place in Translation.segments of the segment it is about, from 0; absent where
+    it is about none.
+    """
+    text: _builtins.str
+    """The piece of text in question, at most 64 characters of it; may be empty."""
+    def __init__(
+        self,
+        *,
+        reason: Global___WarningReason.ValueType = ...,
+        segment: _builtins.int | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_segment", b"_segment", "segment", b"segment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_segment", b"_segment", "reason", b"reason", "segment", b"segment", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__segment: _TypeAlias = _typing.Literal["segment"]  # noqa: Y015
+    _WhichOneofArgType__segment: _TypeAlias = _typing.Literal["_segment", b"_segment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__segment) -> _WhichOneofReturnType__segment | None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class Hypothesis(_message.Message):
@@ -787,8 +1092,8 @@ class Model(_message.Message):
     information: other values may follow.
     """
     max_source_tokens: _builtins.int
-    """Longest source text it accepts, in tokens, counted as
-    Translation.source_tokens is. A longer one is an item with an error.
+    """Longest segment it takes, in tokens, counted as Segment.source_tokens is. A
+    longer one is cut, or with SEGMENTATION_NONE an item with an error.
     """
     max_target_tokens: _builtins.int
     """Upper limit of TranslateOptions.max_target_tokens, in tokens, end of sentence

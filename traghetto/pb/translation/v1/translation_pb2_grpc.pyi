@@ -7,8 +7,10 @@ batches, searches or loads models.
 
 How it may grow without a v2: fields, messages, enum values, oneof members and
 rpcs are only added, and a number is never used twice. A new option is absent
-by default, and its absence means today's behaviour. Clients ignore fields
-they do not know and treat an unknown enum value as the unspecified one.
+by default, and its absence means today's behaviour; the one exception is
+TranslateOptions.segmentation, without which a text of several sentences was
+one sequence before. Clients ignore fields they do not know and treat an
+unknown enum value as the unspecified one.
 """
 
 from collections import abc as _abc
@@ -35,7 +37,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TranslationServiceStub:
-    """Translates plain text with encoder-decoder models.
+    """Translates plain text of any length with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -69,7 +71,7 @@ class TranslationServiceStub:
 
 @_typing.type_check_only
 class TranslationServiceAsyncStub(TranslationServiceStub):
-    """Translates plain text with encoder-decoder models.
+    """Translates plain text of any length with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -99,7 +101,7 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     """Lists the models this server has loaded and the language pairs each serves."""
 
 class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Translates plain text with encoder-decoder models.
+    """Translates plain text of any length with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details

@@ -1,0 +1,114 @@
+"""What must come out of a translation as it went in: addresses, placeholders, tags, hashtags, numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+
+# In this order: of a URL with a placeholder in it the URL counts.
+_LITERAL = re.compile(
+    r"""
+      (?:https?|ftp)://[^\s<>"“”«»]*[^\s<>"“”«».,:;!?…'’)\]]     # a URL, without the sentence's own mark
+    | \bwww\.[\w-]+\.[^\s<>"“”«»]*[^\s<>"“”«».,:;!?…'’)\]]
+    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                                # an e-mail address
+    | \{\{[^{}\n]*\}\} | \$\{[^{}\n]*\} | \{[\w.:!,\[\]<>^=+ -]*\}  # {{x}}, ${x}, {x}, {0:>3}
+    | %\(\w+\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]                      # %(x)s
+    | (?<![\d%])%(?:\d+\$)?[-+\#0]*\d*(?:\.\d+)?(?:hh|h|ll|l|z)?[diouxXeEfgGcsp@](?!\w)  # %s, %1$d, %5.2f
+    | </?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>                         # <ph/>, <b>, </b>
+    | (?<![\w&\#/])[\#@]\w*[^\W\d_]\w*                            # a hashtag, a name in a network
+    """,
+    re.VERBOSE,
+)
+_LITERAL_MARKS = frozenset("{%<#@")  # no literal but a URL is without one
+_NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
+_DIGIT = re.compile(r"\d")
+_MOST_SPELLED = 20
+_WORDLIKE = ("L", "M", "N", "So")  # categories of characters
+
+
+def literals(text: str) -> Counter[str]:
+    """Addresses, placeholders, tags and hashtags, and how often each occurs.
+
+    >>> literals("Hi {name}, see https://a.example/b?c=1. It is 50% of %s.")
+    Counter({'{name}': 1, 'https://a.example/b?c=1': 1, '%s': 1})
+    """
+    return Counter(_LITERAL.findall(text)) if _may_have_literals(text) else Counter()
+
+
+def numbers(text: str) -> Counter[str]:
+    """The digits of each number, whatever separates them: 1,234.5 and 1.234,5 are the same.
+
+    >>> numbers("1,234.5 at 10:45 in {0}")
+    Counter({'12345': 1, '1045': 1})
+    """
+    if _DIGIT.search(text) is None:
+        return Counter()
+    return Counter(map(_digits, _NUMBER.findall(_without_literals(text))))
+
+
+def lost(source: str, target: str) -> tuple[list[str], list[str]]:
+    """What a translation does not have as often as its source.
+
+    Returns:
+        Literals, those included that the translation has and the source has not; and the digits of numbers,
+        where the source has any: a number that was a word may become one.
+    """
+    source_literals, source_numbers = literals(source), numbers(source)
+    if not (source_literals or source_numbers):
+        return list(literals(target)), []
+    return (
+        list(_differing(source_literals, literals(target))),
+        list(_differing(source_numbers, numbers(target))) if source_numbers else [],
+    )
+
+
+def damage(source: str, target: str) -> int:
+    """How much of what must not change a translation has changed; to rank hypotheses by.
+
+    A small number that is gone counts for nothing, unlike in `lost`: often it is written as a word, and that
+    is no reason to take a hypothesis that the model finds worse.
+
+    >>> damage("We have 3 boats.", "Abbiamo tre barche."), damage("We have 3 boats.", "Abbiamo 30 barche.")
+    (0, 1)
+    """
+    changed_literals, changed_numbers = lost(source, target)
+    written = numbers(target) if changed_numbers else ()
+    return len(changed_literals) + sum(n in written or not _is_small(n) for n in changed_numbers)
+
+
+def has_protected(text: str) -> bool:
+    """Whether there is anything in it that must stay as it is."""
+    return bool(_DIGIT.search(text) or literals(text))
+
+
+def needs_model(text: str) -> bool:
+    """Whether there is anything to translate beside literals and punctuation.
+
+    >>> [needs_model(text) for text in ("* * *", "https://a.example", "{count} cats", "7")]
+    [False, False, True, True]
+    """
+    rest = _without_literals(text)
+    return any(unicodedata.category(character).startswith(_WORDLIKE) for character in rest)
+
+
+def _without_literals(text: str) -> str:
+    return _LITERAL.sub(" ", text) if _may_have_literals(text) else text
+
+
+def _may_have_literals(text: str) -> bool:
+    return not _LITERAL_MARKS.isdisjoint(text) or "://" in text or "www." in text
+
+
+def _differing(source: Counter[str], target: Counter[str]) -> Iterator[str]:
+    return (text for text in {**source, **target} if source[text] != target[text])
+
+
+def _is_small(number: str) -> bool:
+    return len(number) <= len(str(_MOST_SPELLED)) and int(number) <= _MOST_SPELLED
+
+
+def _digits(number: str) -> str:
+    """ASCII digits of a number in any script."""
+    return "".join(str(unicodedata.decimal(character)) for character in number if character.isdecimal())

@@ -1,0 +1,144 @@
+"""Texts of several segments: each is a job, their translations become one text, and what is wrong is told."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from server.documents.document import Segmentation
+from server.documents.warnings import TextWarning, WarningReason
+from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
+from server.errors import InternalError
+from server.translation.request import TranslationRequest
+from server.translation.results import Translation
+from server.translation.translator import Translator
+from server.work.job import Job
+from tests.unit.server.translation.fakes import END, OPTIONS, FakeModel, FakeRecord, hypothesis, request_of
+
+SENTENCES = Segmentation.SENTENCES
+
+
+def copy(job: Job) -> tuple[Hypothesis]:
+    """As many letters for each word, and no tag."""
+    return (hypothesis(*job.source[1:-1]),)
+
+
+def translate(request: TranslationRequest, record: FakeRecord | None = None) -> list[Translation]:
+    async def run() -> list[Translation]:
+        items = (await Translator().translate(request, record or FakeRecord())).items
+        assert all(isinstance(item, Translation) for item in items), items
+        return [item for item in items if isinstance(item, Translation)]
+
+    return asyncio.run(run())
+
+
+def test_every_sentence_is_a_job_and_what_is_between_them_stays() -> None:
+    model, record = FakeModel(copy), FakeRecord()
+    text = " Aé bb.\r\n\n  Cc d. E f g?\t"
+    first, second = translate(request_of(model, text, "h", segmentation=SENTENCES), record)
+    assert first.best.text == " xx xxx\r\n\n  xx xx x x xx\t"
+    assert [segment.source for segment in first.segments] == [(1, 8), (13, 18), (19, 25)]
+    assert [segment.target for segment in first.segments] == [(1, 7), (12, 17), (18, 24)]
+    assert [segment.num_source_tokens for segment in first.segments] == [4, 4, 5]
+    assert second.best.text == "x"
+    assert [len(job.source) for job in model.worker.jobs] == [4, 4, 5, 3]
+    assert record.counted == [first, second]
+    assert len(record.times) == 4
+
+
+def test_the_whole_has_the_sums_of_its_segments() -> None:
+    model = FakeModel(lambda job: (hypothesis(*job.source[1:]), hypothesis(9, END)))
+    options = dataclasses.replace(OPTIONS, num_hypotheses=2)
+    (item,) = translate(request_of(model, "Aa b! Ccc d!", options=options, segmentation=SENTENCES))
+    assert len(item.hypotheses) == 1
+    assert item.num_source_tokens == 8
+    best = item.best
+    assert (best.num_target_tokens, best.log_prob, best.stop_reason) == (6, -4.0, StopReason.END)
+    assert best.score == pytest.approx(-4.0 / (11 / 6))
+    assert [len(segment.hypotheses) for segment in item.segments] == [2, 2]
+
+
+def test_one_segment_that_is_cut_short_makes_the_whole_so() -> None:
+    def outcome(job: Job) -> tuple[Hypothesis]:
+        reason = StopReason.LENGTH if job.source[1] == 2 else StopReason.END
+        return (hypothesis(2, stop_reason=reason),)
+
+    (item,) = translate(request_of(FakeModel(outcome), "Aa b! Ccc d!", segmentation=SENTENCES))
+    assert item.best.stop_reason is StopReason.LENGTH
+
+
+def test_one_segment_that_fails_makes_the_text_an_error() -> None:
+    error = InternalError("no")
+    model = FakeModel(lambda job: error if job.source[1] == 3 else (hypothesis(2, END),))
+    request = request_of(model, "Aa b! Ccc d!", "Aa b!", segmentation=SENTENCES)
+    failed, good = asyncio.run(Translator().translate(request, FakeRecord())).items
+    assert failed is error
+    assert isinstance(good, Translation)
+
+
+def test_what_is_too_long_is_cut_and_told() -> None:
+    model = FakeModel(copy)
+    (item,) = translate(request_of(model, "a bb c, dd e fff gg h", segmentation=SENTENCES))
+    assert item.best.text == "x xx xx xx x xxx xx x"
+    assert [len(job.source) for job in model.worker.jobs] == [5, 4, 5]
+    assert item.warnings == [TextWarning(reason=WarningReason.SENTENCE_SPLIT, segment=0)]
+
+
+def test_a_text_without_anything_for_a_model_is_copied_or_empty() -> None:
+    model = FakeModel(copy)
+    texts = (" {name}\n", "\u200d", "\ufe0f \x92", "x" * 1000)
+    copied, joiner, controls, word = translate(request_of(model, *texts, segmentation=SENTENCES))
+    assert (copied.best.text, copied.best.stop_reason, copied.segments) == (" {name}\n", None, ())
+    assert joiner.best.text == controls.best.text == ""
+    assert word.best.text == "x" * 1000
+    assert [warning.reason for warning in word.warnings] == [WarningReason.UNTRANSLATED]
+    assert model.worker.jobs == []
+
+
+def test_attention_is_with_each_segment_and_not_with_the_whole() -> None:
+    model = FakeModel(lambda _: (hypothesis(2, END, is_attended=True),))
+    options = dataclasses.replace(OPTIONS, attention=AttentionChoice(layer=0, heads=(0,)))
+    (item,) = translate(request_of(model, "A! B!", options=options, segmentation=SENTENCES))
+    assert item.best.attention is None
+    assert all(segment.hypotheses[0].attention is not None for segment in item.segments)
+
+
+def test_of_the_hypotheses_the_one_that_keeps_a_placeholder_is_the_best() -> None:
+    class Tokenizer:
+        texts = ("Ciao {nome}.", "Ciao {name}.", "Salve {name}.")
+
+        def encode_source(self, text: str, target_language: str) -> list[int]:
+            return [4, *([5] if text else []), 3]
+
+        def detokenize(self, token_ids: tuple[int, ...]) -> str:
+            return self.texts[token_ids[0]]
+
+    model = FakeModel(lambda _: tuple(hypothesis(i, END) for i in range(3)))
+    model.tokenizer = Tokenizer()
+    (item,) = translate(request_of(model, "Hi {name}."))
+    assert [h.text for h in item.hypotheses] == ["Ciao {name}."]
+    assert item.warnings == []
+    two = dataclasses.replace(OPTIONS, num_hypotheses=2)
+    (item,) = translate(request_of(model, "Hi {name}.", options=two))
+    assert [h.text for h in item.hypotheses] == ["Ciao {name}.", "Salve {name}."]
+    (item,) = translate(request_of(model, "Hi {user}."))
+    assert item.best.text == "Ciao {nome}."
+    assert item.warnings == [
+        TextWarning(reason=WarningReason.PLACEHOLDER, segment=0, text=text) for text in ("{user}", "{nome}")
+    ]
+
+
+def test_a_book_takes_a_part_of_the_queue_at_a_time() -> None:
+    model, record = FakeModel(copy), FakeRecord()  # its queue takes 8
+    (item,) = translate(request_of(model, "Aa! B! Cc! D! Ee!", segmentation=SENTENCES), record)
+    assert len(item.segments) == 5
+    assert model.worker.calls == [(2, 3, False), (2, 0, True), (1, 0, True)]
+    assert len(record.times) == 5
+
+
+def test_a_call_of_many_texts_is_queued_whole() -> None:
+    model = FakeModel(copy)
+    translate(request_of(model, *["Aa."] * 6, segmentation=SENTENCES))
+    assert model.worker.calls == [(6, 0, False)]
