@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from server.api.server import ServeError, Server
 from server.command_line import parse_config
 from server.config import ServerConfig, ServerConfigError
-from server.models.serving import UNSERVABLE, ServedModels
+from server.models.loading import UNSERVABLE
+from server.models.serving import ServedModels
 from server.telemetry.logs import configure_logs
 from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics

@@ -204,5 +204,5 @@ def test_a_model_whose_states_are_multiplied_by_none_multiplies_integers_alone(m
 
 def test_an_impossible_target_limit_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:
     write(target_limit={"factor": 0.0, "extra": 0})
-    with pytest.raises(ArtifactError, match="damaged: a target limit of"):
+    with pytest.raises(ArtifactError, match="damaged: target_limit: a target limit of"):
         load_manifest(tmp_path)
