@@ -32,6 +32,8 @@ _NOT_CONNECTED = (
     "failed to connect to all addresses",
     "DNS resolution failed",
 )
+# HTTP/2's REFUSED_STREAM (RFC 9113, section 8.7): the server has not begun with the call.
+_REFUSED_STREAM = "RST_STREAM with error code 7"
 _CLOSED_HERE = "Channel closed"
 _SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
 
@@ -86,7 +88,8 @@ class Failure:
             return Kind.FINAL
         if self.message.startswith(_NOT_CONNECTED):
             return Kind.UNREACHED
-        return Kind.REFUSED if self.status is not None else Kind.DIED
+        is_refused = self.status is not None or _REFUSED_STREAM in self.message
+        return Kind.REFUSED if is_refused else Kind.DIED
 
 
 def failure_of(code: grpc.StatusCode, message: str | None, metadata: Iterable[Any]) -> Failure:

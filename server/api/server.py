@@ -13,7 +13,9 @@ from prometheus_client import start_http_server
 
 from server.addresses import split_address
 from server.api.admin import AdminService
+from server.api.grpc_options import plain_options, translation_options
 from server.api.interceptor import CallInterceptor
+from server.api.malformed import MalformedInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
 from server.models.serving import ServedModels
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
 ADMIN_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared one
-)
 _WATCH_SECONDS = 0.5
 
 
@@ -54,15 +51,16 @@ class Server:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
         self._certificates = certificates
-        options = (*_OPTIONS, *_connection_age(config))
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=options)
+        self._grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics, tracing)], options=translation_options(config)
+        )
         service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen is not None else None
-        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen is not None else None
+        self._health_only = _plain_server(config) if config.health_listen is not None else None
+        self._admin = _plain_server(config) if config.admin_listen is not None else None
 
     async def start(self) -> str:
         """Listen; returns the line that says where."""
@@ -116,16 +114,12 @@ class Server:
                 await server.stop(0)
 
 
+def _plain_server(config: ServerConfig) -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=[MalformedInterceptor()], options=plain_options(config))
+
+
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _connection_age(config: ServerConfig) -> list[tuple[str, int]]:
-    ages = (
-        ("grpc.max_connection_age_ms", config.max_connection_age_seconds),
-        ("grpc.max_connection_age_grace_ms", config.max_connection_age_grace_seconds),
-    )
-    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds is not None]
 
 
 def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:

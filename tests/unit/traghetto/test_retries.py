@@ -16,6 +16,9 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 STOPPING = Failure(code=UNAVAILABLE, message="the server is stopping", status=status_pb2.Status(code=14))
 NO_SERVER = Failure(code=UNAVAILABLE, message="failed to connect to all addresses; last error: ...")
 NO_BACKEND = Failure(code=UNAVAILABLE, message="connections to all backends failing; last error: ...")
+STREAM_LIMIT = Failure(
+    code=UNAVAILABLE, message="Stream removed (RST_STREAM (Received RST_STREAM with error code 7))"
+)
 CLOSING = Failure(code=grpc.StatusCode.CANCELLED, message="")
 CLOSED_HERE = Failure(code=grpc.StatusCode.CANCELLED, message="Channel closed!")
 DIED = Failure(code=UNAVAILABLE, message="recvmsg:Connection reset by peer")
@@ -49,6 +52,7 @@ def make_retries(policy: RetryPolicy | None = None, budget: RetryBudget | None =
         (NO_SERVER, Kind.UNREACHED),
         (NO_BACKEND, Kind.UNREACHED),
         (CLOSING, Kind.REFUSED),
+        (STREAM_LIMIT, Kind.REFUSED),
         (CLOSED_HERE, Kind.FINAL),
         (DIED, Kind.DIED),
         (FAULT, Kind.FINAL),
