@@ -6,12 +6,13 @@ from server.config import ServerConfig
 
 Options = list[tuple[str, int]]
 
-# Streams of one connection; calls of a client beyond these wait on its side, within their deadlines. Far above a
-# burst that is meant well: of a client that does not know the limit yet, those past it are refused.
+# Streams of one connection; calls of a client beyond these wait on its side, within their deadlines.
+# Far above a burst that is meant well: of a client that does not know the limit yet, those past it
+# are refused.
 MAX_STREAMS = 10_000
-# Calls that have arrived and that nobody has looked at yet, and for how long. By default gRPC begins at 1,000,
-# and after 30 s, to end some as CANCELLED by itself, unseen and uncounted; what there is too much of is for the
-# queue to refuse, by name.
+# Calls that have arrived and that nobody has looked at yet, and for how long. By default gRPC begins
+# at 1,000, and after 30 s, to end some as CANCELLED by itself, unseen and uncounted; what there is
+# too much of is for the queue to refuse, by name.
 _MAX_PENDING = 10_000
 _MAX_UNSEEN_SECONDS = 600
 

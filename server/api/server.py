@@ -9,7 +9,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from server.addresses import split_address
 from server.api.admin import AdminService
@@ -20,6 +19,7 @@ from server.api.service import TranslationService
 from server.config import ServerConfig
 from server.models.serving import ServedModels
 from server.telemetry.metrics import Metrics
+from server.telemetry.metrics_page import MetricsPage
 from server.tls.certificates import Certificates
 from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -51,6 +51,7 @@ class Server:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
         self._certificates = certificates
+        self._page = MetricsPage(metrics.registry)
         self._grpc = grpc.aio.server(
             interceptors=[CallInterceptor(metrics, tracing)], options=translation_options(config)
         )
@@ -66,12 +67,12 @@ class Server:
         """Listen; returns the line that says where."""
         metrics_host, metrics_port = split_address(self._config.metrics_listen)
         try:
-            http, _ = start_http_server(metrics_port, metrics_host, self._metrics.registry)
-        except OSError as error:
+            page_port = self._page.start(metrics_host, metrics_port)
+        except (OSError, OverflowError) as error:
             raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
         places = [
             f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
-            f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
+            f"metrics=http://{_address(metrics_host, page_port)}/metrics",
         ]
         if self._health_only is not None and self._config.health_listen is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
@@ -112,6 +113,7 @@ class Server:
         for server in (self._admin, self._health_only):
             if server is not None:
                 await server.stop(0)
+        await asyncio.to_thread(self._page.stop)
 
 
 def _plain_server(config: ServerConfig) -> grpc.aio.Server:
