@@ -17,6 +17,7 @@ from server.tls.files import PemFile, TlsFiles
 DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
 # gRPC counts a connection's age in milliseconds and 32 bits.
 MAX_AGE_SECONDS = 2_147_483
+MAX_MESSAGE_MIB = 1024  # gRPC counts a message's bytes in 32 bits
 
 
 class ServerConfigError(ValueError):
@@ -95,6 +96,23 @@ class ServerConfig:
         "how long calls of a connection that is ended for its age may still run; left out or 0: as long as "
         "they need",
     )
+    max_connections: int | None = _optional(
+        int,
+        "connections to --listen at once; one more is closed as it comes; left out or 0: as many as the "
+        "process may have files",
+    )
+    keepalive_seconds: float | None = _optional(
+        float,
+        "silence on a connection after which the client is asked for a sign of life; 0: never",
+        default=60.0,
+    )
+    keepalive_timeout_seconds: float = _option(
+        20.0, "how long the client has to give one; then its connection and its calls end"
+    )
+    min_ping_seconds: float = _option(
+        1.0, "how often a client may ask for one: the connection of one that asks more often is ended"
+    )
+    max_message_mib: int = _option(4, "largest message, of a request and of an answer, in MiB")
     admin_listen: str | None = _optional(
         str, "HOST:PORT for the admin service, without TLS; empty: none", default="127.0.0.1:50053"
     )
@@ -159,6 +177,7 @@ class ServerConfig:
             *self._choice_faults(),
             *self._address_faults(),
             *self._age_faults(),
+            *self._connection_faults(),
             *self._tls_faults(),
             *self._trace_faults(),
         ]
@@ -167,6 +186,11 @@ class ServerConfig:
 
     def _called(self, name: str) -> str:
         return self.names.get(name, flag_of(name))
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message of a request and of an answer."""
+        return self.max_message_mib << 20
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -217,6 +241,15 @@ class ServerConfig:
             name = self._called("max_connection_age_grace_seconds")
             yield f"{name} {grace} needs --max-connection-age-seconds"
 
+    def _connection_faults(self) -> Iterator[str]:
+        for name in ("keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0.001 <= seconds <= MAX_AGE_SECONDS:
+                yield f"{self._called(name)} is {seconds}, must be from 0.001 to {MAX_AGE_SECONDS}"
+        if self.max_message_mib > MAX_MESSAGE_MIB:
+            name = self._called("max_message_mib")
+            yield f"{name} is {self.max_message_mib}, must be at most {MAX_MESSAGE_MIB}"
+
     def _address_faults(self) -> Iterator[str]:
         for name in ("listen", "metrics_listen", "health_listen", "admin_listen"):
             if (address := getattr(self, name)) is None:
@@ -262,6 +295,8 @@ _LEAST = {  # of a number that is there; an operator's 0 for none is None by now
     "drain_seconds": 0,
     "max_connection_age_seconds": 0,
     "max_connection_age_grace_seconds": 0,
+    "max_connections": 0,
+    "max_message_mib": 1,
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +38,17 @@ def sequences_a_step(before: dict[str, float], after: dict[str, float]) -> float
     series = 'translator_batch_sequences_{}{{phase="decode_step"}}'
     total, count = (after[name] - before[name] for name in (series.format("sum"), series.format("count")))
     return total / count
+
+
+def free_port() -> int:
+    """One below those that the system gives to outgoing connections, so it is free after a restart too."""
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("no port is free")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +117,8 @@ StartServer = Callable[..., AbstractContextManager[RunningServer]]
 
 
 @contextmanager
-def run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
-    """Run one with these arguments besides its addresses; it must end with status 0."""
+def run_server(log: Path, *arguments: str | Path, expected_status: int = 0) -> Iterator[RunningServer]:
+    """Run one with these arguments besides its addresses; it must end with the status expected."""
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -120,7 +133,7 @@ def run_server(log: Path, *arguments: str | Path) -> Iterator[RunningServer]:
             yield RunningServer(process=process, log=log, **dict(zip(names, ready.groups(), strict=True)))
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
+            assert process.wait(PATIENCE_SECONDS) == expected_status, log.read_text()
             assert "Traceback" not in log.read_text(), log.read_text()
         finally:
             process.kill()

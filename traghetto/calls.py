@@ -51,6 +51,7 @@ class Wait:
 
 
 Steps = Generator[Try | Wait, Any, T]
+_ANSWERED = (Kind.BUSY, Kind.REFUSED)
 
 
 def checked_timeout(timeout_seconds: float) -> float:
@@ -85,6 +86,7 @@ class Caller:
     budget: RetryBudget = field(default_factory=RetryBudget)
     clock: Callable[[], float] = time.monotonic
     uniform: Uniform = random.uniform
+    _is_known: bool = False  # whether a server at this address has ever answered, if only with an error
 
     @classmethod
     def to(cls, address: str, timeout_seconds: float, tls: Tls | None) -> Self:
@@ -115,13 +117,18 @@ class Caller:
         return [model_of(model) for model in response.models]
 
     def _tries(self, method: Literal["Translate", "ListModels"], request: Any, end: float) -> Steps[Any]:
-        retries = Retries(policy=self.policy, budget=self.budget, uniform=self.uniform)
+        retries = Retries(
+            policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known
+        )
         earlier: Failure | None = None
         while (left_seconds := end - self.clock()) > 0:
             outcome = yield Try(method=method, request=request, timeout_seconds=left_seconds)
             if not isinstance(outcome, Failure):
+                self._is_known = True
                 self.budget.refund()
                 return outcome
+            # A call that died is no sign of a server: so does a call to a port of something else.
+            self._is_known = retries.is_known = self._is_known or outcome.kind in _ANSWERED
             if earlier is not None and outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise self._late(earlier)
             earlier = outcome

@@ -25,12 +25,15 @@ from traghetto.errors import (
 
 Detail = TypeVar("Detail", bound=Message)
 _STATUS_DETAILS = "grpc-status-details-bin"
+_PUSHBACK = "grpc-retry-pushback-ms"
 # What gRPC says where it had no connection to send the call on.
 _NOT_CONNECTED = (
     "connections to all backends failing",
     "failed to connect to all addresses",
     "DNS resolution failed",
 )
+# HTTP/2's REFUSED_STREAM (RFC 9113, section 8.7): the server has not begun with the call.
+_REFUSED_STREAM = "RST_STREAM with error code 7"
 _CLOSED_HERE = "Channel closed"
 _SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
 
@@ -39,7 +42,8 @@ class Kind(Enum):
     """What a failure says about another try."""
 
     BUSY = auto()  # the queue is full: come back when the server says
-    REFUSED = auto()  # no server began with the call: it goes to the next
+    UNREACHED = auto()  # it was never sent: there is no connection to any server
+    REFUSED = auto()  # a server did not begin with it: it goes to the next
     DIED = auto()  # a server may have begun with it, and the connection is gone
     FINAL = auto()  # another try would fail alike
 
@@ -52,42 +56,56 @@ class Failure:
         code: gRPC's status code.
         message: The server's words, or gRPC's where no server answered.
         status: What the server says beside; None where it says nothing, or no server answered.
+        pushback_ms: gRPC's own word for when to come back, in milliseconds; below 0 for never, None without
+            one.
+
+    Source of the pushback: gRFC A6, "Client Retries".
     """
 
     code: grpc.StatusCode
     message: str
     status: status_pb2.Status | None = None
+    pushback_ms: int | None = None
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """When the server asks to come back; None if it does not ask."""
+        """When the server asks to come back: its RetryInfo, else gRPC's pushback; None without either."""
         retry = _detail(self.status, error_details_pb2.RetryInfo())
-        return None if retry is None else retry.retry_delay.ToTimedelta().total_seconds()
+        if retry is not None:
+            return retry.retry_delay.ToTimedelta().total_seconds()
+        return None if self.pushback_ms is None or self.pushback_ms < 0 else self.pushback_ms / 1000
 
     @property
     def kind(self) -> Kind:
         """What to think of another try."""
+        if self.pushback_ms is not None and self.pushback_ms < 0:
+            return Kind.FINAL
         if self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self.retry_after_seconds is not None:
             return Kind.BUSY
         if self.code is grpc.StatusCode.CANCELLED:  # gRPC's answer while a server closes its port
             return Kind.FINAL if self.message.startswith(_CLOSED_HERE) else Kind.REFUSED
         if self.code is not grpc.StatusCode.UNAVAILABLE:
             return Kind.FINAL
-        never_sent = self.message.startswith(_NOT_CONNECTED)
-        return Kind.REFUSED if never_sent or self.status is not None else Kind.DIED
+        if self.message.startswith(_NOT_CONNECTED):
+            return Kind.UNREACHED
+        is_refused = self.status is not None or _REFUSED_STREAM in self.message
+        return Kind.REFUSED if is_refused else Kind.DIED
 
 
 def failure_of(code: grpc.StatusCode, message: str | None, metadata: Iterable[Any]) -> Failure:
     """A failed try.
 
     Args:
-        metadata: The call's trailing metadata, names and values; google.rpc.Status is read from there.
+        metadata: The call's trailing metadata, names and values; google.rpc.Status and a pushback are read
+            from there.
     """
-    status = None
+    status = pushback_ms = None
     for name, value in metadata:
         if name == _STATUS_DETAILS and isinstance(value, bytes):
             status = _parsed(value)
-    return Failure(code=code, message=message or "", status=status)
+        elif name == _PUSHBACK:
+            pushback_ms = _milliseconds(value)
+    return Failure(code=code, message=message or "", status=status, pushback_ms=pushback_ms)
 
 
 def error_of(  # noqa: PLR0911 - a return for each kind of error
@@ -127,6 +145,14 @@ def _parsed(content: bytes) -> status_pb2.Status | None:
         return status_pb2.Status.FromString(content)
     except DecodeError:
         return None
+
+
+def _milliseconds(value: str | bytes) -> int:
+    """A pushback; what cannot be read forbids another try, as gRFC A6 has it."""
+    try:
+        return int(value)
+    except ValueError:
+        return -1
 
 
 def _detail(status: status_pb2.Status | None, empty: Detail) -> Detail | None:

@@ -17,10 +17,13 @@ class RetryPolicy:
 
     The wait before the n-th further try, n from 0, is drawn between 0 and min(max_wait, first_wait * 2^n):
     full jitter, so that the callers of a lost server do not come back at once. A busy server says when to
-    come back; to that the same draw is added. A full queue is waited for until the deadline.
+    come back; to that the same draw is added. A full queue is waited for until the deadline, and so is a
+    server that this client has had an answer from and cannot reach now: it may be starting again. An address
+    where there never was one is given up sooner, for it may be wrong.
 
     Args:
-        max_refusals: Servers that may refuse a call, one after the other, before it fails.
+        max_refusals: Servers that may refuse a call, one after the other, before it fails; and tries to reach
+            one where there never was one.
         max_deaths: Connections that may die with a call. A further try of one that kills its server kills the
             next one; so there is one, and no more.
 
@@ -36,8 +39,9 @@ class RetryPolicy:
 class RetryBudget:
     """Bounds the further tries of all calls of a client, so that an outage does not multiply its load.
 
-    Each try after a lost server takes one from the budget, each answer gives a tenth back. Waiting for a busy
-    server takes nothing: that one says when to come back. For use from any thread.
+    Each try after a server that refused or died takes one from the budget, each answer gives a tenth back.
+    Waiting takes nothing: a busy server says when to come back, and a call without a connection is not even
+    sent. For use from any thread.
 
     Args:
         capacity: Further tries that a client has at first, and at most.
@@ -66,13 +70,25 @@ class RetryBudget:
 class Retries:
     """The failures of one call so far.
 
+    >>> import grpc
+    >>> from traghetto.failures import failure_of
+    >>> retries = Retries(policy=RetryPolicy(), budget=RetryBudget(), uniform=max)
+    >>> lost = failure_of(grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", ())
+    >>> [retries.wait_after(lost) for _ in range(6)]
+    [0.1, 0.2, 0.4, 0.8, None, None]
+    >>> retries.is_known = True
+    >>> retries.wait_after(lost)
+    2.0
+
     Args:
+        is_known: Whether the client has had any word from a server at this address.
         uniform: Draws a number between two others, such as `random.uniform`.
     """
 
     policy: RetryPolicy
     budget: RetryBudget
     uniform: Uniform
+    is_known: bool = False
     _counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
 
     def wait_after(self, failure: Failure) -> float | None:
@@ -83,8 +99,10 @@ class Retries:
         match kind:
             case Kind.BUSY:
                 return (failure.retry_after_seconds or 0.0) + wait
-            case Kind.REFUSED | Kind.DIED if self._is_within_limits() and self.budget.take():
+            case Kind.UNREACHED if self.is_known or self._counts[kind] < self.policy.max_refusals:
                 return wait
+            case Kind.REFUSED | Kind.DIED if self._is_within_limits() and self.budget.take():
+                return max(wait, failure.retry_after_seconds or 0.0)
             case _:
                 return None
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 # Calls go in turn to all servers of an address. That a call is tried again is for this client to decide: by a
 # retry policy here gRPC would carry one that kills its server on to the next, and the next.
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+# gRPC's own are 1 and 120 seconds: long after a server is back nobody would look for it.
+_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000))
 _SCHEMES = ("dns", "ipv4", "ipv6")
 # In gRPC's order.
 _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -19,7 +21,7 @@ _NO_PROXY_VARIABLES = ("no_grpc_proxy", "no_proxy")
 
 def channel_options(address: str) -> tuple[tuple[str, str | int], ...]:
     """Options of the channel to an address; one that does not leave this machine takes no proxy."""
-    options: tuple[tuple[str, str | int], ...] = (("grpc.service_config", _SERVICE_CONFIG),)
+    options: tuple[tuple[str, str | int], ...] = (("grpc.service_config", _SERVICE_CONFIG), *_RECONNECT)
     return (*options, ("grpc.enable_http_proxy", 0)) if is_loopback(address) else options
 
 

@@ -1,6 +1,7 @@
 """An artifact's manifest: what it translates, its graphs and tensors, and a hash of every file.
 
-Knows nothing of PyTorch or ONNX: the server reads artifacts through this file.
+Knows nothing of PyTorch or ONNX: the server reads artifacts through this file. The dataclasses are the
+schema: pydantic holds a manifest that is read against their types, which `field_types` has.
 """
 
 from __future__ import annotations
@@ -8,16 +9,38 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from export.contract.graph_names import OF_A_SHORTLIST, OF_EVERY_MODEL
+from annotated_types import Ge, Le, Len
+from pydantic import TypeAdapter
+
+from export.contract.field_types import (
+    MAX_VOCABULARY,
+    Device,
+    FileName,
+    Name,
+    NumLayers,
+    NumTokens,
+    Precision,
+    SchemaError,
+    Sha256,
+    Share,
+    TokenIds,
+    parse_json,
+    shortened,
+)
+from export.contract.files import FileInfo, file_faults, file_info, is_inside
+from export.contract.relations import relation_faults
 from export.contract.tensors import TensorSpec
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
+from model.text.tokenizers import OPTIONAL_FILES
 
 SCHEMA_VERSION = 5
 # Version 4 had none of these fields: a model with states multiplied them, and all had one target limit and
@@ -27,6 +50,10 @@ _READ_VERSIONS = (4, SCHEMA_VERSION)
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
+MAX_MANIFEST_BYTES = 16 << 20
+_MAX_BEAM = 1024
+
+__all__ = ["FileInfo", "file_info"]
 
 
 class ArtifactError(ValueError):
@@ -41,18 +68,10 @@ class GraphInfo:
         structure_sha256: Of its nodes, names and shapes without the weights' values.
     """
 
-    file: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    structure_sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileInfo:
-    """What a file must be."""
-
-    sha256: str
-    num_bytes: int
+    file: FileName
+    inputs: Annotated[tuple[TensorSpec, ...], Len(1, 4096)]
+    outputs: Annotated[tuple[TensorSpec, ...], Len(1, 4096)]
+    structure_sha256: Sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +86,11 @@ class SelfCheck:
         beam: The best translation by it.
     """
 
-    source: tuple[int, ...]
-    max_target_tokens: int
-    greedy: tuple[int, ...]
-    beam_size: int
-    beam: tuple[int, ...]
+    source: TokenIds
+    max_target_tokens: NumTokens
+    greedy: TokenIds
+    beam_size: Annotated[int, Ge(1), Le(_MAX_BEAM)]
+    beam: TokenIds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +105,10 @@ class AttentionInfo:
             once in its translation, to which the mean of the heads attends most.
     """
 
-    num_layers: int
-    num_heads: int
-    default_layer: int
-    anchor_accuracy: tuple[float, ...]
+    num_layers: NumLayers
+    num_heads: NumLayers
+    default_layer: Annotated[int, Ge(0)]
+    anchor_accuracy: tuple[Share, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,26 +141,26 @@ class Manifest:
     """
 
     schema_version: int
-    name: str
-    architecture: str
-    precision: str
-    language_pairs: tuple[tuple[str, str], ...]
-    vocabulary_size: int
+    name: Name
+    architecture: Name
+    precision: Precision
+    language_pairs: Annotated[tuple[tuple[Name, Name], ...], Len(1, 10_000)]
+    vocabulary_size: Annotated[int, Ge(1), Le(MAX_VOCABULARY)]
     special_ids: SpecialIds
-    max_source_tokens: int
-    max_target_tokens: int
-    devices: tuple[str, ...]
-    caches: tuple[TensorSpec, ...]
-    states: tuple[TensorSpec, ...]
-    memory: tuple[TensorSpec, ...]
+    max_source_tokens: NumTokens
+    max_target_tokens: NumTokens
+    devices: Annotated[tuple[Device, ...], Len(1, 2)]
+    caches: Annotated[tuple[TensorSpec, ...], Len(0, 4096)]
+    states: Annotated[tuple[TensorSpec, ...], Len(0, 4096)]
+    memory: Annotated[tuple[TensorSpec, ...], Len(0, 4096)]
     has_capacities: bool
     attention: AttentionInfo | None
-    graphs: dict[str, GraphInfo]
+    graphs: dict[Name, GraphInfo]
     self_check: SelfCheck
-    checkpoint_sha256: str
+    checkpoint_sha256: Sha256
     produced_with: dict[str, str]
-    files: dict[str, FileInfo]
-    shortlist: str | None = None
+    files: Annotated[dict[FileName, FileInfo], Len(1, 10_000)]
+    shortlist: FileName | None = None
     multiplies_states: bool = False
     target_limit: TargetLimit = DEFAULT_TARGET_LIMIT
     length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY
@@ -162,102 +181,75 @@ class Manifest:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def file_info(path: Path) -> FileInfo:
-    """Hash a file."""
-    content = path.read_bytes()
-    return FileInfo(sha256=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
-
-
 def load_manifest(folder: Path) -> Manifest:
-    """Read an artifact's manifest and check every file against it.
+    """Read an artifact's manifest, and check it and every file.
 
     Raises:
-        ArtifactError: no artifact, another schema, or files that are missing or differ; names each
-            with the hash it has and the one it must have.
+        ArtifactError: no artifact, another schema, fields that make no sense, or files that are missing or
+            differ; names all of them, each file with the hash it has and the one it must have.
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise ArtifactError(f"{folder} is no artifact: it has no {MANIFEST_NAME}")
+    if not is_inside(path, folder):
+        raise ArtifactError(f"{path} is a link out of the artifact's folder, to {path.resolve()}")
+    if (num_bytes := path.stat().st_size) > MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{path} has {num_bytes} bytes, the limit is {MAX_MANIFEST_BYTES}")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        version = fields["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = _parsed(path.read_text(encoding="utf-8"))
+    except _OtherSchema as error:
+        raise ArtifactError(f"{path} {error}") from None
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from error
-    if version not in _READ_VERSIONS:
-        known = " and ".join(map(str, _READ_VERSIONS))
-        raise ArtifactError(f"{path} has schema version {version}, this version reads {known}")
-    try:
-        manifest = _parse(fields)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from error
-    _check_files(folder, manifest)
+    if faults := list(_folder_faults(folder, manifest)):
+        raise ArtifactError(f"artifact {folder} is damaged: " + "; ".join(shortened(faults)))
     return manifest
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    faults = []
+class _OtherSchema(ValueError):
+    """A manifest of a version that is not read here."""
+
+
+def _parsed(content: str) -> Manifest:
+    """The manifest that a JSON text is.
+
+    Raises:
+        _OtherSchema: its version is another.
+        ValueError: it is none, or a rule is broken; lists every fault.
+    """
+    fields = json.loads(content)
+    if not isinstance(fields, dict):
+        raise SchemaError(f"it is a {type(fields).__name__}, must be an object")
+    version = fields.get("schema_version")
+    if version is None:
+        raise SchemaError("schema_version is missing")
+    if type(version) is not int or version not in _READ_VERSIONS:
+        known = " and ".join(map(str, _READ_VERSIONS))
+        raise _OtherSchema(f"has schema version {version!r:.40}, this version reads {known}")
+    if version < SCHEMA_VERSION:
+        since = sorted(_SINCE_5 & fields.keys())
+        if since:
+            raise SchemaError(f"version {version} has no {', '.join(since)}")
+        fields["multiplies_states"] = bool(fields.get("states"))
+    elif missing := sorted(_SINCE_5 - fields.keys()):
+        raise SchemaError(f"{', '.join(missing)} is missing")
+    manifest = parse_json(_adapter(), json.dumps(fields))
+    if faults := list(relation_faults(manifest)):
+        raise SchemaError("; ".join(shortened(faults)))
+    return manifest
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def _folder_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
     if PROOF_NAME not in manifest.files:
-        faults.append(f"no {PROOF_NAME}: an artifact without its proof is not served")
+        yield f"no {PROOF_NAME}: an artifact without its proof is not served"
     needed = [WEIGHTS_NAME, TOKENIZER_NAME, *(graph.file for graph in manifest.graphs.values())]
     needed += [manifest.shortlist] if manifest.shortlist else []
-    faults += [f"{name} has no sha256" for name in needed if name not in manifest.files]
-    for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            faults.append(f"{name} is missing")
-        elif (found := file_info(path)) != expected:
-            faults.append(
-                f"{name} has sha256 {found.sha256} ({found.num_bytes} bytes), "
-                f"must have {expected.sha256} ({expected.num_bytes} bytes)"
-            )
-    if faults:
-        raise ArtifactError(f"artifact {folder} is damaged: " + "; ".join(faults))
-
-
-def _tensors(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name=i["name"], dtype=i["dtype"], shape=tuple(i["shape"])) for i in items)
-
-
-def _self_check(fields: dict[str, Any]) -> SelfCheck:
-    ids = {name: tuple(fields[name]) for name in ("source", "greedy", "beam")}
-    return SelfCheck(**{**fields, **ids})
-
-
-def _attention(fields: dict[str, Any] | None) -> AttentionInfo | None:
-    if fields is None:
-        return None
-    return AttentionInfo(**{**fields, "anchor_accuracy": tuple(fields["anchor_accuracy"])})
-
-
-def _parse(fields: dict[str, Any]) -> Manifest:
-    graphs = {
-        name: GraphInfo(
-            file=graph["file"],
-            inputs=_tensors(graph["inputs"]),
-            outputs=_tensors(graph["outputs"]),
-            structure_sha256=graph["structure_sha256"],
-        )
-        for name, graph in fields["graphs"].items()
-    }
-    if missing := OF_EVERY_MODEL - graphs.keys():
-        raise ValueError(f"graphs lacks {', '.join(sorted(missing))}")
-    if fields.get("shortlist") and (missing := OF_A_SHORTLIST - graphs.keys()):
-        raise ValueError(f"graphs lacks {', '.join(sorted(missing))}, which a shortlist needs")
-    parsed: dict[str, Any] = {
-        "language_pairs": tuple((a, b) for a, b in fields["language_pairs"]),
-        "special_ids": SpecialIds(**fields["special_ids"]),
-        "devices": tuple(fields["devices"]),
-        "caches": _tensors(fields["caches"]),
-        "states": _tensors(fields["states"]),
-        "memory": _tensors(fields["memory"]),
-        "attention": _attention(fields["attention"]),
-        "graphs": graphs,
-        "self_check": _self_check(fields["self_check"]),
-        "files": {name: FileInfo(**info) for name, info in fields["files"].items()},
-    }
-    if fields["schema_version"] < SCHEMA_VERSION:
-        parsed["multiplies_states"] = bool(parsed["states"])
-    else:
-        parsed["target_limit"] = TargetLimit(**fields["target_limit"])
-        parsed["length_penalty"] = LengthPenalty(**fields.get("length_penalty", {}))
-    return Manifest(**{**fields, **parsed})
+    # Read where it is there, so it may not lie there unnamed.
+    needed += [name for name in OPTIONAL_FILES if (folder / name).exists()]
+    yield from (f"{name} has no sha256" for name in dict.fromkeys(needed) if name not in manifest.files)
+    yield from file_faults(folder, manifest.files)

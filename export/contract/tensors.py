@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-Axis = str | int
+from export.contract.field_types import Axis, ElementType, Name, Shape
+
+__all__ = ["SOURCE_AXIS", "Axis", "Pools", "TensorSpec"]
+
 SOURCE_AXIS = "source_capacity"
 
 
@@ -19,9 +22,9 @@ class TensorSpec:
         shape: Of each axis its size, or the name of a dynamic one.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[Axis, ...]
+    name: Name
+    dtype: ElementType
+    shape: Shape
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.text.one_direction_tokenizer import LANGUAGES_NAME, OneDirectionTokenizer
-from model.text.piece_map_tokenizer import PIECES_NAME, PieceMapTokenizer
+from model.text.piece_map_tokenizer import PIECES_NAME, TARGET_NAME, PieceMapTokenizer
 from model.text.sentencepiece_tokenizer import FILE_NAME, SentencePieceTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
+
+# Beside FILE_NAME, of the kinds that need more.
+OPTIONAL_FILES = (LANGUAGES_NAME, PIECES_NAME, TARGET_NAME)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from server.api.status import abort_with
 from server.models.serving import Outcome, Reload, ServedModels
 from traghetto.pb.admin.v1 import admin_pb2 as pb
 from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
@@ -15,6 +16,7 @@ _OUTCOMES = {
     Outcome.LOADED: pb.RELOAD_OUTCOME_LOADED,
     Outcome.REFUSED: pb.RELOAD_OUTCOME_REFUSED,
 }
+_MAX_REASON = 1000  # characters
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -27,9 +29,15 @@ class AdminService(pb_grpc.AdminServiceServicer):
     async def ReloadModels(  # noqa: N802
         self, request: pb.ReloadModelsRequest, context: Context
     ) -> pb.ReloadModelsResponse:
-        """Read every artifact folder again and serve what has changed in it."""
-        del request, context
-        return pb.ReloadModelsResponse(models=[_message(reload) for reload in await self._served.reload()])
+        """Read every artifact folder again and serve what is new; FAILED_PRECONDITION if any is no good."""
+        del request
+        response = pb.ReloadModelsResponse(
+            models=[_message(reload) for reload in await self._served.reload()]
+        )
+        if refused := [model for model in response.models if model.outcome == pb.RELOAD_OUTCOME_REFUSED]:
+            message = f"{len(refused)} of {len(response.models)} artifacts refused: {refused[0].message}"
+            await abort_with(context, grpc.StatusCode.FAILED_PRECONDITION, message, [response])
+        return response
 
 
 def _message(reload: Reload) -> pb.ModelReload:
@@ -38,5 +46,14 @@ def _message(reload: Reload) -> pb.ModelReload:
         model=reload.model,
         sha256=reload.sha256,
         outcome=_OUTCOMES[reload.outcome],
-        message=reload.message,
+        message=shortened(reload.message),
     )
+
+
+def shortened(message: str) -> str:
+    """A reason that fits into a status, which gRPC takes no more than some kilobytes of.
+
+    >>> len(shortened("x" * 5000))
+    1003
+    """
+    return message if len(message) <= _MAX_REASON else message[:_MAX_REASON] + "..."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from prometheus_client import Counter, Histogram
 
+from server.api.malformed import MALFORMED, forgiving, forgiving_handler
 from server.api.status import abort
 from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest
 from server.telemetry.call import REQUEST_ID, Call, begin_call, current_call
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing  # an extra that may not be there
 
 Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
-
-_MALFORMED = object()
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._handlers[path]
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or handler.response_streaming:
-            return handler
+            return forgiving_handler(handler)
         self._handlers[path] = wrapped = grpc.unary_unary_rpc_method_handler(
             self._wrap(handler.unary_unary, path),
-            request_deserializer=_forgiving(handler.request_deserializer),
+            request_deserializer=forgiving(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
         return wrapped
@@ -76,7 +75,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             current_call.set(call)
             code = grpc.StatusCode.UNKNOWN
             try:
-                if request is _MALFORMED:
+                if request is MALFORMED:
                     malformed = MalformedRequest("the message does not parse")
                     count_rejection(self._metrics, malformed)
                     await abort(context, malformed)
@@ -137,15 +136,3 @@ def _is_late(context: grpc.aio.ServicerContext[Any, Any]) -> bool:
 def _code(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
     code: Any = context.code()
     return next((c for c in grpc.StatusCode if code in (c, c.value[0])), grpc.StatusCode.UNKNOWN)
-
-
-def _forgiving(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Bytes that do not parse become _MALFORMED: gRPC itself would answer UNKNOWN."""
-
-    def parse(data: bytes) -> Any:
-        try:
-            return deserialize(data)
-        except Exception:  # noqa: BLE001 - protobuf raises DecodeError, and others by implementation
-            return _MALFORMED
-
-    return parse

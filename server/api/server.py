@@ -9,15 +9,17 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from server.addresses import split_address
 from server.api.admin import AdminService
+from server.api.grpc_options import plain_options, translation_options
 from server.api.interceptor import CallInterceptor
+from server.api.malformed import MalformedInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
 from server.models.serving import ServedModels
 from server.telemetry.metrics import Metrics
+from server.telemetry.metrics_page import MetricsPage
 from server.tls.certificates import Certificates
 from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
 ADMIN_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared one
-)
 _WATCH_SECONDS = 0.5
 
 
@@ -54,26 +51,28 @@ class Server:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
         self._certificates = certificates
-        options = (*_OPTIONS, *_connection_age(config))
-        self._grpc = grpc.aio.server(interceptors=[CallInterceptor(metrics, tracing)], options=options)
+        self._page = MetricsPage(metrics.registry)
+        self._grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics, tracing)], options=translation_options(config)
+        )
         service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        self._health_only = grpc.aio.server(options=_OPTIONS) if config.health_listen is not None else None
-        self._admin = grpc.aio.server(options=_OPTIONS) if config.admin_listen is not None else None
+        self._health_only = _plain_server(config) if config.health_listen is not None else None
+        self._admin = _plain_server(config) if config.admin_listen is not None else None
 
     async def start(self) -> str:
         """Listen; returns the line that says where."""
         metrics_host, metrics_port = split_address(self._config.metrics_listen)
         try:
-            http, _ = start_http_server(metrics_port, metrics_host, self._metrics.registry)
-        except OSError as error:
+            page_port = self._page.start(metrics_host, metrics_port)
+        except (OSError, OverflowError) as error:
             raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
         places = [
             f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
-            f"metrics=http://{_address(metrics_host, http.server_port)}/metrics",
+            f"metrics=http://{_address(metrics_host, page_port)}/metrics",
         ]
         if self._health_only is not None and self._config.health_listen is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
@@ -114,18 +113,15 @@ class Server:
         for server in (self._admin, self._health_only):
             if server is not None:
                 await server.stop(0)
+        await asyncio.to_thread(self._page.stop)
+
+
+def _plain_server(config: ServerConfig) -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=[MalformedInterceptor()], options=plain_options(config))
 
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _connection_age(config: ServerConfig) -> list[tuple[str, int]]:
-    ages = (
-        ("grpc.max_connection_age_ms", config.max_connection_age_seconds),
-        ("grpc.max_connection_age_grace_ms", config.max_connection_age_grace_seconds),
-    )
-    return [(name, int(seconds * 1000)) for name, seconds in ages if seconds is not None]
 
 
 def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -82,13 +82,17 @@ def details_of(error: RequestError) -> list[Message]:
 
 def to_status(error: RequestError) -> status_pb2.Status:
     """An error as google.rpc.Status, its details packed."""
+    return packed_status(ANSWERS[type(error)].code, str(error), details_of(error))
+
+
+def packed_status(code: grpc.StatusCode, message: str, details: Sequence[Message]) -> status_pb2.Status:
+    """A google.rpc.Status, its details packed."""
     packed = []
-    for detail in details_of(error):
+    for detail in details:
         value = any_pb2.Any()
         value.Pack(detail)
         packed.append(value)
-    code = code_pb2.Code.Value(ANSWERS[type(error)].code.name)
-    return status_pb2.Status(code=code, message=str(error), details=packed)
+    return status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message, details=packed)
 
 
 def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
@@ -100,7 +104,20 @@ def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:
     """End a call with an error, its google.rpc.Status in the trailing metadata beside what is set there."""
-    details = ("grpc-status-details-bin", to_status(error).SerializeToString())
-    trailing = (*(context.trailing_metadata() or ()), details, *_pushback(error))
-    await context.abort(ANSWERS[type(error)].code, str(error), trailing)
+    code = ANSWERS[type(error)].code
+    await abort_with(context, code, str(error), details_of(error), _pushback(error))
+    raise AssertionError("abort returned")
+
+
+async def abort_with(
+    context: grpc.aio.ServicerContext[Any, Any],
+    code: grpc.StatusCode,
+    message: str,
+    details: Sequence[Message],
+    metadata: Sequence[tuple[str, str]] = (),
+) -> NoReturn:
+    """End a call with a status and its details, beside the trailing metadata that is set there."""
+    status = ("grpc-status-details-bin", packed_status(code, message, details).SerializeToString())
+    trailing = (*(context.trailing_metadata() or ()), status, *metadata)
+    await context.abort(code, message, trailing)
     raise AssertionError("abort returned")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import cast
 
 import grpc
+from grpc_status import rpc_status
 
 from traghetto.pb.admin.v1 import admin_pb2 as pb
 from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
@@ -25,14 +27,29 @@ def main() -> int:
         try:
             answer = stub.ReloadModels(pb.ReloadModelsRequest(), timeout=arguments.timeout_seconds)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                return _tell(_outcomes(error))
             proxy = proxy_of(arguments.server)
             through = f" (asked through the proxy of {proxy})" if proxy else ""
             print(f"traghetto-reload: {error.code().name}: {error.details()}{through}", file=sys.stderr)
             return 2
-    for found in answer.models:
-        outcome = pb.ReloadOutcome.Name(found.outcome).removeprefix("RELOAD_OUTCOME_").lower()
-        print(f"{found.artifact}: {outcome}, model {found.model}, sha256 {found.sha256}", found.message)
-    return int(any(found.outcome == pb.RELOAD_OUTCOME_REFUSED for found in answer.models))
+    return _tell(answer)
+
+
+def _outcomes(error: grpc.RpcError) -> pb.ReloadModelsResponse:
+    """What became of each artifact, from the status of a call of which some were refused."""
+    response, status = pb.ReloadModelsResponse(), rpc_status.from_call(cast("grpc.Call", error))
+    for detail in status.details if status else ():
+        detail.Unpack(response)
+    return response
+
+
+def _tell(response: pb.ReloadModelsResponse) -> int:
+    """Print what became of each artifact; 1 if one was refused."""
+    for model in response.models:
+        outcome = pb.ReloadOutcome.Name(model.outcome).removeprefix("RELOAD_OUTCOME_").lower()
+        print(f"{model.artifact}: {outcome}, model {model.model}, sha256 {model.sha256}", model.message)
+    return int(any(model.outcome == pb.RELOAD_OUTCOME_REFUSED for model in response.models))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from server.api.server import ServeError, Server
 from server.command_line import parse_config
 from server.config import ServerConfig, ServerConfigError
-from server.models.serving import UNSERVABLE, ServedModels
+from server.models.loading import UNSERVABLE
+from server.models.serving import ServedModels
 from server.telemetry.logs import configure_logs
 from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
 
 log = logging.getLogger("traghetto")
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _start_tracing(config: ServerConfig) -> Tracing | None:
@@ -42,6 +44,14 @@ def _start_tracing(config: ServerConfig) -> Tracing | None:
     return Tracing(config.otlp_endpoint, config.trace_ratio)
 
 
+def _stop(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    """Drain; whoever asks a second time does not want to wait, and ends the process as he would any other."""
+    stopping.set()
+    for number in _STOPS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+
 async def _serve(config: ServerConfig) -> None:
     metrics = Metrics()
     metrics.build_info.labels(__version__).set(1)
@@ -52,8 +62,8 @@ async def _serve(config: ServerConfig) -> None:
     server = Server(config, served, metrics, tracing, certificates)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in _STOPS:
+        loop.add_signal_handler(number, _stop, loop, stopping)
     loop.add_signal_handler(signal.SIGHUP, served.reload_soon)
     lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
     places = await server.start()
@@ -62,7 +72,9 @@ async def _serve(config: ServerConfig) -> None:
     try:
         await server.watch(stopping)
     finally:
-        log.info("stopping: running calls have %.0f s to finish", config.drain_seconds)
+        log.info(
+            "stopping: running calls have %.0f s to finish; a second signal ends now", config.drain_seconds
+        )
         await server.stop()
         lag.cancel()
         if tracing is not None:

@@ -7,36 +7,72 @@ import io
 import itertools
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
 from server.commands.standard_streams import run_command
 from server.commands.translate_arguments import make_options, make_tls, parse_arguments
-from traghetto import CallError, Client, InvalidText, Result, TextError, TextWarning, TlsError
+from traghetto import (
+    CallError,
+    Client,
+    DeadlineExceeded,
+    InvalidText,
+    MessageTooLarge,
+    Result,
+    ServerBusy,
+    ServerFault,
+    TextError,
+    TextWarning,
+    TlsError,
+    Translation,
+)
+from traghetto.in_order import in_order
 
 _IN_FLIGHT = 64
+
+
+# What one text may have brought upon itself: the next may fare better. Any other fault is that of all.
+_OF_ONE_TEXT = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
 
 
 class _Refused(Exception):
     """Input that cannot be read or that does not fit the flags."""
 
 
-def _print_all(results: Iterable[Result], *, has_bar: bool) -> bool:
-    """Print translations to standard output and errors to standard error; False if there was an error."""
+@dataclass(frozen=True, kw_only=True)
+class _Fault:
+    """Why a text has no translation.
+
+    Args:
+        ends_all: Whether the texts behind it would meet the same.
+    """
+
+    message: str
+    ends_all: bool = False
+
+
+def _print_all(results: Iterable[Result | _Fault], *, has_bar: bool) -> bool:
+    """Print translations to standard output and errors to standard error; False if there was an error.
+
+    A text without a translation is an empty line, so that lines stay beside their sources.
+    """
     is_whole = True
-    bar = tqdm(unit="line", disable=not has_bar)
-    for number, result in enumerate(results, 1):
-        if isinstance(result, TextError):
-            is_whole = False
-            tqdm.write(f"traghetto-translate: text {number}: {result.message}", file=sys.stderr)
-        else:
-            for warning in result.warnings:
-                tqdm.write(f"traghetto-translate: text {number}: warning: {_told(warning)}", file=sys.stderr)
-        line = "" if isinstance(result, TextError) else result.text
-        print(line, flush=True)
-        bar.update()
-    bar.close()
+    with tqdm(unit="line", disable=not has_bar) as bar:
+        for number, result in enumerate(results, 1):
+            if isinstance(result, TextError | _Fault):
+                is_whole = False
+                tqdm.write(f"traghetto-translate: text {number}: {result.message}", file=sys.stderr)
+            if isinstance(result, _Fault) and result.ends_all:
+                break
+            if isinstance(result, Translation):
+                for warning in result.warnings:
+                    tqdm.write(
+                        f"traghetto-translate: text {number}: warning: {_told(warning)}", file=sys.stderr
+                    )
+            print(result.text if isinstance(result, Translation) else "", flush=True)
+            bar.update()
     return is_whole
 
 
@@ -46,30 +82,40 @@ def _told(warning: TextWarning) -> str:
     return f"{reason}: {warning.text!r}" if warning.text else reason
 
 
-def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str | bytes]) -> bool:
     """Print the translation of each text; False if there was an error."""
-    results = client.translate_many(
-        texts,
-        arguments.source,
-        arguments.target,
-        texts_per_call=1,  # a line that is typed does not wait for the next one
-        concurrency=_IN_FLIGHT,
-        **make_options(arguments),
-    )
+    options = make_options(arguments)
+
+    def translate(text: str | bytes) -> Result | _Fault:
+        try:
+            decoded = text if isinstance(text, str) else text.decode()
+            return client.translate([decoded], arguments.source, arguments.target, **options)[0]
+        except UnicodeDecodeError as error:
+            return _Fault(message=_not_utf8(error))
+        except CallError as error:
+            return _Fault(message=str(error), ends_all=not isinstance(error, _OF_ONE_TEXT))
+
+    # One at a time: a line that is typed does not wait for the next one.
+    results = in_order(translate, texts, _IN_FLIGHT)
     has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
     return _print_all(results, has_bar=has_bar)
 
 
-def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: Iterable[str]) -> bool:
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"the line is no UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+
+
+def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: Iterable[str | bytes]) -> bool:
     """Print the translation of the one text and draw its attention; False if there was an error."""
     require_matplotlib()
     first = list(itertools.islice(texts, 2))
     if len(first) != 1:
         count = "more" if first else "none"
         raise _Refused(f"--attention draws one text, standard input has {count}")
+    text = first[0] if isinstance(first[0], str) else first[0].decode()
     options = make_options(arguments)
     options["segmentation"] = arguments.segmentation or "none"  # there is one attention to draw
-    (result,) = client.translate(first, arguments.source, arguments.target, **options)
+    (result,) = client.translate([text], arguments.source, arguments.target, **options)
     if not _print_all([result], has_bar=False) or isinstance(result, TextError):
         return False
     attention = result.hypotheses[0].attention
@@ -85,15 +131,15 @@ def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: It
     return True
 
 
-def _lines() -> Iterable[str]:
-    """The lines of standard input, read as they come.
+def _lines() -> Iterable[bytes]:
+    r"""The lines of standard input, read as they come; \n or \r\n ends one.
 
     Raises:
         _Refused: it is closed.
     """
     if sys.stdin is None:
         raise _Refused("standard input is closed, and there is no text among the arguments")
-    return (line.rstrip("\n") for line in sys.stdin)
+    return (line.removesuffix(b"\n").removesuffix(b"\r") for line in sys.stdin.buffer)
 
 
 def main() -> int:
@@ -103,19 +149,18 @@ def main() -> int:
 
 def _command() -> int:
     arguments = parse_arguments()
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     translate = _translate_and_draw if arguments.attention else _translate_all
     status = 1
     try:
-        texts: Iterable[str] = arguments.texts or _lines()
+        texts: Iterable[str | bytes] = arguments.texts or _lines()
         with Client(arguments.server, arguments.timeout, make_tls(arguments)) as client:
             return 0 if translate(client, arguments, texts) else 1
     except CallError as error:
         message = str(error)
     except UnicodeDecodeError as error:
-        status, message = 2, f"standard input is no UTF-8: {error}"
+        status, message = 2, _not_utf8(error)
     except (DrawingUnavailable, InvalidText, TlsError, _Refused) as error:
         status, message = 2, str(error)
     print(f"traghetto-translate: {message}", file=sys.stderr)

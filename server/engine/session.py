@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnxruntime
 
 from export.contract.graph_names import GraphName
-from export.contract.manifest import Manifest
-from model.shortlist.shortlist import Shortlist
+from export.contract.manifest import ArtifactError, Manifest
+from model.shortlist.shortlist import Shortlist, ShortlistError
 from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
+from server.engine.graph_check import Graphs, check_graphs
+from server.engine.graph_files import open_graph
 
 _ERRORS = 3  # a severity of ONNX Runtime's log
 _LARGE = frozenset({GraphName.ENCODER, GraphName.DECODER_STEP, GraphName.DECODER_HIDDEN})
 # Threads of an operator go on looking for work that long, as long as Python takes from one step to the next;
 # by default the encoder's keep the step's from their processor for tens of milliseconds.
 _SPIN_MICROSECONDS = 200
-
-Graphs = Mapping[str, onnxruntime.InferenceSession]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,14 @@ class ModelSession:
         """Choose the device, and load an artifact there.
 
         Raises:
+            ArtifactError: a graph or the shortlist cannot be read, or is another than the manifest says.
             DeviceError: cuda was asked for and is not there, or the artifact does not list the device, or a
                 shortlist was asked for that the artifact does not have or the device cannot use.
         """
         device = choose_device(config.device, manifest)
         _check_shortlist(device, manifest, config)
         graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config)
+        check_graphs(manifest, graphs)
         provider = next(iter(graphs.values())).get_providers()[0]
         if device == "cuda" and provider != CUDA:  # ONNX Runtime falls back silently
             if config.device == "cuda":
@@ -84,7 +86,7 @@ class ModelSession:
             manifest=manifest,
             device=device,
             provider=provider,
-            shortlist=Shortlist.load(folder) if config.with_shortlist else None,
+            shortlist=_load_shortlist(folder, manifest) if config.with_shortlist else None,
             graphs=graphs,
             exclusive_graphs=_load_exclusive_graphs(folder, manifest, device, graphs, config),
         )
@@ -103,6 +105,19 @@ def _check_shortlist(device: str, manifest: Manifest, config: SessionConfig) -> 
     if config.with_shortlist and (manifest.shortlist is None or device == "cuda"):
         fault = "runs on a GPU, where none is used" if manifest.shortlist else "has none"
         raise DeviceError(f"a shortlist was asked for, model {manifest.name} {fault}")
+
+
+def _load_shortlist(folder: Path, manifest: Manifest) -> Shortlist:
+    try:
+        shortlist = Shortlist.load(folder)
+    except ShortlistError as error:
+        raise ArtifactError(str(error)) from error
+    if shortlist.vocabulary_size != manifest.vocabulary_size:
+        raise ArtifactError(
+            f"the shortlist of model {manifest.name} is of {shortlist.vocabulary_size} tokens, the "
+            f"vocabulary_size is {manifest.vocabulary_size}"
+        )
+    return shortlist
 
 
 def _needed_graphs(device: str, config: SessionConfig) -> frozenset[str]:
@@ -157,10 +172,4 @@ def _load_graph(path: Path, device: str, name: str, config: SessionConfig) -> on
     options.intra_op_num_threads = config.num_threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     options.log_severity_level = _ERRORS
-    # The fused SkipLayerNormalization takes 5 times as long on CPU as Add and LayerNormalization.
-    return onnxruntime.InferenceSession(
-        str(path),
-        options,
-        providers=providers_of(device, name),
-        disabled_optimizers=["SkipLayerNormFusion"],
-    )
+    return open_graph(path, options, providers_of(device, name))

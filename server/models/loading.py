@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from export.contract.manifest import Manifest, load_manifest
-from model.text.tokenizer import Tokenizer
+from export.contract.manifest import ArtifactError, Manifest, load_manifest
+from model.text.tokenizer import Tokenizer, TokenizerError
 from model.text.tokenizers import load_tokenizer
 from server.config import ServerConfig, ServerConfigError
+from server.engine.device import DeviceError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig
@@ -93,12 +94,13 @@ def load_model(
         PoolsTooLarge: its widest lane does not fit into its share of the memory for pools.
     """
     started = time.monotonic()
-    manifest = load_manifest(folder)
-    session = _open_session(folder, manifest, config)
-    engines = _engines(session, config)
-    for engine in engines:
-        _prepare(engine, session, config)
-    tokenizer = load_tokenizer(folder)
+    with blaming(folder):
+        manifest = load_manifest(folder)
+        tokenizer = _load_tokenizer(folder, manifest)
+        session = _open_session(folder, manifest, config)
+        engines = _engines(session, config)
+        for engine in engines:
+            _prepare(engine, session, config)
     check = partial(self_check, manifest=manifest)
     worker = Worker(
         manifest.name,
@@ -124,6 +126,45 @@ def load_model(
     return model
 
 
+UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError)
+
+
+@contextmanager
+def blaming(folder: Path) -> Iterator[None]:
+    """Whatever else goes wrong with an artifact is a fault of it, and told in one line: old models go on."""
+    try:
+        yield
+    except UNSERVABLE:
+        raise
+    except Exception as error:
+        log.debug("artifact %s cannot be loaded", folder, exc_info=True)
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ArtifactError(f"artifact {folder} cannot be loaded: {fault}") from error
+
+
+def _load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
+    """The tokenizer of an artifact, if it makes the ids that the manifest speaks of.
+
+    Raises:
+        ArtifactError: it does not, or has no way to say what language to translate into.
+        TokenizerError: it is damaged.
+    """
+    tokenizer = load_tokenizer(folder)
+    facts = (
+        ("vocabulary_size", tokenizer.size, manifest.vocabulary_size),
+        ("special_ids", tokenizer.special_ids, manifest.special_ids),
+    )
+    faults = [f"the tokenizer has {name} {a}, the manifest {b}" for name, a, b in facts if a != b]
+    for source, target in manifest.language_pairs:
+        try:
+            tokenizer.encode_source("", target, source_language=source)
+        except TokenizerError as error:
+            faults.append(f"the pair {source}-{target}: {error}")
+    if faults:
+        raise ArtifactError(f"artifact {folder} is damaged: " + "; ".join(faults))
+    return tokenizer
+
+
 def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> ModelSession:
     """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
     session = ModelSession.load(
@@ -137,6 +178,7 @@ def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> Mod
         ),
     )
     _check_candidates(session, config)
+    _pool_share(session, config)  # before the first engine takes any
     if session.exclusive_graphs and not config.lone_threads and not _is_faster_lone(session):
         return session.without_exclusive_graphs()
     return session
@@ -201,8 +243,23 @@ def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
 
 def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
     """An engine for each runner, with an equal part of the memory for pools."""
+    num_runners = _num_runners(session, config)
+    share = _pool_share(session, config)
+    return [Engine(session, config.slots, share) for _ in range(num_runners)]
+
+
+def _num_runners(session: ModelSession, config: ServerConfig) -> int:
+    return (config.runners or num_processors()) if session.device == "cpu" else 1
+
+
+def _pool_share(session: ModelSession, config: ServerConfig) -> int:
+    """Bytes of pools for each runner, reckoned before any is taken.
+
+    Raises:
+        PoolsTooLarge: a lane that requests may need does not fit.
+    """
     manifest = session.manifest
-    num_runners = (config.runners or num_processors()) if session.device == "cpu" else 1
+    num_runners = _num_runners(session, config)
     pool_bytes = available_bytes() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
     share = pool_bytes // (len(config.artifacts) * num_runners)
     widest = max(config.max_beam_size, manifest.self_check.beam_size)
@@ -215,4 +272,4 @@ def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
             f"{pool_bytes / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
             "--pool-gib"
         )
-    return [Engine(session, config.slots, share) for _ in range(num_runners)]
+    return share

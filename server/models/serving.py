@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from export.contract.manifest import ArtifactError, load_manifest
-from model.text.tokenizer import TokenizerError
-from server.config import ServerConfig, ServerConfigError
-from server.engine.device import DeviceError
+from server.config import ServerConfig
 from server.errors import Draining
 from server.models.catalogue import Models
-from server.models.loading import LoadedModel, PoolsTooLarge, load_model
+from server.models.loading import UNSERVABLE, LoadedModel, blaming, load_model
 from server.models.machine import release_memory
 from server.telemetry.metrics import Metrics
 from server.telemetry.model_metrics import ModelMetrics
 from server.work.busy_runners import BusyRunners
 
 log = logging.getLogger("traghetto.models")
-
-UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError)
 
 
 class Outcome(enum.StrEnum):
@@ -109,11 +105,9 @@ class ServedModels:
         return _result(folder, new, Outcome.LOADED)
 
     def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
-        try:
+        with blaming(folder):
             is_same = load_manifest(folder).digest() == old.sha256
-            return None if is_same else load_model(folder, self._config, self._metrics, self._busy_runners)
-        except OSError as error:
-            raise ArtifactError(f"artifact {folder} cannot be read: {error}") from error
+        return None if is_same else load_model(folder, self._config, self._metrics, self._busy_runners)
 
     async def _take_over(self, i: int, new: LoadedModel) -> None:
         """Let new calls go to the new model, and end the old one when its last call has.

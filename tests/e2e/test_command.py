@@ -101,11 +101,15 @@ def test_a_call_that_fails_says_why(translate: Translate, arguments: list[str], 
     assert all(word in ended.stderr.decode() for word in ("traghetto-translate: ", *words))
 
 
-def test_input_that_is_no_utf8_ends_the_command(server: RunningServer, translate: Translate) -> None:
-    ended = translate(stdin=b"Good morning.\n\xff\xfe\n")
-    assert ended.returncode == 2
-    assert b"UTF-8" in ended.stderr
-    assert b"Traceback" not in ended.stderr
+def test_lines_that_cannot_be_sent_cost_those_lines_alone(
+    server: RunningServer, translate: Translate
+) -> None:
+    ended = translate(stdin=b"Good morning.\n\xff\xfe\n" + b"a" * 4_200_000 + b"\nSee you tomorrow.\n")
+    first, last = expected(server, ["Good morning.", "See you tomorrow."])
+    assert (ended.returncode, ended.stdout.decode().splitlines()) == (1, [first, "", "", last])
+    no_utf8, too_large = ended.stderr.decode().splitlines()
+    assert no_utf8.startswith("traghetto-translate: text 2: the line is no UTF-8")
+    assert too_large.startswith("traghetto-translate: text 3: RESOURCE_EXHAUSTED")
 
 
 def test_options_reach_the_server(server: RunningServer, translate: Translate) -> None:

@@ -9,7 +9,6 @@ addresses while a client runs, as in a cluster.
 
 from __future__ import annotations
 
-import random
 import socket
 import subprocess
 import threading
@@ -22,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import program
-from tests.running_server import RunningServer, StartServer
+from tests.running_server import RunningServer, StartServer, free_port
 from traghetto import CallError, Client, Translation
 
 PATIENCE_SECONDS = 120.0
@@ -35,17 +34,6 @@ HANDLED = (
     'grpc_service="translation.v1.TranslationService",grpc_type="unary"}'
 )
 CALLERS = 3
-
-
-def free_port() -> int:
-    """One below those that the system gives to outgoing connections, so it is free after a restart too."""
-    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
-    raise AssertionError("no port is free")
 
 
 class Fleet:

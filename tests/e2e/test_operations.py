@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tests.e2e.copied_artifact import copied_artifact
-from tests.running_server import RunningServer, StartServer, repeated
+from tests.running_server import RunningServer, StartServer, repeated, run_server
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
@@ -102,6 +102,23 @@ def test_a_stop_that_takes_too_long_cuts_calls_off(
         with pytest.raises(grpc.RpcError) as caught:
             call.result(PATIENCE_SECONDS)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(
+    artifact: Path, connect: Connect, long_request: pb.TranslateRequest, tmp_path: Path, number: int
+) -> None:
+    several = repeated(long_request, 200)
+    drain = f"--drain-seconds={PATIENCE_SECONDS * 10}"
+    with run_server(tmp_path / "log", artifact, "--slots=1", drain, expected_status=-number) as running:
+        call = connect(running).Translate.future(several)
+        running.wait_until_running(1)
+        running.process.send_signal(number)
+        while health_of(running.health) == SERVING:
+            pass
+        running.process.send_signal(number)
+        assert running.process.wait(PATIENCE_SECONDS) == -number
+        assert isinstance(call.exception(PATIENCE_SECONDS), grpc.RpcError)
 
 
 def test_two_models_are_listed_by_name_and_the_first_is_the_default(

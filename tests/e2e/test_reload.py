@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import grpc
 import pytest
+from grpc_status import rpc_status
 
 from server.config import ServerConfig
 from server.models.serving import ServedModels
@@ -59,7 +61,20 @@ def switch(tmp_path: Path) -> Callable[[Path], Path]:
 def reload_models(server: RunningServer) -> list[admin_pb2.ModelReload]:
     with grpc.insecure_channel(server.admin) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
-        return list(stub.ReloadModels(admin_pb2.ReloadModelsRequest(), timeout=PATIENCE_SECONDS).models)
+        try:
+            return list(stub.ReloadModels(admin_pb2.ReloadModelsRequest(), timeout=PATIENCE_SECONDS).models)
+        except grpc.RpcError as error:
+            refusal = error
+    assert refusal.code() is grpc.StatusCode.FAILED_PRECONDITION
+    status = rpc_status.from_call(cast("grpc.Call", refusal))
+    assert status is not None
+    response = admin_pb2.ReloadModelsResponse()
+    assert status.details[0].Unpack(response)
+    refused = [model for model in response.models if model.outcome == REFUSED]
+    assert refusal.details() == (
+        f"{len(refused)} of {len(response.models)} artifacts refused: {refused[0].message}"
+    )
+    return list(response.models)
 
 
 def translate(server: RunningServer) -> pb.TranslateResponse:
@@ -141,12 +156,19 @@ def test_a_bad_artifact_is_refused_and_the_old_one_goes_on(
                 assert (refused.outcome, refused.sha256) == (REFUSED, before.model.sha256)
                 assert message in refused.message
                 assert (unchanged.outcome, unchanged.model) == (UNCHANGED, "other")
+            command = [sys.executable, "-m", "server.commands.reload", "--server", server.admin]
+            told = subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+            )
+            assert (told.returncode, told.stderr) == (1, "")
+            first, second = told.stdout.splitlines()
+            assert ("refused" in first, "no artifact" in first, "unchanged" in second) == (True, True, True)
         page = server.scrape()
         assert translate(server) == before
         log = server.log.read_text()
     assert set(found) == {(before.model.sha256, before.items[0].translation.text)}
-    assert page['translator_model_reloads_total{outcome="refused"}'] == 3
-    assert page['translator_model_reloads_total{outcome="unchanged"}'] == 3
+    assert page['translator_model_reloads_total{outcome="refused"}'] == 4
+    assert page['translator_model_reloads_total{outcome="unchanged"}'] == 4
     assert "weights.bin has sha256" in log
 
 

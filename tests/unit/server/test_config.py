@@ -32,6 +32,11 @@ VALUES: dict[str, tuple[str, str]] = {
     "max_target_tokens": ("7", "8"),
     "drain_seconds": ("7.5", "8.5"),
     "max_connection_age_seconds": ("7.5", "8.5"),
+    "max_connections": ("7", "8"),
+    "keepalive_seconds": ("7.5", "8.5"),
+    "keepalive_timeout_seconds": ("7.5", "8.5"),
+    "min_ping_seconds": ("7.5", "8.5"),
+    "max_message_mib": ("7", "8"),
     "log_level": ("debug", "error"),
     "otlp_endpoint": ("http://127.0.0.1:4317", "https://collector:4317"),
     "trace_ratio": ("0.25", "0.5"),
@@ -127,6 +132,21 @@ def test_an_age_that_grpc_cannot_count_is_refused(value: str, name: str) -> None
     arguments = ["--max-connection-age-seconds=1", f"{flag(name)}={value}"]
     with pytest.raises(ServerConfigError, match=f"^{flag(name)} is {value}, must be "):
         parse_config(["model", *arguments], {})
+
+
+@pytest.mark.parametrize("name", ["keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"])
+@pytest.mark.parametrize("value", ["0.0009", "2147484.0", "inf", "-1.0", "nan"])
+def test_a_time_between_signs_of_life_that_grpc_cannot_count_is_refused(value: str, name: str) -> None:
+    with pytest.raises(ServerConfigError, match=f"^{flag(name)} is {value}, must be from"):
+        parse_config(["model", f"{flag(name)}={value}"], {})
+    assert parse_config(["model", "--keepalive-seconds=0"], {}).keepalive_seconds is None
+
+
+@pytest.mark.parametrize("value", ["0", "1025", "-4"])
+def test_a_message_that_grpc_cannot_count_is_refused(value: str) -> None:
+    with pytest.raises(ServerConfigError, match=f"^--max-message-mib is {value}, must be"):
+        parse_config(["model", f"--max-message-mib={value}"], {})
+    assert parse_config(["model", "--max-message-mib=8"], {}).max_message_bytes == 8 << 20
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEANS))
@@ -255,6 +275,7 @@ def test_what_must_end_is_no_infinity(name: str) -> None:
 NONE = {
     **dict.fromkeys(("health_listen", "admin_listen", "tls_certificate", "tls_key", "tls_client_ca"), ""),
     **dict.fromkeys(("runners", "lone_threads", "max_source_tokens", "max_target_tokens"), "0"),
+    "max_connections": "0",
     **dict.fromkeys(("pool_gib", "max_connection_age_seconds", GRACE), "0.0"),
     "otlp_endpoint": "",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.unit.traghetto.test_retries import DIED, FAULT, STOPPING, busy
+from tests.unit.traghetto.test_retries import DIED, FAULT, NO_SERVER, STOPPING, busy
 from traghetto import CallError, DeadlineExceeded, ServerBusy, ServerFault, ServerUnavailable, Translation
 from traghetto.calls import Caller, Try, Wait
 from traghetto.failures import Failure
@@ -120,9 +120,28 @@ def test_a_call_that_another_failure_made_late_names_it() -> None:
     assert caught.value.timeout_seconds == 10
 
 
+def test_a_server_that_has_answered_is_waited_for_until_it_is_back() -> None:
+    drive = Drive([None, DIED, *[NO_SERVER] * 30, None], timeout_seconds=120)
+    texts = [str(i) for i in range(1025)]  # two calls
+    assert drive.run(*texts) == texts
+    assert 50 < drive.now - 100 < 120
+
+
+def test_a_server_that_stays_away_is_reported_at_the_deadline() -> None:
+    drive = Drive([STOPPING, *[NO_SERVER] * 30])
+    with pytest.raises(ServerUnavailable, match="failed to connect"):
+        drive.run("Yes.")
+    assert 107 < drive.now <= 110
+
+
 @pytest.mark.parametrize(
     ("outcomes", "kind", "num_tries"),
-    [([FAULT], ServerFault, 1), ([DIED] * 9, ServerUnavailable, 2), ([STOPPING] * 9, ServerUnavailable, 5)],
+    [
+        ([FAULT], ServerFault, 1),
+        ([DIED] * 9, ServerUnavailable, 2),
+        ([STOPPING] * 9, ServerUnavailable, 5),
+        ([NO_SERVER] * 9, ServerUnavailable, 5),
+    ],
 )
 def test_the_last_failure_is_raised(
     outcomes: list[Failure | None], kind: type[CallError], num_tries: int

@@ -9,13 +9,16 @@ import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from traghetto.failures import Failure, Kind
+from traghetto.failures import Failure, Kind, failure_of
 from traghetto.retries import Retries, RetryBudget, RetryPolicy
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 STOPPING = Failure(code=UNAVAILABLE, message="the server is stopping", status=status_pb2.Status(code=14))
 NO_SERVER = Failure(code=UNAVAILABLE, message="failed to connect to all addresses; last error: ...")
 NO_BACKEND = Failure(code=UNAVAILABLE, message="connections to all backends failing; last error: ...")
+STREAM_LIMIT = Failure(
+    code=UNAVAILABLE, message="Stream removed (RST_STREAM (Received RST_STREAM with error code 7))"
+)
 CLOSING = Failure(code=grpc.StatusCode.CANCELLED, message="")
 CLOSED_HERE = Failure(code=grpc.StatusCode.CANCELLED, message="Channel closed!")
 DIED = Failure(code=UNAVAILABLE, message="recvmsg:Connection reset by peer")
@@ -46,9 +49,10 @@ def make_retries(policy: RetryPolicy | None = None, budget: RetryBudget | None =
         (busy(1), Kind.BUSY),
         (Failure(code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="too large"), Kind.FINAL),
         (STOPPING, Kind.REFUSED),
-        (NO_SERVER, Kind.REFUSED),
-        (NO_BACKEND, Kind.REFUSED),
+        (NO_SERVER, Kind.UNREACHED),
+        (NO_BACKEND, Kind.UNREACHED),
         (CLOSING, Kind.REFUSED),
+        (STREAM_LIMIT, Kind.REFUSED),
         (CLOSED_HERE, Kind.FINAL),
         (DIED, Kind.DIED),
         (FAULT, Kind.FINAL),
@@ -63,6 +67,34 @@ def test_a_server_that_refuses_is_followed_by_the_next_ever_more_slowly() -> Non
     retries = make_retries()
     waits = [retries.wait_after(STOPPING) for _ in range(5)]
     assert waits == [0.1, 0.2, 0.4, 0.8, None]
+
+
+def test_a_server_that_never_was_is_soon_given_up_and_costs_no_budget() -> None:
+    budget = RetryBudget(capacity=1)
+    retries = make_retries(budget=budget)
+    assert [retries.wait_after(NO_SERVER) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
+    assert budget.take()
+
+
+def test_a_server_that_was_there_is_waited_for_as_long_as_the_call_has() -> None:
+    retries = Retries(policy=RetryPolicy(), budget=RetryBudget(0), uniform=longest, is_known=True)
+    waits = [retries.wait_after(NO_BACKEND) for _ in range(100)]
+    assert waits[:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0])
+    assert waits[-1] == RetryPolicy().max_wait_seconds
+
+
+def test_a_pushback_of_grpc_is_honoured_like_a_retry_info() -> None:
+    full = failure_of(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", [("grpc-retry-pushback-ms", "1500")])
+    assert full.kind is Kind.BUSY
+    assert make_retries().wait_after(full) == pytest.approx(1.6)
+    refused = Failure(code=UNAVAILABLE, message="", status=status_pb2.Status(code=14), pushback_ms=700)
+    assert make_retries().wait_after(refused) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("pushback", ["-1", "soon"])
+def test_a_pushback_that_forbids_another_try_is_honoured(pushback: str) -> None:
+    full = failure_of(UNAVAILABLE, "failed to connect", [("grpc-retry-pushback-ms", pushback)])
+    assert full.kind is Kind.FINAL
 
 
 def test_a_call_whose_connection_died_is_tried_once_more() -> None:

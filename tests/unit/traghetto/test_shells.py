@@ -197,7 +197,7 @@ def test_no_server_is_reported_soon_and_by_how_it_was_asked(translate: Translate
     """The words are gRPC's: by them a call that was never sent is told from one that died with its server."""
     with pytest.raises(ServerUnavailable, match=r"\(asked without TLS\)") as caught:
         translate("127.0.0.1:1", ["Yes."])
-    assert Failure(code=caught.value.code, message=caught.value.message).kind is Kind.REFUSED
+    assert Failure(code=caught.value.code, message=caught.value.message).kind is Kind.UNREACHED
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])

@@ -213,5 +213,5 @@ def test_an_impossible_length_penalty_is_damage(tmp_path: Path, write: Callable[
 
 def test_an_impossible_target_limit_is_damage(tmp_path: Path, write: Callable[..., None]) -> None:
     write(target_limit={"factor": 0.0, "extra": 0})
-    with pytest.raises(ArtifactError, match="damaged: a target limit of"):
+    with pytest.raises(ArtifactError, match="damaged: target_limit: a target limit of"):
         load_manifest(tmp_path)

@@ -110,7 +110,9 @@ class ModelReload(_message.Message):
     outcome: Global___ReloadOutcome.ValueType
     """What was done."""
     message: _builtins.str
-    """Why it was refused; empty otherwise."""
+    """Why it was refused; empty otherwise. What is longer than 1,000 characters is
+    cut with "...", for a status has little room; the server's log has it all.
+    """
     def __init__(
         self,
         *,

@@ -41,8 +41,10 @@ class AdminServiceStub:
     A new artifact is loaded, checked and warmed up beside the old one, which
     goes on translating; then new calls go to the new one, and the old one ends
     with its last call. One that cannot be served is refused and changes
-    nothing. The call returns when all that is decided; it returns OK with
-    refused models too, so read each one's outcome. SIGHUP does the same.
+    nothing. The call returns when all that is decided. If any is refused its
+    status is FAILED_PRECONDITION, the message says why, and the status' one
+    detail is the ReloadModelsResponse, with the outcome of every artifact.
+    SIGHUP does the same.
     """
 
 @_typing.type_check_only
@@ -56,8 +58,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     A new artifact is loaded, checked and warmed up beside the old one, which
     goes on translating; then new calls go to the new one, and the old one ends
     with its last call. One that cannot be served is refused and changes
-    nothing. The call returns when all that is decided; it returns OK with
-    refused models too, so read each one's outcome. SIGHUP does the same.
+    nothing. The call returns when all that is decided. If any is refused its
+    status is FAILED_PRECONDITION, the message says why, and the status' one
+    detail is the ReloadModelsResponse, with the outcome of every artifact.
+    SIGHUP does the same.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,8 +78,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         A new artifact is loaded, checked and warmed up beside the old one, which
         goes on translating; then new calls go to the new one, and the old one ends
         with its last call. One that cannot be served is refused and changes
-        nothing. The call returns when all that is decided; it returns OK with
-        refused models too, so read each one's outcome. SIGHUP does the same.
+        nothing. The call returns when all that is decided. If any is refused its
+        status is FAILED_PRECONDITION, the message says why, and the status' one
+        detail is the ReloadModelsResponse, with the outcome of every artifact.
+        SIGHUP does the same.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

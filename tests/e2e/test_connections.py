@@ -1,0 +1,176 @@
+"""Many calls at once, careful clients, clients that vanish, and clients that speak something else."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.running_server import (
+    ARTIFACT,
+    PATIENCE_SECONDS,
+    RunningServer,
+    StartServer,
+    long_request,
+    make_request,
+)
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+NUM_CALLS = 2000  # gRPC by itself ends some past 1,000
+RECURRENT = ARTIFACT.with_name("en-it-lstm")
+
+
+@pytest.fixture(scope="module")
+def running(start_server: StartServer) -> Iterator[RunningServer]:
+    with start_server(RECURRENT, "--slots=32", "--max-queue=8", "--min-ping-seconds=0.1") as server:
+        yield server
+
+
+def handled(page: dict[str, float]) -> dict[str, float]:
+    """Calls of Translate by status code."""
+    return {
+        name.split('"')[1]: value
+        for name, value in page.items()
+        if name.startswith("grpc_server_handled_total") and 'grpc_method="Translate"' in name
+    }
+
+
+def test_each_call_of_a_burst_is_answered_and_counted(running: RunningServer) -> None:
+    """Past 1,000 that wait to be looked at gRPC would end some as CANCELLED, on its own."""
+
+    async def burst() -> Counter[str]:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            stub = pb_grpc.TranslationServiceStub(channel)
+
+            async def call() -> str:
+                try:
+                    await stub.Translate(make_request("Yes.", beam_size=1), timeout=PATIENCE_SECONDS)
+                except grpc.aio.AioRpcError as error:
+                    return str(error.code().name)
+                return "OK"
+
+            return Counter(await asyncio.gather(*(call() for _ in range(NUM_CALLS))))
+
+    before = handled(running.settled())
+    codes = asyncio.run(burst())
+    assert codes.keys() <= {"OK", "RESOURCE_EXHAUSTED"}
+    after = handled(running.settled())
+    assert {code: after[code] - before.get(code, 0) for code in codes} == codes
+
+
+def test_a_client_that_pings_often_keeps_its_call(running: RunningServer) -> None:
+    """gRPC's own limit is a ping in five minutes: this stream would end at the third."""
+    options = (
+        ("grpc.keepalive_time_ms", 400),
+        ("grpc.keepalive_timeout_ms", int(PATIENCE_SECONDS * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
+    )
+    with grpc.insecure_channel(running.address, options) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are not typed
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=4)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            next(watch)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_clients_that_vanish_leave_no_traceback(running: RunningServer) -> None:
+    """That the log has none, the fixture asserts at the end."""
+    program = (
+        "import grpc, sys, time; from tests.running_server import *; "
+        "from traghetto.pb.translation.v1 import translation_pb2_grpc as g; "
+        "stub = g.TranslationServiceStub(grpc.insecure_channel(sys.argv[1])); "
+        "calls = [stub.Translate.future(long_request()) for _ in range(30)]; "
+        "print(1, flush=True); time.sleep(600)"
+    )
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, running.address], stdout=subprocess.PIPE, text=True
+        ) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            running.wait_until(lambda page: page['translator_running_sequences{model="en-it-lstm"}'] > 0)
+            client.kill()
+        running.wait_for('translator_running_sequences{model="en-it-lstm"}', 0)
+    running.settled()
+
+
+def test_calls_that_are_cancelled_in_thousands_cost_the_others_nothing(running: RunningServer) -> None:
+    with grpc.insecure_channel(running.address) as channel:
+        stub = pb_grpc.TranslationServiceStub(channel)
+        for _ in range(3000):
+            stub.Translate.future(long_request()).cancel()
+        running.wait_for('translator_running_sequences{model="en-it-lstm"}', 0)
+        assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items
+    running.settled()
+
+
+METHODS = {
+    "health check": ("/grpc.health.v1.Health/Check", "unary_unary"),
+    "health watch": ("/grpc.health.v1.Health/Watch", "unary_stream"),
+    "reflection": ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
+    "reload": ("/admin.v1.AdminService/ReloadModels", "unary_unary"),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "method"),
+    [
+        ("address", "health check"),
+        ("address", "health watch"),
+        ("address", "reflection"),
+        ("health", "health check"),
+        ("health", "health watch"),
+        ("admin", "reflection"),
+        ("admin", "reload"),
+    ],
+)
+def test_bytes_that_are_no_message_are_an_invalid_argument_everywhere(
+    running: RunningServer, place: str, method: str
+) -> None:
+    path, kind = METHODS[method]
+    with grpc.insecure_channel(getattr(running, place)) as channel:
+        method_of_channel = getattr(channel, kind)
+        call = method_of_channel(path, request_serializer=bytes, response_deserializer=bytes)
+        noise = b"\xff" * 20
+        request = iter([noise]) if kind == "stream_stream" else noise
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call(request, timeout=PATIENCE_SECONDS))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "the message does not parse"
+
+
+def test_connections_past_the_limit_are_closed_and_those_before_go_on(start_server: StartServer) -> None:
+    with start_server(RECURRENT, "--slots=1", "--max-connections=2") as server:
+        channels = [
+            grpc.insecure_channel(server.address, (("grpc.use_local_subchannel_pool", 1),)) for _ in range(3)
+        ]
+        stubs = [pb_grpc.TranslationServiceStub(channel) for channel in channels]
+        for stub in stubs[:2]:
+            stub.ListModels(pb.ListModelsRequest(), timeout=PATIENCE_SECONDS)
+        with pytest.raises(grpc.RpcError) as caught:
+            stubs[2].ListModels(pb.ListModelsRequest(), timeout=PATIENCE_SECONDS)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        stubs[0].ListModels(pb.ListModelsRequest(), timeout=PATIENCE_SECONDS)
+        for channel in channels:
+            channel.close()
+
+
+def test_a_larger_message_may_be_allowed(start_server: StartServer) -> None:
+    with start_server(RECURRENT, "--slots=1", "--max-message-mib=6") as server:
+        options = (("grpc.max_receive_message_length", -1),)
+        with grpc.insecure_channel(server.address, options) as channel:
+            stub = pb_grpc.TranslationServiceStub(channel)
+            (item,) = stub.Translate(make_request("a" * (5 << 20)), timeout=PATIENCE_SECONDS).items
+            assert "characters, the limit is" in item.error.message
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Translate(make_request("a" * (7 << 20)), timeout=PATIENCE_SECONDS)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
