@@ -22,7 +22,7 @@ def export_graphs(model: EncoderDecoder, dtype: str) -> dict[str, Exported]:
     Raises:
         ExportError: the exporter froze an axis or renamed a tensor.
     """
-    graphs = graphs_of(model)
+    graphs = graphs_of(model, for_gpu=dtype == "float16")
     exported: dict[str, Exported] = {
         GraphName.ENCODER: export_encoder(graphs, dtype),
         GraphName.DECODER_STEP: export_decoder_step(graphs, dtype),
@@ -64,7 +64,7 @@ def export_decoder_step(graphs: ModelGraphs, dtype: str) -> Exported:
         _scores("logits", graphs),
         TensorSpec("hidden", dtype, ("rows", "beam", graphs.hidden_size)),
         *(_queries(graphs, dtype) if graphs.attention else _attention_weights(graphs, dtype)),
-        *(_as_outputs(pools.memory) if graphs.attention else ()),
+        *(_as_outputs(pools.memory) if graphs.returns_memory else ()),
         *_as_outputs(written),
     )
     return export_module(graphs.decoder_step(), inputs, outputs)
