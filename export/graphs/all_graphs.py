@@ -103,9 +103,10 @@ def export_candidates(graphs: ModelGraphs) -> Exported:
 
 
 def export_copy_caches(graphs: ModelGraphs, dtype: str) -> Exported:
-    """The graph that copies rows of the caches, `CopyCachesGraph`."""
+    """The graph that copies columns of the caches, `CopyCachesGraph`."""
     caches = graphs.pools.of_type(dtype).caches
-    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in ("from_hypothesis", "to_hypothesis"))
+    names = ("from_hypothesis", "to_hypothesis", "column")
+    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in names)
     return export_module(CopyCachesGraph(), (*indices, *caches), _as_outputs(caches))
 
 
