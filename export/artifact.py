@@ -147,7 +147,7 @@ def _with_shortlist(
 def _written(subject: _Subject, folder: Path, exported: Mapping[str, Exported]) -> GraphModel:
     """Write graphs in place of those in the folder, and open them."""
     write_graphs(folder, exported)
-    pools = graphs_of(subject.model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
+    pools = graphs_of(subject.model).pools.as_in(exported[GraphName.DECODER_STEP].inputs)
     return GraphModel(folder, pools, subject.model.special_ids)
 
 

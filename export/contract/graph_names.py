@@ -14,7 +14,7 @@ class GraphName(StrEnum):
         LOG_PROBS: Logits to log-probabilities.
         CANDIDATES: Log-probabilities to the best of them.
         ATTENTION: A step's queries to its attention, where the step gives queries.
-        COPY_CACHES: Rows of the caches over others, where there are caches.
+        COPY_CACHES: Columns of the caches over others, where there are caches.
         DECODER_HIDDEN: A decoder step without its output layer, for a shortlist.
         OUTPUT_COLUMNS: The output layer's weights of given tokens, for a shortlist.
         SHORTLIST_LOGITS: Hidden states and such weights to logits, for a shortlist.

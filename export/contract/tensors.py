@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from export.contract.field_types import Axis, ElementType, Name, Shape
@@ -48,19 +48,16 @@ class Pools:
         """Caches, states, memory: the order in which a decoder step takes them."""
         return (*self.caches, *self.states, *self.memory)
 
-    def typed_as(self, specs: Iterable[TensorSpec]) -> Pools:
-        """These pools, each in the type that a graph's input of its name has."""
-        dtypes = {spec.name: spec.dtype for spec in specs}
-        return self._retyped(lambda spec: dtypes[spec.name])
-
-    def of_type(self, dtype: str) -> Pools:
-        """These pools in another float type."""
-        return self._retyped(lambda _: dtype)
-
-    def _retyped(self, dtype_of: Callable[[TensorSpec], str]) -> Pools:
+    def as_in(self, inputs: Iterable[TensorSpec]) -> Pools:
+        """These pools, each as a graph's input of its name is: of that type and those axes."""
+        by_name = {spec.name: spec for spec in inputs}
         return Pools(
             *(
-                tuple(replace(spec, dtype=dtype_of(spec)) for spec in specs)
+                tuple(by_name[spec.name] for spec in specs)
                 for specs in (self.caches, self.states, self.memory)
             )
         )
+
+    def of_type(self, dtype: str) -> Pools:
+        """These pools in another float type."""
+        return self.as_in(replace(spec, dtype=dtype) for spec in self.specs)

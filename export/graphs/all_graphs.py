@@ -22,7 +22,7 @@ def export_graphs(model: EncoderDecoder, dtype: str) -> dict[str, Exported]:
     Raises:
         ExportError: the exporter froze an axis or renamed a tensor.
     """
-    graphs = graphs_of(model)
+    graphs = graphs_of(model, for_gpu=dtype == "float16")
     exported: dict[str, Exported] = {
         GraphName.ENCODER: export_encoder(graphs, dtype),
         GraphName.DECODER_STEP: export_decoder_step(graphs, dtype),
@@ -64,7 +64,7 @@ def export_decoder_step(graphs: ModelGraphs, dtype: str) -> Exported:
         _scores("logits", graphs),
         TensorSpec("hidden", dtype, ("rows", "beam", graphs.hidden_size)),
         *(_queries(graphs, dtype) if graphs.attention else _attention_weights(graphs, dtype)),
-        *(_as_outputs(pools.memory) if graphs.attention else ()),
+        *(_as_outputs(pools.memory) if graphs.returns_memory else ()),
         *_as_outputs(written),
     )
     return export_module(graphs.decoder_step(), inputs, outputs)
@@ -103,9 +103,10 @@ def export_candidates(graphs: ModelGraphs) -> Exported:
 
 
 def export_copy_caches(graphs: ModelGraphs, dtype: str) -> Exported:
-    """The graph that copies rows of the caches, `CopyCachesGraph`."""
+    """The graph that copies columns of the caches, `CopyCachesGraph`."""
     caches = graphs.pools.of_type(dtype).caches
-    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in ("from_hypothesis", "to_hypothesis"))
+    names = ("from_hypothesis", "to_hypothesis", "column")
+    indices = tuple(TensorSpec(name, "int64", ("copies",)) for name in names)
     return export_module(CopyCachesGraph(), (*indices, *caches), _as_outputs(caches))
 
 

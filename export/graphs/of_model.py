@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.contract.tensors import Pools
+from export.graphs.gpu_transformer import GpuAttentionGraph, GpuEncoderGraph, GpuStepGraph, gpu_pools
 from export.graphs.recurrent import RecurrentEncoderGraph, RecurrentStepGraph, recurrent_pools
 from export.graphs.step import DecoderStepGraph, EncoderGraph
 from export.graphs.transformer import (
@@ -32,6 +33,7 @@ class ModelGraphs:
         vocabulary_size: V.
         num_attention_layers, num_heads: Of the attention over the source; 0 without.
         hidden_size: E', of what the output layer reads.
+        returns_memory: Whether a decoder step has the memory as outputs, see `source_attention`.
     """
 
     pools: Pools
@@ -44,10 +46,15 @@ class ModelGraphs:
     attention: Callable[[], AttentionGraph] | None = None
     has_capacities: bool = True
     multiplies_states: bool = True
+    returns_memory: bool = False
 
 
-def graphs_of(model: EncoderDecoder) -> ModelGraphs:
-    """The graphs of a Transformer or of a recurrent model."""
+def graphs_of(model: EncoderDecoder, *, for_gpu: bool = False) -> ModelGraphs:
+    """The graphs of a Transformer or of a recurrent model.
+
+    Args:
+        for_gpu: With the operators whose kernels on a GPU read what they are told; a CPU runs both.
+    """
     if isinstance(model, Recurrent):
         return ModelGraphs(
             pools=recurrent_pools(model),
@@ -59,6 +66,20 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
             hidden_size=model.config.embedding_size,
         )
     assert isinstance(model, Transformer)
+    graphs = _of_transformer(model)
+    if not for_gpu:
+        return graphs
+    return replace(
+        graphs,
+        pools=gpu_pools(model),
+        encoder=lambda: GpuEncoderGraph(model),
+        decoder_step=lambda: GpuStepGraph(model),
+        attention=lambda: GpuAttentionGraph(model.config.num_heads),
+        returns_memory=False,
+    )
+
+
+def _of_transformer(model: Transformer) -> ModelGraphs:
     return ModelGraphs(
         pools=transformer_pools(model),
         encoder=lambda: TransformerEncoderGraph(model),
@@ -70,4 +91,5 @@ def graphs_of(model: EncoderDecoder) -> ModelGraphs:
         attention=lambda: AttentionGraph(model.config.num_heads),
         has_capacities=False,
         multiplies_states=False,
+        returns_memory=True,
     )

@@ -66,8 +66,11 @@ class EncoderGraph(nn.Module, ABC):
 
 
 def _place(slot: Tensor, update: Tensor, shape: tuple[Axis, ...]) -> tuple[Tensor, ...]:
-    """Indices of rows (b), and of what lies in them up to the source positions, if there are any."""
-    num_axes = shape.index(SOURCE_AXIS) + 1 if SOURCE_AXIS in shape else 1
+    """Indices of rows (b), and where there are source positions of all in them but the last axis.
+
+    A device moves what one index names in one thread: so it is little.
+    """
+    num_axes = len(shape) - 1 if SOURCE_AXIS in shape else 1
     inner = (torch.arange(size, device=slot.device) for size in update.shape[1:num_axes])
     return tuple(
         index.reshape([1] * axis + [-1] + [1] * (num_axes - 1 - axis))
@@ -175,8 +178,21 @@ class CandidatesGraph(nn.Module):
 
 
 class CopyCachesGraph(nn.Module):
-    """Hypotheses that are reordered on a device: whole rows of the caches over others."""
+    """Hypotheses that are reordered on a device: columns of the caches over others."""
 
-    def forward(self, from_hypothesis: Tensor, to_hypothesis: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
-        """Rows `from_hypothesis` (c) of each cache (h, ...) over rows `to_hypothesis` (c), none in both."""
-        return tuple(cache.index_put((to_hypothesis,), cache[from_hypothesis]) for cache in caches)
+    def forward(
+        self, from_hypothesis: Tensor, to_hypothesis: Tensor, column: Tensor, *caches: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Copy a column of each cache (h, H, M, D) from one hypothesis over that of another, c times.
+
+        Each head is an index of its own: a device moves what one index names in one thread.
+
+        Args:
+            from_hypothesis, to_hypothesis, column: (c); what is copied over is nowhere copied from.
+        """
+        num_heads = caches[0].shape[1]
+        heads = torch.arange(num_heads, device=column.device).expand(column.shape[0], -1)  # (c, H)
+        source, target, place = (
+            indices[:, None].expand(-1, num_heads) for indices in (from_hypothesis, to_hypothesis, column)
+        )  # (c, H) each
+        return tuple(cache.index_put((target, heads, place), cache[source, heads, place]) for cache in caches)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.contract.tensors import TensorSpec
-from export.graphs import fused_attention, recurrent_layer
+from export.graphs import fused_attention, gpu_attention, recurrent_layer
 from export.graphs.opset import OPSET
 
 # Sizes that trace the graphs: each axis its own, none 0 or 1, or the exporter would freeze or merge them.
@@ -88,6 +88,7 @@ def export_module(
             dynamo=True,
             dynamic_shapes=_by_parameter(graph, shapes),
             custom_translation_table=fused_attention.translation_table()
+            | gpu_attention.translation_table()
             | recurrent_layer.translation_table(),
             verbose=False,
         )

@@ -17,6 +17,7 @@ from export.graphs.fused_attention import (
     source_attention,
 )
 from export.graphs.step import DecoderStepGraph, EncoderGraph, StepInputs, StepOutputs, is_beyond
+from model.networks.attention import MultiHeadAttention
 from model.networks.ssru import SSRU, next_state
 from model.networks.transformer import (
     AnyDecoderLayer,
@@ -67,19 +68,32 @@ class TransformerEncoderGraph(EncoderGraph):
         self.packed = nn.ModuleList(packed_projection(layer.self_attention) for layer in self.layers)
 
     def encode(self, source: Tensor, source_length: Tensor) -> Sequence[Tensor]:
-        """Keys and values (b, H, s, D) of each layer."""
+        """Keys and values of each decoder layer, (b, H, s, D) as `project` gives them."""
         size = source.shape[1]
-        last = source_length.int() - 1
+        extent = self.extent(source_length)
         x = self.model.source_embedding(source, torch.arange(size, device=source.device))  # (b, s, E)
         for layer, packed in zip(self.layers, self.packed, strict=True):
             attention = layer.self_attention
             inner = packed(layer.around_self.before(x))
-            attended = attention.output(padded_attention(inner, last, attention.num_heads, size))
+            attended = attention.output(self.attend(inner, extent, attention.num_heads, size))
             x = layer.around_self.after(x, attended)
             x = layer.around_feed_forward.after(x, layer.feed_forward(layer.around_feed_forward.before(x)))
         encoded = self.model.encoder_norm(x)
-        pairs = (layer.cross_attention.project_memory(encoded) for layer in _decoder_layers(self.model))
+        pairs = (self.project(layer.cross_attention, encoded) for layer in _decoder_layers(self.model))
         return [tensor for pair in pairs for tensor in pair]
+
+    def extent(self, source_length: Tensor) -> Tensor:
+        """What `attend` is told of each source's length (b): its last position."""
+        return source_length.int() - 1
+
+    def attend(self, packed: Tensor, extent: Tensor, num_heads: int, size: int) -> Tensor:
+        """Self-attention (b, s, E) of scaled queries, keys and values side by side (b, s, 3E)."""
+        attended: Tensor = padded_attention(packed, extent, num_heads, size)
+        return attended
+
+    def project(self, attention: MultiHeadAttention, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """A decoder layer's keys and values of the source, as its pools have them."""
+        return attention.project_memory(encoded)
 
 
 class TransformerStepGraph(DecoderStepGraph):
@@ -99,7 +113,7 @@ class TransformerStepGraph(DecoderStepGraph):
         self, inputs: StepInputs, caches: list[Tensor], states: list[Tensor], memory: list[Tensor]
     ) -> StepOutputs:
         """Advance by one token: caches (n·W, H, M, D), states (n, W, E), memory (n, H, C, D)."""
-        last = inputs.source_length.int() - 1
+        extent = self.extent(inputs.source_length)
         column = inputs.position.int()[:, None].expand(inputs.token.shape).flatten()  # (n·W)
         x = self.model.target_embedding(inputs.token, inputs.position[:, None])  # (n, W, E)
         written: list[Tensor] = []
@@ -119,7 +133,7 @@ class TransformerStepGraph(DecoderStepGraph):
                 x = layer.around_self.after(x, state.relu())
             keys, values = memory[2 * i : 2 * i + 2]
             attended, query, *pair = self.attend_to_source(
-                i, layer.around_cross.before(x), keys, values, last
+                i, layer.around_cross.before(x), keys, values, extent
             )
             queries.append(query)
             read += pair
@@ -146,13 +160,22 @@ class TransformerStepGraph(DecoderStepGraph):
         candidate, keep = self.packed[i](x).chunk(2, dim=-1)
         return next_state(state, candidate, torch.sigmoid(keep))
 
+    def extent(self, source_length: Tensor) -> Tensor:
+        """What `look_up` is told of each source's length (n): its last position."""
+        return source_length.int() - 1
+
     def attend_to_source(
-        self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Layer i's attention over the source (n, W, E), its queries (n, W, E), and its memory."""
+        self, i: int, x: Tensor, keys: Tensor, values: Tensor, extent: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Layer i's attention over the source (n, W, E), its queries (n, W, E), and what `look_up` adds."""
         query = self.cross_query[i](x)
-        context, keys, values = source_attention(query, keys, values, last, x.shape[1])
-        return _decoder_layers(self.model)[i].cross_attention.output(context), query, keys, values
+        context, *memory = self.look_up(query, keys, values, extent)
+        return _decoder_layers(self.model)[i].cross_attention.output(context), query, *memory
+
+    def look_up(self, query: Tensor, keys: Tensor, values: Tensor, extent: Tensor) -> tuple[Tensor, ...]:
+        """The context (n, W, E) of queries in keys and values; and these, where the operator gives them."""
+        attended: tuple[Tensor, ...] = source_attention(query, keys, values, extent, query.shape[1])
+        return attended
 
 
 def _looking_back(layer: AnyDecoderLayer) -> nn.Linear:
@@ -186,7 +209,10 @@ class AttentionGraph(nn.Module):
     def forward(self, source_length: Tensor, *queries_and_keys: Tensor) -> tuple[Tensor, ...]:
         """Scaled queries (n, W, E) and then keys (n, H, C, D) of all layers to weights (n, H, W, C)."""
         num_layers = len(queries_and_keys) // 2
-        queries, keys = queries_and_keys[:num_layers], queries_and_keys[num_layers:]
+        queries, keys = (
+            queries_and_keys[:num_layers],
+            [self.by_head(k) for k in queries_and_keys[num_layers:]],
+        )
         is_padding = is_beyond(source_length, keys[0].shape[2])[:, None, None]  # (n, 1, 1, C)
         found = []
         for query, key in zip(queries, keys, strict=True):
@@ -194,3 +220,7 @@ class AttentionGraph(nn.Module):
             scores = (split @ key.transpose(2, 3)).masked_fill(is_padding, -torch.inf)
             found.append(scores.softmax(dim=-1))
         return tuple(found)
+
+    def by_head(self, keys: Tensor) -> Tensor:
+        """A layer's keys as (n, H, C, D)."""
+        return keys

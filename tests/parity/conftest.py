@@ -28,7 +28,7 @@ def open_graphs(tmp_path: Path) -> Callable[[EncoderDecoder, Mapping[str, Export
 
     def open_graphs(model: EncoderDecoder, exported: Mapping[str, Exported]) -> GraphModel:
         write_graphs(tmp_path, exported)
-        pools = graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
+        pools = graphs_of(model).pools.as_in(exported[GraphName.DECODER_STEP].inputs)
         return GraphModel(tmp_path, pools, model.special_ids)
 
     return open_graphs

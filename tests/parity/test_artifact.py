@@ -100,10 +100,10 @@ def test_its_self_check_can_be_repeated(build: Build, shallow_model: Transformer
     manifest: Manifest = load_manifest(build(precision))
     check = manifest.self_check
     source, most = list(check.source), check.max_target_tokens
-    pools = graphs_of(shallow_model).pools
+    pools = graphs_of(shallow_model).pools.as_in(manifest.graphs[GraphName.DECODER_STEP].inputs)
     dtypes = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
     assert {spec.dtype for spec in (*manifest.caches, *manifest.memory)} == {dtypes[precision]}
-    graphs = GraphModel(build(precision), pools.of_type(dtypes[precision]), manifest.special_ids)
+    graphs = GraphModel(build(precision), pools, manifest.special_ids)
     scorers: list[Scorer] = [GraphScorer(graphs, 1, 64), GraphScorer(graphs, check.beam_size, 64)]
     if precision == "fp32":
         scorers += [shallow_model, shallow_model]

@@ -1,4 +1,4 @@
-"""Copying rows of the caches, as it is done on a GPU, reorders hypotheses as the proof does."""
+"""Copying columns of the caches, as it is done on a GPU, reorders hypotheses as the proof does."""
 
 from __future__ import annotations
 
@@ -49,16 +49,24 @@ def copies(parents: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
     return first + parents[rows, own], first + own
 
 
+def all_columns(
+    from_hypothesis: NDArray[np.int64], to_hypothesis: NDArray[np.int64], first: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Each copy for every column from the first one on."""
+    columns = np.arange(first, CAPACITY)
+    times, count = len(columns), len(from_hypothesis)
+    return from_hypothesis.repeat(times), to_hypothesis.repeat(times), np.tile(columns, count)
+
+
 def copy_in_place(
     copy_caches: onnxruntime.InferenceSession,
     caches: Arrays,
-    from_hypothesis: NDArray[np.int64],
-    to_hypothesis: NDArray[np.int64],
+    *indices: NDArray[np.int64],
 ) -> None:
     """Each cache bound as input and output at once, as a lane does."""
     binding = copy_caches.io_binding()
-    bind_array(binding.bind_input, "from_hypothesis", from_hypothesis)
-    bind_array(binding.bind_input, "to_hypothesis", to_hypothesis)
+    for name, array in zip(("from_hypothesis", "to_hypothesis", "column"), indices, strict=True):
+        bind_array(binding.bind_input, name, array)
     for name, cache in caches.items():
         bind_array(binding.bind_input, name, cache)
         bind_array(binding.bind_output, f"{name}_out", cache)
@@ -66,7 +74,7 @@ def copy_in_place(
 
 
 @pytest.mark.parametrize(("rows", "beam_size"), [(1, 2), (3, 4), (5, 3)])
-def test_copying_rows_over_others_is_reordering(
+def test_copying_all_columns_over_others_is_reordering(
     graphs: GraphModel, copy_caches: onnxruntime.InferenceSession, rows: int, beam_size: int
 ) -> None:
     random, caches = np.random.default_rng(2), noise(graphs, rows, beam_size)
@@ -76,7 +84,7 @@ def test_copying_rows_over_others_is_reordering(
         from_hypothesis, to_hypothesis = copies(parents)
         assert not {*from_hypothesis} & {*to_hypothesis}
         expected = graphs._reordered(parents, caches)
-        copy_in_place(copy_caches, caches, from_hypothesis, to_hypothesis)
+        copy_in_place(copy_caches, caches, *all_columns(from_hypothesis, to_hypothesis))
         for name, cache in expected.items():
             np.testing.assert_array_equal(caches[name], cache)
 
@@ -85,6 +93,27 @@ def test_copying_nothing_changes_nothing(
     graphs: GraphModel, copy_caches: onnxruntime.InferenceSession
 ) -> None:
     caches, expected, none = noise(graphs, 2, 3), noise(graphs, 2, 3), np.zeros(0, np.int64)
-    copy_in_place(copy_caches, caches, none, none)
+    copy_in_place(copy_caches, caches, none, none, none)
     for name, cache in expected.items():
         np.testing.assert_array_equal(caches[name], cache)
+
+
+def test_columns_that_are_not_copied_stay(
+    graphs: GraphModel, copy_caches: onnxruntime.InferenceSession
+) -> None:
+    caches, before = noise(graphs, 2, 2), noise(graphs, 2, 2)
+    copy_in_place(copy_caches, caches, *all_columns(np.array([0, 3]), np.array([1, 2]), first=5))
+    for name, cache in caches.items():
+        np.testing.assert_array_equal(cache[[1, 2], :, 5:], before[name][[0, 3], :, 5:])
+        np.testing.assert_array_equal(cache[[1, 2], :, :5], before[name][[1, 2], :, :5])
+        np.testing.assert_array_equal(cache[[0, 3]], before[name][[0, 3]])
+
+
+def test_each_head_is_copied_by_an_index_of_its_own(exported: dict[str, Exported]) -> None:
+    """One thread of a device moves what one index names: little, so that many take part."""
+    graph = exported[GraphName.COPY_CACHES].model.graph
+    for node in graph.node:
+        if node.op_type in {"ScatterND", "GatherND"}:
+            indices = next(n for n in graph.node if node.input[1] in n.output)
+            assert indices.op_type == "Concat"
+            assert len(indices.input) == 3, "hypothesis, head, column"

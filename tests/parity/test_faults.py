@@ -46,7 +46,7 @@ class ReadsBehindTheSource(TransformerStepGraph):
 
     def attend_to_source(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         return super().attend_to_source(i, x, keys, values, torch.ones_like(last) * (keys.shape[2] - 1))
 
 
@@ -55,7 +55,7 @@ class OverlooksTheEndOfTheSource(TransformerStepGraph):
 
     def attend_to_source(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         return super().attend_to_source(i, x, keys, values, (last - 1).clamp(min=0))
 
 
@@ -79,7 +79,7 @@ class SwapsRows(TransformerStepGraph):
 class ReadsTheSourceOfAnotherRow(TransformerStepGraph):
     def attend_to_source(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         return super().attend_to_source(i, x, keys.roll(1, 0), values.roll(1, 0), last)
 
 
@@ -114,7 +114,7 @@ class ShiftsPositions(TransformerStepGraph):
 class ReturnsQueriesOfTheNextHead(TransformerStepGraph):
     def attend_to_source(
         self, i: int, x: Tensor, keys: Tensor, values: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         attended, query, keys, values = super().attend_to_source(i, x, keys, values, last)
         return attended, query.roll(self.model.config.head_size, -1), keys, values
 

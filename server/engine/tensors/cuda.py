@@ -7,10 +7,12 @@ told is copied to the GPU before a step, and of its results only what searches r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
@@ -23,9 +25,11 @@ from server.engine.tensors.storage import Bind, output_specs, pool_specs
 
 _DEVICE = ("cuda", 0)
 
+Indices = NDArray[np.int64]
+
 
 class CudaStorage:
-    """A `Storage` of OrtValues on a GPU; hypotheses are copied whole, and all together before a step.
+    """A `Storage` of OrtValues on a GPU; columns are copied all together before a step.
 
     Args:
         graphs: Of the engine.
@@ -46,7 +50,7 @@ class CudaStorage:
             if spec.name in self.controls.arrays
         }
         self._outputs: dict[str, Any] = {}
-        self._copies: list[tuple[int, int]] = []  # hypotheses, from and to
+        self._copies: list[tuple[int, int, int, int]] = []  # from and to which hypothesis, which columns
 
     def bind(self, bind: Bind, name: str, rows: int) -> None:
         """Bind the first rows of a control, a pool or an output, by its name in a graph."""
@@ -76,17 +80,16 @@ class CudaStorage:
         self._copy_hypotheses()
 
     def copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
-        """Copy all columns of all caches, before the next step."""
-        del start, end
-        self._copies.append((from_hypothesis, to_hypothesis))
+        """Copy columns [start, end) of all caches, before the next step."""
+        self._copies.append((from_hypothesis, to_hypothesis, start, end))
 
     def _copy_hypotheses(self) -> None:
         if not self._copies:
             return
         binding = self._graphs.binding(GraphName.COPY_CACHES)
-        names = ("from_hypothesis", "to_hypothesis")
-        for name, indices in zip(names, np.array(self._copies, np.int64).T, strict=True):
-            binding.bind_cpu_input(name, np.ascontiguousarray(indices))
+        names = ("from_hypothesis", "to_hypothesis", "column")
+        for name, indices in zip(names, _column_by_column(self._copies), strict=True):
+            binding.bind_cpu_input(name, indices)
         for spec in self._graphs.session.manifest.caches:
             value = self.pools[spec.name]
             for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
@@ -152,3 +155,16 @@ class CudaScores:
 
 def _on_device(array: Array) -> Any:
     return onnxruntime.OrtValue.ortvalue_from_numpy(array, *_DEVICE)
+
+
+def _column_by_column(copies: Sequence[tuple[int, int, int, int]]) -> tuple[Indices, Indices, Indices]:
+    """Copies of columns [start, end) as copies of one column each: from and to which hypothesis, and which.
+
+    >>> [indices.tolist() for indices in _column_by_column([(5, 4, 7, 9), (0, 1, 2, 3)])]
+    [[5, 5, 0], [4, 4, 1], [7, 8, 2]]
+    """
+    source, target, start, end = np.array(copies, np.int64).T
+    count = end - start
+    first = np.cumsum(count) - count  # where each copy's columns begin among all
+    column = np.arange(count.sum()) - np.repeat(first - start, count)
+    return np.repeat(source, count), np.repeat(target, count), column

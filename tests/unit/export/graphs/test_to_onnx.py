@@ -24,7 +24,7 @@ QUERIES: Axes = {f"query_{i}": ["rows", "beam", 32] for i in (0, 1)}
 LOGITS: Axes = {"logits": ["rows", "beam", 600]}
 PROBABILITIES: Axes = {"log_probs": ["rows", "beam", 600]}
 BEST: Axes = {name: ["rows", "beam", "2*beam"] for name in ("best_log_probs", "best_token")}
-COPIES: Axes = {"from_hypothesis": ["copies"], "to_hypothesis": ["copies"]}
+COPIES: Axes = {name: ["copies"] for name in ("from_hypothesis", "to_hypothesis", "column")}
 
 
 def written(pools: Axes) -> Axes:

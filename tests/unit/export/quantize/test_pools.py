@@ -40,7 +40,7 @@ def quantized(exported: dict[str, Exported], largest: Largest) -> dict[str, Expo
 def opened(folder: Path, model: Transformer, exported: dict[str, Exported]) -> GraphModel:
     folder.mkdir(exist_ok=True)
     write_graphs(folder, exported)
-    pools = graphs_of(model).pools.typed_as(exported[GraphName.DECODER_STEP].inputs)
+    pools = graphs_of(model).pools.as_in(exported[GraphName.DECODER_STEP].inputs)
     return GraphModel(folder, pools, model.special_ids)
 
 
