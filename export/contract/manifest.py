@@ -42,11 +42,11 @@ from model.text.sentencepiece_tokenizer import FILE_NAME as TOKENIZER_NAME
 from model.text.special_ids import SpecialIds
 from model.text.tokenizers import OPTIONAL_FILES
 
-SCHEMA_VERSION = 5
-# Version 4 had none of these fields: a model with states multiplied them, and all had one target limit and
-# one length penalty.
-_SINCE_5 = frozenset({"multiplies_states", "target_limit", "length_penalty"})
-_READ_VERSIONS = (4, SCHEMA_VERSION)
+SCHEMA_VERSION = 6
+# The version that brought a field. Before, a model with states multiplied them, and all had one target
+# limit and one length penalty.
+_SINCE = {"multiplies_states": 5, "target_limit": 5, "length_penalty": 6}
+_READ_VERSIONS = (4, 5, SCHEMA_VERSION)
 MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
@@ -172,7 +172,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The content of manifest.json, of the manifest's own schema version."""
-        left_out = _SINCE_5 if self.schema_version < SCHEMA_VERSION else frozenset()
+        left_out = _newer_fields(self.schema_version)
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
         return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
@@ -224,19 +224,24 @@ def _parsed(content: str) -> Manifest:
     if version is None:
         raise SchemaError("schema_version is missing")
     if type(version) is not int or version not in _READ_VERSIONS:
-        known = " and ".join(map(str, _READ_VERSIONS))
+        known = ", ".join(map(str, _READ_VERSIONS))
         raise _OtherSchema(f"has schema version {version!r:.40}, this version reads {known}")
-    if version < SCHEMA_VERSION:
-        since = sorted(_SINCE_5 & fields.keys())
-        if since:
-            raise SchemaError(f"version {version} has no {', '.join(since)}")
-        fields["multiplies_states"] = bool(fields.get("states"))
-    elif missing := sorted(_SINCE_5 - fields.keys()):
+    newer = _newer_fields(version)
+    if too_new := sorted(newer & fields.keys()):
+        raise SchemaError(f"version {version} has no {', '.join(too_new)}")
+    if missing := sorted(_SINCE.keys() - newer - fields.keys()):
         raise SchemaError(f"{', '.join(missing)} is missing")
+    if "multiplies_states" in newer:
+        fields["multiplies_states"] = bool(fields.get("states"))
     manifest = parse_json(_adapter(), json.dumps(fields))
     if faults := list(relation_faults(manifest)):
         raise SchemaError("; ".join(shortened(faults)))
     return manifest
+
+
+def _newer_fields(version: int) -> frozenset[str]:
+    """The fields that a manifest of that schema version does not have yet."""
+    return frozenset(name for name, since in _SINCE.items() if since > version)
 
 
 @cache

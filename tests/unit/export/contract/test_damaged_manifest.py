@@ -171,7 +171,7 @@ def test_a_manifest_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         load_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("version", [3, 6, "5", 5.0, True, [5]])
+@pytest.mark.parametrize("version", [3, 7, "5", 5.0, True, [5]])
 def test_a_version_that_is_not_read_is_named(version: object) -> None:
     assert "has schema version" in refusal_of(damaged(("schema_version", version)))
 

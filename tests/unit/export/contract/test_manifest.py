@@ -150,7 +150,7 @@ def test_a_model_without_caches_has_nothing_to_copy(tmp_path: Path, manifest: Ma
 
 def test_another_schema_is_refused_with_both_versions(tmp_path: Path, write: Callable[..., None]) -> None:
     write(schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ArtifactError, match=r"has schema version 6, this version reads 4 and 5"):
+    with pytest.raises(ArtifactError, match=r"has schema version 7, this version reads 4, 5, 6"):
         load_manifest(tmp_path)
 
 
@@ -182,8 +182,19 @@ def test_what_is_no_manifest_at_all_is_refused(tmp_path: Path) -> None:
             load_manifest(tmp_path)
 
 
+def test_version_5_is_read_and_keeps_its_digest(tmp_path: Path, manifest: Manifest) -> None:
+    old = json.loads(manifest.to_json()) | {"schema_version": 5, "target_limit": {"factor": 3.0, "extra": 1}}
+    del old["length_penalty"]
+    content = json.dumps(old, indent=1, ensure_ascii=False) + "\n"
+    (tmp_path / MANIFEST_NAME).write_text(content, encoding="utf-8")
+    found = load_manifest(tmp_path)
+    assert found.target_limit == TargetLimit(factor=3.0, extra=1)
+    assert found.length_penalty == LengthPenalty()
+    assert found.digest() == hashlib.sha256(content.encode()).hexdigest()
+
+
 @pytest.mark.parametrize("states", [(), (dataclasses.replace(CACHE, name="state_hidden"),)])
-def test_the_version_before_is_read_and_keeps_its_digest(
+def test_version_4_is_read_and_keeps_its_digest(
     tmp_path: Path, manifest: Manifest, states: tuple[TensorSpec, ...]
 ) -> None:
     old = json.loads(dataclasses.replace(manifest, states=states).to_json()) | {"schema_version": 4}
@@ -207,7 +218,7 @@ def test_an_impossible_length_penalty_is_damage(tmp_path: Path, write: Callable[
     write(length_penalty={"kind": "power", "alpha": 0.6})
     assert load_manifest(tmp_path).length_penalty == LengthPenalty(kind="power", alpha=0.6)
     write(length_penalty={"kind": "power", "alpha": 60})
-    with pytest.raises(ArtifactError, match="damaged: alpha is 60, must be"):
+    with pytest.raises(ArtifactError, match="damaged: length_penalty: alpha is 60"):
         load_manifest(tmp_path)
 
 
