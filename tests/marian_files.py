@@ -82,8 +82,13 @@ def marian_bytes(items: Sequence[Item], *, version: int = 1, dirt: int = 0x5A) -
     return content
 
 
-def student_items(vocabulary_size: int, seed: int = 0, **options: object) -> list[Item]:
-    """A student of random weights that let every part of it show; `options` take the place of `OPTIONS`."""
+def student_items(
+    vocabulary_size: int, seed: int = 0, *, source_size: int | None = None, **options: object
+) -> list[Item]:
+    """A student of random weights that let every part of it show; `options` take the place of `OPTIONS`.
+
+    With `source_size` the source has a vocabulary of its own.
+    """
     random = np.random.default_rng(seed)
     size, inner = SIZES["dim-emb"], SIZES["transformer-dim-ffn"]
     items: list[Item] = []
@@ -113,7 +118,12 @@ def student_items(vocabulary_size: int, seed: int = 0, **options: object) -> lis
         vector(f"{name}_ffn_b2", size)
         norm(f"{name}_ffn_ffn_ln")
 
-    matrix("Wemb", vocabulary_size, size, 0.9)
+    if source_size is None:
+        matrix("Wemb", vocabulary_size, size, 0.9)
+    else:
+        matrix("encoder_Wemb", source_size, size, 0.9)
+        matrix("decoder_Wemb", vocabulary_size, size, 0.9)
+        options = {"tied-embeddings-all": False, "tied-embeddings": True, **options}
     vector("decoder_ff_logit_out_b", vocabulary_size)
     for i in range(1, SIZES["enc-depth"] + 1):
         attention(f"encoder_l{i}_self")
@@ -126,7 +136,9 @@ def student_items(vocabulary_size: int, seed: int = 0, **options: object) -> lis
         attention(f"decoder_l{i}_context")
         feed_forward(f"decoder_l{i}")
     items.append(float_item("none_QuantMultA", np.array([[12.7]], np.float32)))
-    items.append(options_item({**OPTIONS, "dim-vocabs": [vocabulary_size] * 2, **options}))
+    items.append(
+        options_item({**OPTIONS, "dim-vocabs": [source_size or vocabulary_size, vocabulary_size], **options})
+    )
     return items
 
 

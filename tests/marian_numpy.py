@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_TABLES = ("encoder_Wemb", "decoder_Wemb")  # where source and target do not share one
 
 
 def read_values(path: Path) -> dict[str, Floats]:
@@ -49,24 +50,25 @@ class MarianStudent:
 
     def __init__(self, values: dict[str, Floats], num_heads: int) -> None:
         self.w, self.num_heads = values, num_heads
-        self.size = values["Wemb"].shape[1]
+        self.source, self.target = (values[name if name in values else "Wemb"] for name in _TABLES)
+        self.size = self.target.shape[1]
 
     def logits(self, source: list[int], target: list[int]) -> Floats:
         """What follows each target prefix: row t scores the token after target[:t], (T + 1, V)."""
         memory = self._encode(source)
         x = np.zeros((len(target) + 1, self.size))
-        x[1:] = self._tokens(target)
+        x[1:] = self._tokens(self.target, target)
         x += self._positions(len(x))
         for i in range(1, self._depth("decoder", "_context_Wq") + 1):
             layer = f"decoder_l{i}"
             x = self._norm(x + self._ssru(x, f"{layer}_rnn"), f"{layer}_rnn_ffn_ln")
             x = self._norm(x + self._attend(x, memory, f"{layer}_context"), f"{layer}_context_Wo_ln")
             x = self._norm(x + self._feed_forward(x, f"{layer}_ffn"), f"{layer}_ffn_ffn_ln")
-        scores: Floats = x @ self.w["Wemb"].T + self.w["decoder_ff_logit_out_b"]
+        scores: Floats = x @ self.target.T + self.w["decoder_ff_logit_out_b"]
         return scores
 
     def _encode(self, source: list[int]) -> Floats:
-        x = self._tokens(source) + self._positions(len(source))
+        x = self._tokens(self.source, source) + self._positions(len(source))
         for i in range(1, self._depth("encoder", "_self_Wq") + 1):
             layer = f"encoder_l{i}"
             x = self._norm(x + self._attend(x, x, f"{layer}_self"), f"{layer}_self_Wo_ln")
@@ -76,8 +78,8 @@ class MarianStudent:
     def _depth(self, part: str, suffix: str) -> int:
         return sum(name.startswith(f"{part}_l") and name.endswith(suffix) for name in self.w)
 
-    def _tokens(self, ids: list[int]) -> Floats:
-        rows: Floats = math.sqrt(self.size) * self.w["Wemb"][ids]
+    def _tokens(self, table: Floats, ids: list[int]) -> Floats:
+        rows: Floats = math.sqrt(self.size) * table[ids]
         return rows
 
     def _positions(self, count: int) -> Floats:

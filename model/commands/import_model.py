@@ -54,6 +54,8 @@ def main() -> int:
         f"{config.num_decoder_layers} decoder layers of size {config.model_size}, "
         f"{config.vocabulary_size} pieces, {shortlist}"
     )
+    for omission in imported.omissions:
+        print(f"left out: {omission}")
     return 0
 
 

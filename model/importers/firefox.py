@@ -1,7 +1,7 @@
 """Students of Firefox Translations and Bergamot: a folder of Marian's files becomes a model of ours.
 
 They are Transformers whose decoder has SSRUs in place of self-attention (Kim et al. 2019), with one
-SentencePiece vocabulary for both sides, mostly with int8 weights and a lexical shortlist.
+SentencePiece vocabulary for both sides or one for each, mostly with int8 weights and a lexical shortlist.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,17 @@ import yaml
 
 from model.checkpoint import load_weights
 from model.importers.errors import ForeignModelError, require
+from model.importers.firefox_tokenizer import read_tokenizer
 from model.importers.imported_model import ImportedModel
 from model.importers.languages import language_codes
 from model.importers.marian_binary import read_marian_binary
 from model.importers.marian_options import MarianSizes, read_options
 from model.importers.marian_shortlist import read_marian_shortlist
 from model.importers.marian_tensors import quantization_of, weights_of
-from model.importers.sentencepiece_file import read_sentencepiece
 from model.networks.config import ConfigError, TransformerConfig
 from model.networks.transformer import Transformer
 from model.scoring.target_limit import TargetLimit
-from model.text.one_direction_tokenizer import OneDirectionTokenizer
-from model.text.tokenizer import Tokenizer, TokenizerError
+from model.text.tokenizer import Tokenizer
 
 _NORM_EPSILON = 1e-9
 _DEFAULT_LENGTH_FACTOR = 2.0  # what Firefox sets; its models come without a file of search options
@@ -39,7 +38,7 @@ _PAIR_IN_NAME = re.compile(r"model\.([a-z]{2})([a-z]{2})\.")
 @dataclass(frozen=True, kw_only=True)
 class _Files:
     model: Path
-    vocabulary: Path
+    vocabularies: list[Path]
     shortlist: Path | None
     search: Path | None
 
@@ -62,28 +61,34 @@ def import_firefox(folder: Path, languages: tuple[str, str] | None = None) -> Im
         quantization = quantization_of(file.tensors, sizes)
     except ForeignModelError as error:
         raise ForeignModelError(f"{files.model}: {error}") from error
-    tokenizer = _tokenizer(files.vocabulary, source, target, sizes)
+    tokenizer = read_tokenizer(files.vocabularies, (source, target), sizes)
     # Marian never lets a decoder say that it does not know.
     weights["output.bias"][tokenizer.special_ids.unknown] = -torch.inf
     model = Transformer(_config(files, sizes, tokenizer))
     load_weights(model, weights)
-    shortlist = read_marian_shortlist(files.shortlist, sizes.vocabulary) if files.shortlist else None
-    return ImportedModel(
-        model=model.eval(), tokenizer=tokenizer, shortlist=shortlist, quantization=quantization
-    )
+    imported = ImportedModel(model=model.eval(), tokenizer=tokenizer, quantization=quantization)
+    if files.shortlist is None:
+        return imported
+    if not tokenizer.has_one_vocabulary:
+        reason = f"{files.shortlist.name}: shortlists of two vocabularies are not supported"
+        return replace(imported, omissions=(reason,))
+    return replace(imported, shortlist=read_marian_shortlist(files.shortlist, sizes.vocabulary))
 
 
 def _files(folder: Path) -> _Files:
     if not folder.is_dir():
         raise ForeignModelError(f"no folder {folder}")
     models, vocabularies = sorted(folder.glob("model*.bin")), sorted(folder.glob("*vocab*.spm"))
+    pair = [
+        path for prefix in ("srcvocab", "trgvocab") for path in vocabularies if path.name.startswith(prefix)
+    ]
     shortlists, searches = sorted(folder.glob("lex*.bin")), sorted(folder.glob("*.yml"))
     faults = []
     if packed := sorted(path.name for path in folder.glob("*.gz")):
         faults.append(f"unpack {', '.join(packed)} first")
     for pattern, files, minimum in (
         ("model*.bin", models, 1),
-        ("*vocab*.spm", vocabularies, 1),
+        *([] if len(pair) == len(vocabularies) == 2 else [("*vocab*.spm", vocabularies, 1)]),
         ("lex*.bin", shortlists, 0),
         ("*.yml", searches, 0),
     ):
@@ -91,11 +96,9 @@ def _files(folder: Path) -> _Files:
             names = ", ".join(path.name for path in files) or "none"
             wanted = "one file" if minimum else "at most one file"
             faults.append(f"{names} for {pattern}, must be {wanted}")
-    if any(path.name.startswith(("srcvocab", "trgvocab")) for path in vocabularies):
-        faults.append("two vocabularies are not supported, only one for source and target")
     require(faults, str(folder))
     shortlist, search = next(iter(shortlists), None), next(iter(searches), None)
-    return _Files(model=models[0], vocabulary=vocabularies[0], shortlist=shortlist, search=search)
+    return _Files(model=models[0], vocabularies=pair or vocabularies, shortlist=shortlist, search=search)
 
 
 def _languages_in(path: Path) -> tuple[str, str]:
@@ -112,20 +115,11 @@ def _one_each(languages: tuple[str, str]) -> tuple[str, str]:
     return source[0], target[0]
 
 
-def _tokenizer(path: Path, source: str, target: str, sizes: MarianSizes) -> Tokenizer:
-    try:
-        tokenizer = OneDirectionTokenizer(read_sentencepiece(path), source, target)
-    except TokenizerError as error:
-        raise ForeignModelError(f"cannot read {path}: {error}") from error
-    if tokenizer.size != sizes.vocabulary:
-        raise ForeignModelError(f"{path} has {tokenizer.size} pieces, the model {sizes.vocabulary}")
-    return tokenizer
-
-
 def _config(files: _Files, sizes: MarianSizes, tokenizer: Tokenizer) -> TransformerConfig:
     try:
         return TransformerConfig(
             vocabulary_size=sizes.vocabulary,
+            source_vocabulary_size=sizes.source_vocabulary,
             model_size=sizes.model,
             num_heads=sizes.heads,
             feed_forward_size=sizes.feed_forward,

@@ -19,12 +19,14 @@ class ImportedModel:
     Args:
         shortlist: None if it came without one.
         quantization: Of the weights that are int8 in its files.
+        omissions: Files that it does without, and why.
     """
 
     model: Transformer
     tokenizer: Tokenizer
     shortlist: Shortlist | None = None
     quantization: Quantization = field(default_factory=dict)
+    omissions: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""

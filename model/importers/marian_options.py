@@ -19,7 +19,6 @@ _REQUIRED: dict[str, Any] = {
     "transformer-ffn-activation": "relu",
     "transformer-ffn-depth": 2,
     "transformer-train-position-embeddings": False,
-    "tied-embeddings-all": True,
 }
 # What each must say where it is there at all: not every version of Marian writes it.
 _IF_PRESENT: dict[str, Any] = {
@@ -27,6 +26,7 @@ _IF_PRESENT: dict[str, Any] = {
     "lemma-dim-emb": 0,
     "output-omit-bias": False,
     "right-left": False,
+    "tied-embeddings-src": False,
     "transformer-decoder-dim-ffn": 0,
     "transformer-decoder-ffn-depth": 0,
     "transformer-no-affine": False,
@@ -47,7 +47,8 @@ class MarianSizes:
     """The sizes of a Marian student.
 
     Args:
-        vocabulary: V, of source and target together.
+        vocabulary: V of the target, and of the source if they share it.
+        source_vocabulary: Of a source with a vocabulary and embeddings of its own, else None.
         model: E.
         heads: H.
         feed_forward: Width of the feed-forward networks, the same in encoder and decoder.
@@ -55,6 +56,7 @@ class MarianSizes:
     """
 
     vocabulary: int
+    source_vocabulary: int | None
     model: int
     heads: int
     feed_forward: int
@@ -81,20 +83,40 @@ def read_options(options: Mapping[str, Any]) -> MarianSizes:
         for name in _SIZES
         if not _is_size(options.get(name))
     ]
-    vocabularies: Any = options.get("dim-vocabs")
-    are_sizes = isinstance(vocabularies, list) and all(map(_is_size, vocabularies))
-    if not are_sizes or len(vocabularies) != 2 or vocabularies[0] != vocabularies[1]:
-        faults.append(f"dim-vocabs is {vocabularies!r}, must be two equal sizes")
+    has_one_table = options.get("tied-embeddings-all")
+    faults += _vocabulary_faults(options)
     require(faults, "options")
     size, heads, feed_forward, encoder_layers, decoder_layers = (options[name] for name in _SIZES)
+    source, target = options["dim-vocabs"]
     return MarianSizes(
-        vocabulary=options["dim-vocabs"][0],
+        vocabulary=target,
+        source_vocabulary=None if has_one_table else source,
         model=size,
         heads=heads,
         feed_forward=feed_forward,
         encoder_layers=encoder_layers,
         decoder_layers=decoder_layers,
     )
+
+
+def _vocabulary_faults(options: Mapping[str, Any]) -> list[str]:
+    """One table of embeddings for source, target and output; or one for the source, one for the others."""
+    faults = []
+    has_one_table = options.get("tied-embeddings-all")
+    if has_one_table is not True and (
+        has_one_table is not False or options.get("tied-embeddings") is not True
+    ):
+        faults.append(
+            f"tied-embeddings-all is {has_one_table!r} and tied-embeddings "
+            f"{options.get('tied-embeddings')!r}, one of them must be True"
+        )
+    vocabularies: Any = options.get("dim-vocabs")
+    are_sizes = isinstance(vocabularies, list) and all(map(_is_size, vocabularies))
+    if not are_sizes or len(vocabularies) != 2:
+        faults.append(f"dim-vocabs is {vocabularies!r}, must be two sizes")
+    elif has_one_table is True and vocabularies[0] != vocabularies[1]:
+        faults.append(f"dim-vocabs is {vocabularies!r}, must be two equal sizes")
+    return faults
 
 
 def _differs(options: Mapping[str, Any], name: str, value: object) -> bool:

@@ -15,7 +15,8 @@ from model.quantization import WeightQuantization
 
 ALPHA_SUFFIX = "_QuantMultA"
 _UNNAMED_ALPHA = f"none{ALPHA_SUFFIX}"  # that of the embeddings once more
-EMBEDDINGS = "Wemb"
+_EMBEDDINGS, _SOURCE_EMBEDDINGS, _TARGET_EMBEDDINGS = "Wemb", "encoder_Wemb", "decoder_Wemb"
+_TABLES = (_EMBEDDINGS, _SOURCE_EMBEDDINGS, _TARGET_EMBEDDINGS)
 _LARGEST_INTEGER = 127
 _ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
@@ -25,10 +26,7 @@ Place = tuple[str, Shape]  # what a tensor is called here, and its shape in Mari
 
 def places(sizes: MarianSizes) -> dict[str, Place]:
     """Where each tensor of a student goes, by its name in Marian."""
-    entries: dict[str, Place] = {
-        EMBEDDINGS: ("source_embedding.tokens.weight", (sizes.vocabulary, sizes.model)),
-        "decoder_ff_logit_out_b": ("output.bias", (1, sizes.vocabulary)),
-    }
+    entries = _embeddings(sizes)
     for i in range(sizes.encoder_layers):
         theirs, ours = f"encoder_l{i + 1}", f"encoder_layers.{i}"
         entries |= _attention(f"{theirs}_self", f"{ours}.self_attention", f"{ours}.around_self", sizes)
@@ -39,6 +37,18 @@ def places(sizes: MarianSizes) -> dict[str, Place]:
         entries |= _attention(f"{theirs}_context", f"{ours}.cross_attention", f"{ours}.around_cross", sizes)
         entries |= _feed_forward(theirs, ours, sizes)
     return entries
+
+
+def _embeddings(sizes: MarianSizes) -> dict[str, Place]:
+    source, target = "source_embedding.tokens.weight", "target_embedding.tokens.weight"
+    shape, bias = (sizes.vocabulary, sizes.model), ("output.bias", (1, sizes.vocabulary))
+    if sizes.source_vocabulary is None:
+        return {_EMBEDDINGS: (source, shape), "decoder_ff_logit_out_b": bias}
+    return {
+        _SOURCE_EMBEDDINGS: (source, (sizes.source_vocabulary, sizes.model)),
+        _TARGET_EMBEDDINGS: (target, shape),
+        "decoder_ff_logit_out_b": bias,
+    }
 
 
 def _attention(theirs: str, ours: str, around: str, sizes: MarianSizes) -> dict[str, Place]:
@@ -92,7 +102,7 @@ def weights_of(tensors: Mapping[str, MarianTensor], sizes: MarianSizes) -> dict[
         values = tensors[theirs].values
         if shape[0] == 1:
             values = values.reshape(-1)
-        elif theirs != EMBEDDINGS:
+        elif theirs not in _TABLES:
             values = values.T  # Marian multiplies x W, a linear layer x Wᵀ
         weights[ours] = torch.from_numpy(np.ascontiguousarray(values))
     return weights

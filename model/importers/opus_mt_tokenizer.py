@@ -38,10 +38,10 @@ def read_tokenizer(
     path = folder / _TOKENIZER_NAME
     settings = read_json(path) if path.is_file() else {}
     require([*_setting_faults(folder, settings, options)], str(path))
-    source = _pieces(folder / _VOCABULARY, options.source_vocabulary)
-    target = (
-        source if options.has_one_table else _pieces(folder / _TARGET_VOCABULARY, options.target_vocabulary)
-    )
+    source = target = _pieces(folder / _VOCABULARY, options.source_vocabulary)
+    is_separate = settings.get("separate_vocabs", False)
+    if is_separate:
+        target = _pieces(folder / _TARGET_VOCABULARY, options.target_vocabulary)
     require([*_id_faults(target, options)], str(folder))
     models = tuple(read_sentencepiece(folder / name) for name in (_SOURCE_MODEL, _TARGET_MODEL))
     _check_cover(folder / _SOURCE_MODEL, models[0], source)
@@ -52,7 +52,7 @@ def read_tokenizer(
             source_languages=sources,
             target_languages=marks,
             source_pieces=source,
-            target_pieces=None if options.has_one_table else target,
+            target_pieces=target if is_separate else None,
             padding=options.padding if options.padding < options.source_vocabulary else options.end,
             start=options.start,
         )
@@ -72,9 +72,14 @@ def _setting_faults(folder: Path, settings: Mapping[str, Any], options: OpusMTOp
             yield f"{name} is {value!r}, only {piece!r} is supported"
     if settings.get("sp_model_kwargs"):
         yield f"sp_model_kwargs is {settings['sp_model_kwargs']!r}, only an empty one is supported"
-    is_separate = settings.get("separate_vocabs", not options.has_one_table)
-    if is_separate is not (not options.has_one_table):
+    is_separate = settings.get("separate_vocabs", False)
+    if type(is_separate) is not bool or (is_separate and options.has_one_table):
         yield f"separate_vocabs is {is_separate!r}, share_encoder_decoder_embeddings {options.has_one_table}"
+    elif not is_separate and options.source_vocabulary != options.target_vocabulary:
+        yield (
+            f"separate_vocabs is False, with a vocab_size of {options.source_vocabulary} and a "
+            f"decoder_vocab_size of {options.target_vocabulary}"
+        )
     added = read_json(folder / _ADDED_NAME) if (folder / _ADDED_NAME).is_file() else {}
     known = {UNKNOWN_PIECE, END_PIECE, _PADDING_PIECE}
     if unknown := sorted({*added, *_added(settings.get("added_tokens_decoder"))} - known):

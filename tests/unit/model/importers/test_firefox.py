@@ -68,6 +68,37 @@ def test_its_log_probabilities_are_those_of_the_formulas(student: Path) -> None:
         assert np.ptp(expected[:, sayable]) > 5  # it says something
 
 
+def test_two_vocabularies_are_computed_as_the_formulas_say(
+    vocabulary: bytes,
+    student: Path,
+    pairs: list[tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    source_size = 250
+    (student / MODEL).write_bytes(marian_bytes(student_items(V, source_size=source_size)))
+    with pytest.raises(ForeignModelError, match=r"vocab\.enit\.spm: 1 vocabularies, the model has 2"):
+        import_firefox(student)
+    (student / "vocab.enit.spm").rename(student / "trgvocab.enit.spm")
+    (student / "srcvocab.enit.spm").write_bytes(vocabulary_bytes([a for a, _ in pairs], source_size))
+    (student / "lex.50.50.enit.s2t.bin").write_bytes(shortlist_bytes([[7]] * source_size))
+    output = tmp_path / "checkpoint"
+    assert command(monkeypatch, student, "--output", output) == 0
+    assert "left out: lex.50.50.enit.s2t.bin: shortlists of two voc" in capsys.readouterr().out
+    model, tokenizer = load_checkpoint(output)
+    assert (tokenizer.source_size, tokenizer.size) == (source_size, V)
+    assert tokenizer.detokenize(tokenizer.encode_target("Il gatto dorme.")) == "Il gatto dorme."
+    source, target = tokenizer.encode_source("The cat sleeps.", "it"), [7, 250, 299, 5]
+    with torch.inference_mode():
+        found = model(torch.tensor([source]), torch.tensor([[0, *target]]))[0].log_softmax(-1).numpy()
+    logits = MarianStudent(read_values(student / MODEL), SIZES["transformer-heads"]).logits(source, target)
+    logits[:, 1] = -np.inf
+    expected = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    sayable = np.arange(V) != 1
+    np.testing.assert_allclose(found[:, sayable], expected[:, sayable], rtol=0, atol=LIMIT)
+
+
 def test_the_command_writes_a_checkpoint(
     student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,7 +148,7 @@ def test_a_refused_model_leaves_nothing_and_an_older_checkpoint_as_it_was(
         ({"transformer-preprocess": "n"}, "transformer-preprocess is 'n', only '' is supported"),
         ({"transformer-postprocess": "da"}, "transformer-postprocess is 'da', only 'dan' is supported"),
         ({"transformer-ffn-activation": "swish"}, "is 'swish', only 'relu' is supported"),
-        ({"tied-embeddings-all": False}, "tied-embeddings-all is False, only True is supported"),
+        ({"tied-embeddings-all": False}, "is False and tied-embeddings False, one of them must be True"),
         ({"transformer-train-position-embeddings": True}, "is True, only False is supported"),
         ({"transformer-tied-layers": [1, 1]}, r"transformer-tied-layers is \[1, 1\], only \[\] is supported"),
         ({"type": "s2s"}, "type is 's2s', only 'transformer' is supported"),
@@ -175,15 +206,14 @@ def test_a_vocabulary_of_another_size_is_named(student: Path, pairs: list[tuple[
 def test_files_that_are_missing_or_too_many_are_named(student: Path, vocabulary: bytes) -> None:
     (student / "lex.a.bin").write_bytes(b"")
     (student / "lex.b.bin").write_bytes(b"")
-    (student / "vocab.enit.spm").rename(student / "srcvocab.enit.spm")
-    (student / "trgvocab.enit.spm").write_bytes(vocabulary)
+    (student / "srcvocab.enit.spm").write_bytes(vocabulary)
     (student / MODEL).rename(student / f"{MODEL}.gz")
     with pytest.raises(ForeignModelError) as refusal:
         import_firefox(student)
     for part in (
         f"unpack {MODEL}.gz first",
         "none for model*.bin, must be one file",
-        "two vocabularies are not supported",
+        "srcvocab.enit.spm, vocab.enit.spm for *vocab*.spm, must be one file",
         "lex.a.bin, lex.b.bin for lex*.bin, must be at most one file",
     ):
         assert part in str(refusal.value)

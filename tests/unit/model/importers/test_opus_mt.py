@@ -267,6 +267,18 @@ def test_two_vocabularies_have_two_tables(models: tuple[bytes, bytes], folder: P
     assert torch.equal(model.source_embedding.tokens.weight, tensors["model.encoder.embed_tokens.weight"])
 
 
+def test_two_tables_may_share_a_vocabulary(folder: Path, edit: Edit) -> None:
+    size = size_of(folder)
+    edit("config.json", {"share_encoder_decoder_embeddings": False})
+    save_file(random_tensors({"model.encoder.embed_tokens.weight": size, TARGET: size}), folder / WEIGHTS)
+    imported = import_opus_mt(folder)
+    assert imported.tokenizer.has_one_vocabulary
+    assert imported.model.config.source_vocabulary_size == size
+    edit("config.json", {"decoder_vocab_size": size + 1})
+    with pytest.raises(ForeignModelError, match="separate_vocabs is False, with a vocab_size of"):
+        import_opus_mt(folder)
+
+
 def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     other = sentencepiece_bytes(["日本語の文です。", "これは本です。"] * 4, 15)
     (folder / "source.spm").write_bytes(other)
