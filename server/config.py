@@ -136,7 +136,7 @@ class ServerConfig:
         help_text="score only the tokens that a model's shortlist names for a sentence, where it has one: "
         "faster, for a translation that may differ",
     )
-    max_queue: int = _option(4096, "texts that may wait for a slot of each model")
+    max_queue: int = _option(4096, "sentences that may wait for a slot of each model")
     max_texts: int = _option(1024, "texts in one call")
     max_beam_size: int = _option(16, "largest beam that a call may ask for")
     queue_late_calls: bool = _option(

@@ -66,7 +66,12 @@ def visible(text: str) -> str:
     """
     if _HIDDEN_SET.isdisjoint(text):  # 1 µs for a sentence, where the expression takes 100
         return text
-    return _RUN.sub(lambda run: _replacement(run[0], text[: run.start()][-1:], text[run.end() :][:1]), text)
+    return _RUN.sub(
+        lambda run: _replacement(
+            run[0], text[max(run.start() - 1, 0) : run.start()], text[run.end() : run.end() + 1]
+        ),
+        text,
+    )
 
 
 def same_length(text: str) -> str:

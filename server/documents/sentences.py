@@ -41,7 +41,7 @@ def sentence_ranges(text: str, start: int, end: int, language: str) -> Iterator[
     plain = same_length(text[start:end])  # the splitter fails on some white space of more than one byte
     place = 0
     while place < len(plain):
-        sentences = sentencex.segment(code, plain[place : place + _MOST_CHARACTERS])
+        sentences = _sentences(code, plain[place : place + _MOST_CHARACTERS])
         if place + _MOST_CHARACTERS < len(plain):
             sentences.pop()  # it may go on
             if not sentences:
@@ -50,3 +50,15 @@ def sentence_ranges(text: str, start: int, end: int, language: str) -> Iterator[
         for sentence in sentences:
             yield start + place, start + place + len(sentence)
             place += len(sentence)
+
+
+def _sentences(code: str, text: str) -> list[str]:
+    """What the splitter says; a text on which it panics is one sentence."""
+    try:
+        sentences: list[str] = sentencex.segment(code, text)
+    except BaseException as error:
+        # A panic of the library's Rust is no Exception, and would end the call without an answer.
+        if type(error).__name__ != "PanicException":
+            raise
+        return [text]
+    return sentences

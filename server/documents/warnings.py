@@ -28,7 +28,7 @@ class TextWarning:
 
     Args:
         segment: Its place among the text's segments, from 0; None for what belongs to none.
-        text: The piece of the source in question, at most 64 characters; empty for none.
+        text: What it is about, in the source or the translation, at most 64 characters; empty for none.
     """
 
     reason: WarningReason

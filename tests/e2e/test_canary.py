@@ -60,7 +60,8 @@ def in_texts(make_request: MakeRequest, attention: pb.AttentionOptions) -> list[
         make_request(CANARY, sampling=pb.Sampling(seed=1), attention=attention),
         make_request(CANARY, contrastive_search=pb.ContrastiveSearch()),
         make_request(f"{CANARY} {POISON}", CANARY),
-        make_request(f"{CANARY} " * 300),
+        make_request(f"{CANARY} " * 300, segmentation=pb.SEGMENTATION_NONE),
+        make_request(f"{CANARY} " * 300, CANARY * 4000, f"My {{{CANARY}}}\n is https://a.example/{CANARY}."),
         make_request(CANARY, max_target_tokens=1),
     ]
 
@@ -191,7 +192,7 @@ def test_what_a_client_sends_is_told_to_nobody(
     assert not any(map(has_canary, pages))
     assert not has_canary(log)
     assert not has_canary(spans)
-    assert log.count(REQUEST_ID) == 6, "the log tells of calls"
+    assert log.count(REQUEST_ID) == 7, "the log tells of calls"
     assert spans.count(REQUEST_ID) == 12, "and so do spans, searched twice"
     assert '# {trace_id="' in pages[1], "and the page shows an exemplar"
     assert TRACE.split("-")[1] in log

@@ -154,7 +154,8 @@ def test_limits_of_the_command_line_replace_those_of_the_model(
         stub = connect(running)
         (model,) = stub.ListModels(pb.ListModelsRequest()).models
         assert (model.max_source_tokens, model.max_target_tokens) == (6, 5)
-        items = stub.Translate(make_request("cat cat cat cat", "cat cat cat cat cat", beam_size=1)).items
+        texts = ("cat cat cat cat", "cat cat cat cat cat")
+        items = stub.Translate(make_request(*texts, beam_size=1, segmentation=pb.SEGMENTATION_NONE)).items
         assert items[0].translation.source_tokens == 6
         assert items[0].translation.target_tokens <= 5
         assert "7 tokens, the limit is 6" in items[1].error.message

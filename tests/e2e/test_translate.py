@@ -65,8 +65,8 @@ def test_mixed_calls_get_what_each_text_gets_alone(
     for i, call in calls.items():
         assert list(call.result(PATIENCE_SECONDS).items) == alone[i]
     server.wait_for(CANCELLED, before[CANCELLED] + len(given_up))
-    num_texts = sum(len(request.texts) for request in requests)
-    assert num_ended(server.scrape()) - num_ended(before) == num_texts
+    num_sentences = sum(len(item.translation.segments) for items in alone.values() for item in items)
+    assert num_ended(server.scrape()) - num_ended(before) == num_sentences
 
 
 def test_a_short_text_does_not_wait_for_a_long_one(
@@ -181,11 +181,11 @@ def test_skipped_scores_are_absent_and_all_else_is_the_same(
     scored = list(stub.Translate(make_request(*texts, **options)).items)
     bare = list(stub.Translate(make_request(*texts, skip_scores=True, **options)).items)
     for item in scored:
-        for hypothesis in item.translation.hypotheses:
-            assert hypothesis.HasField("score")
-            assert hypothesis.HasField("log_prob")
-            hypothesis.ClearField("score")
-            hypothesis.ClearField("log_prob")
+        for scored_part in (*item.translation.hypotheses, *item.translation.segments):
+            assert scored_part.HasField("score")
+            assert scored_part.HasField("log_prob")
+            scored_part.ClearField("score")
+            scored_part.ClearField("log_prob")
     assert bare == scored
 
 
