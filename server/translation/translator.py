@@ -13,6 +13,7 @@ from typing import Protocol
 from server.engine.sequence import Hypothesis
 from server.errors import DeadlineExceeded, Draining, InvalidRequest, RequestError
 from server.models.loading import LoadedModel
+from server.translation.answer_limit import answer_size_faults
 from server.translation.attention_limit import attention_size_faults
 from server.translation.detokenizing import empty_translation, translation_of
 from server.translation.request import TranslationRequest
@@ -38,10 +39,15 @@ class Record(Protocol):
 
 
 class Translator:
-    """Translates the texts of calls, many calls at once; of one event loop."""
+    """Translates the texts of calls, many calls at once; of one event loop.
 
-    def __init__(self) -> None:
+    Args:
+        max_answer_bytes: What the answer of a call may have; None for no limit.
+    """
+
+    def __init__(self, max_answer_bytes: int | None = None) -> None:
         self._waker = LoopWaker()
+        self._max_answer_bytes = max_answer_bytes
 
     async def translate(self, request: TranslationRequest, record: Record) -> Translations:
         """Translate every text of a call.
@@ -50,7 +56,7 @@ class Translator:
             An item for each text; one that is too long, or that the model failed on, is an error of its own.
 
         Raises:
-            InvalidRequest: it may make more attention than a call may.
+            InvalidRequest: it may make more attention than a call may, or too large an answer.
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
@@ -70,7 +76,9 @@ class Translator:
                 for i, source in enumerate(sources)
                 if source and not isinstance(source, RequestError)
             }
-            if faults := attention_size_faults(jobs.values()):
+            faults = attention_size_faults(jobs.values())
+            faults += answer_size_faults(jobs.values(), self._max_answer_bytes)
+            if faults:
                 raise InvalidRequest(faults)
             outcomes = await self._run(model, jobs, request.deadline, record)
             return _translations(request, sources, outcomes, record)
