@@ -22,7 +22,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 ARGS ?=
 
 .PHONY: help serve setup unit test lint format evaluate architectures bench \
-	dashboard dashboard-preview rules overload soak require-data export lock clean
+	dashboard dashboard-preview rules fuzz overload soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ rules: $(VENV)/.dev  ## Write the alert rules for the Prometheus operator again.
 
 dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
 	$(BIN)/python -m tests.deploy.preview $(ARGS)
+
+fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or so.
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 
 overload: $(VENV)/.dev  ## Measure a server under more calls than it can bear: docs/reliability.md.
 	$(BIN)/python -m tests.load.overload $(ARGS)

@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from server.addresses import AddressError, is_collector_url, is_loopback, split_address
+from server.addresses import AddressError, is_collector_url, is_local, is_loopback, split_address
 from server.tls.files import PemFile, TlsFiles
 
 DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
@@ -71,10 +71,10 @@ class ServerConfig:
 
     artifacts: tuple[Path, ...]
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC; port 0 takes a free one")
+    listen: str = _option("127.0.0.1:50051", "HOST:PORT for gRPC, or unix:PATH; port 0 takes a free one")
     metrics_listen: str = _option("127.0.0.1:9464", "HOST:PORT for Prometheus metrics over HTTP")
     health_listen: str | None = _optional(
-        str, "HOST:PORT for a second grpc.health.v1, always without TLS; left out or empty: none"
+        str, "HOST:PORT or unix:PATH for a second grpc.health.v1, always without TLS; left out or empty: none"
     )
     tls_certificate: str | None = _optional(
         str, "PEM file of the certificate and its chain: TLS on --listen; left out: no TLS"
@@ -114,7 +114,9 @@ class ServerConfig:
     )
     max_message_mib: int = _option(4, "largest message, of a request and of an answer, in MiB")
     admin_listen: str | None = _optional(
-        str, "HOST:PORT for the admin service, without TLS; empty: none", default="127.0.0.1:50053"
+        str,
+        "HOST:PORT or unix:PATH for the admin service, without TLS; empty: none",
+        default="127.0.0.1:50053",
     )
     device: str = _option("auto", "where models run", choices=("auto", "cpu", "cuda"))
     runners: int | None = _optional(
@@ -255,12 +257,15 @@ class ServerConfig:
             if (address := getattr(self, name)) is None:
                 continue
             try:
-                host, _ = split_address(address)
+                # Prometheus asks over TCP.
+                is_here = (
+                    is_loopback(split_address(address)[0]) if name == "metrics_listen" else is_local(address)
+                )
             except AddressError as error:
                 yield f"{self._called(name)}: {error}"
                 continue
             has_tls = name == "listen" and self.tls_certificate is not None
-            is_safe = has_tls or self.allow_plaintext or is_loopback(host)
+            is_safe = has_tls or self.allow_plaintext or is_here
             if name in _NEEDS_TRUST and not is_safe:
                 remedy = "--tls-certificate and --tls-key, or " if name == "listen" else ""
                 yield (

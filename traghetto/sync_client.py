@@ -34,10 +34,14 @@ class Client:
             `dns:///HOST:PORT` or `ipv4:HOST:PORT,HOST:PORT` may.
         timeout_seconds: Deadline of each call, all its tries and waits included.
         tls: How to reach a server with TLS; None is plain text.
+        keepalive_seconds: Silence during a call after which the server is asked for a sign of life, and after
+            20 s without one the call is tried elsewhere; None for never. Not every server lets itself be
+            asked often.
+        max_message_mib: Largest request and answer of a call, in MiB; a server has a limit of its own.
 
     Raises:
         TlsError: the files of `tls` cannot serve.
-        ValueError: `timeout_seconds` is no finite number above 0.
+        ValueError: `timeout_seconds` is no finite number above 0, or another number is out of its limits.
 
     >>> with Client(address) as client:
     ...     [result] = client.translate(["The cat is on the table."], "en", "it")
@@ -45,9 +49,17 @@ class Client:
     'Il gatto è sul tavolo.'
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 60.0, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout_seconds: float = 60.0,
+        tls: Tls | None = None,
+        *,
+        keepalive_seconds: float | None = None,
+        max_message_mib: int = 4,
+    ) -> None:
         self._caller = Caller.to(address, timeout_seconds, tls)
-        options = channel_options(address)
+        options = channel_options(address, keepalive_seconds, max_message_mib)
         if tls is None:
             self._channel = grpc.insecure_channel(address, options)
         else:

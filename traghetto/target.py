@@ -13,16 +13,38 @@ from urllib.parse import urlsplit
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 # gRPC's own are 1 and 120 seconds: long after a server is back nobody would look for it.
 _RECONNECT = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000))
+MAX_KEEPALIVE_SECONDS = 2_147_483  # gRPC counts milliseconds in 32 bits
+MAX_MESSAGE_MIB = 1024  # and bytes
 _SCHEMES = ("dns", "ipv4", "ipv6")
 # In gRPC's order.
 _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _NO_PROXY_VARIABLES = ("no_grpc_proxy", "no_proxy")
 
 
-def channel_options(address: str) -> tuple[tuple[str, str | int], ...]:
-    """Options of the channel to an address; one that does not leave this machine takes no proxy."""
-    options: tuple[tuple[str, str | int], ...] = (("grpc.service_config", _SERVICE_CONFIG), *_RECONNECT)
-    return (*options, ("grpc.enable_http_proxy", 0)) if is_loopback(address) else options
+def channel_options(
+    address: str, keepalive_seconds: float | None = None, max_message_mib: int = 4
+) -> tuple[tuple[str, str | int], ...]:
+    """Options of the channel to an address; one that does not leave this machine takes no proxy.
+
+    Args:
+        keepalive_seconds: Silence after which the server is asked for a sign of life; None for never.
+        max_message_mib: Largest request and answer.
+
+    Raises:
+        ValueError: a number is out of its limits.
+    """
+    if keepalive_seconds is not None and not 1 <= keepalive_seconds <= MAX_KEEPALIVE_SECONDS:
+        limits = f"from 1 to {MAX_KEEPALIVE_SECONDS}"
+        raise ValueError(f"keepalive_seconds is {keepalive_seconds}, must be {limits} or None")
+    if not 1 <= max_message_mib <= MAX_MESSAGE_MIB:
+        raise ValueError(f"max_message_mib is {max_message_mib}, must be from 1 to {MAX_MESSAGE_MIB}")
+    options: list[tuple[str, str | int]] = [("grpc.service_config", _SERVICE_CONFIG), *_RECONNECT]
+    if keepalive_seconds is not None:
+        options.append(("grpc.keepalive_time_ms", round(keepalive_seconds * 1000)))
+    options += [(f"grpc.max_{way}_message_length", max_message_mib << 20) for way in ("send", "receive")]
+    if is_loopback(address):
+        options.append(("grpc.enable_http_proxy", 0))
+    return tuple(options)
 
 
 def hosts_of(address: str) -> list[str]:

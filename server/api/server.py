@@ -14,6 +14,7 @@ from server.addresses import split_address
 from server.api.admin import AdminService
 from server.api.grpc_options import plain_options, translation_options
 from server.api.interceptor import CallInterceptor
+from server.api.listening import ServeError, bind, joined_address, unlink_sockets
 from server.api.malformed import MalformedInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 ADMIN_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
 _WATCH_SECONDS = 0.5
-
-
-class ServeError(RuntimeError):
-    """An address cannot be bound, or a worker died."""
 
 
 class Server:
@@ -71,16 +68,16 @@ class Server:
         except (OSError, OverflowError) as error:
             raise ServeError(f"cannot listen on {self._config.metrics_listen}: {error}") from error
         places = [
-            f"grpc={_bind(self._grpc, self._config.listen, self._certificates)}",
-            f"metrics=http://{_address(metrics_host, page_port)}/metrics",
+            f"grpc={bind(self._grpc, self._config.listen, self._certificates)}",
+            f"metrics=http://{joined_address(metrics_host, page_port)}/metrics",
         ]
         if self._health_only is not None and self._config.health_listen is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_only)
-            places.append(f"health={_bind(self._health_only, self._config.health_listen)}")
+            places.append(f"health={bind(self._health_only, self._config.health_listen)}")
         if self._admin is not None and self._config.admin_listen is not None:
             admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self._served), self._admin)
             reflection.enable_server_reflection((ADMIN_SERVICE, reflection.SERVICE_NAME), self._admin)
-            places.append(f"admin={_bind(self._admin, self._config.admin_listen)}")
+            places.append(f"admin={bind(self._admin, self._config.admin_listen)}")
         for server in (self._health_only, self._admin, self._grpc):  # once all have their ports
             if server is not None:
                 await server.start()
@@ -114,25 +111,8 @@ class Server:
             if server is not None:
                 await server.stop(0)
         await asyncio.to_thread(self._page.stop)
+        unlink_sockets(self._config)
 
 
 def _plain_server(config: ServerConfig) -> grpc.aio.Server:
     return grpc.aio.server(interceptors=[MalformedInterceptor()], options=plain_options(config))
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:
-    host, port = split_address(address)
-    try:
-        if certificates is None:
-            bound = server.add_insecure_port(_address(host, port))
-        else:
-            bound = server.add_secure_port(_address(host, port), certificates.credentials())
-    except RuntimeError as error:
-        raise ServeError(f"cannot listen on {address}: {error}") from error
-    if bound == 0:
-        raise ServeError(f"cannot listen on {address}")
-    return _address(host, bound)

@@ -8,7 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from server.api.server import ServeError, Server
+from server.api.listening import ServeError
+from server.api.server import Server
 from server.command_line import parse_config
 from server.config import ServerConfig, ServerConfigError
 from server.models.loading import UNSERVABLE

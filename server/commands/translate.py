@@ -155,7 +155,13 @@ def _command() -> int:
     status = 1
     try:
         texts: Iterable[str | bytes] = arguments.texts or _lines()
-        with Client(arguments.server, arguments.timeout, make_tls(arguments)) as client:
+        with Client(
+            arguments.server,
+            arguments.timeout,
+            make_tls(arguments),
+            keepalive_seconds=arguments.keepalive_seconds,
+            max_message_mib=arguments.max_message_mib,
+        ) as client:
             return 0 if translate(client, arguments, texts) else 1
     except CallError as error:
         message = str(error)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from traghetto import AttentionOptions, ContrastiveSearch, Sampling, Tls, TranslateOptions
+from traghetto.target import MAX_KEEPALIVE_SECONDS, MAX_MESSAGE_MIB
 
 PICTURE_SUFFIXES = (".png", ".svg")
 # A flag that says more about another one, and has no meaning without it.
@@ -31,6 +32,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description="Translate texts, or the lines of standard input, with a running server.",
     )
     _add_call_arguments(parser)
+    _add_connection_arguments(parser)
     _add_tls_arguments(parser)
     _add_search_arguments(parser)
     _add_attention_arguments(parser)
@@ -90,6 +92,22 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="deadline of each text"
+    )
+
+
+def _add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keepalive-seconds",
+        type=_keepalive,
+        metavar="SECONDS",
+        help="silence after which the server is asked for a sign of life (default: never)",
+    )
+    parser.add_argument(
+        "--max-message-mib",
+        type=lambda text: _whole_number(text, 1, MAX_MESSAGE_MIB),
+        default=4,
+        metavar="N",
+        help="largest request and answer, in MiB (default: %(default)s)",
     )
 
 
@@ -180,6 +198,13 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"{text} is no finite number above 0")
+    return number
+
+
+def _keepalive(text: str) -> float:
+    number = _seconds(text)
+    if not 1 <= number <= MAX_KEEPALIVE_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MAX_KEEPALIVE_SECONDS}")
     return number
 
 

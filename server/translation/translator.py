@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from server.errors import DeadlineExceeded, InvalidRequest, RequestError
+from server.translation.answer_limit import answer_size_faults
 from server.translation.assembling import assembled, segment_result, untranslated
 from server.translation.attention_limit import attention_size_faults
 from server.translation.request import TranslationRequest
@@ -37,10 +38,15 @@ class Record(Protocol):
 
 
 class Translator:
-    """Translates the texts of calls, many calls at once; of one event loop."""
+    """Translates the texts of calls, many calls at once; of one event loop.
 
-    def __init__(self) -> None:
+    Args:
+        max_answer_bytes: What the answer of a call may have; None for no limit.
+    """
+
+    def __init__(self, max_answer_bytes: int | None = None) -> None:
         self._waker = LoopWaker()
+        self._max_answer_bytes = max_answer_bytes
 
     async def translate(self, request: TranslationRequest, record: Record) -> Translations:
         """Translate every text of a call.
@@ -50,7 +56,7 @@ class Translator:
             an error of its own.
 
         Raises:
-            InvalidRequest: it may make more attention than a call may.
+            InvalidRequest: it may make more attention than a call may, or too large an answer.
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
@@ -66,7 +72,9 @@ class Translator:
                 for j, source in enumerate(text.sources)
                 if source
             }
-            if faults := attention_size_faults(jobs.values()):
+            faults = attention_size_faults(jobs.values())
+            faults += answer_size_faults(jobs.values(), self._max_answer_bytes)
+            if faults:
                 raise InvalidRequest(faults)
             if request.deadline is not None and request.deadline <= time.monotonic():
                 raise DeadlineExceeded(was_queued=False)

@@ -118,6 +118,16 @@ def test_files_of_tls_come_from_variables_and_flags_win(tmp_path: Path) -> None:
         assert {name: getattr(config, name) for name in FILES} == paths[source]
 
 
+@pytest.mark.parametrize("name", ["listen", "health_listen", "admin_listen"])
+def test_a_unix_socket_needs_no_tls(name: str) -> None:
+    assert getattr(parse_config(["model", flag(name), "unix:/run/a.sock"], {}), name) == "unix:/run/a.sock"
+    for path in ("", "/" + "a" * 107):
+        with pytest.raises(ServerConfigError, match=f"^{flag(name)}: .* is no unix:PATH"):
+            parse_config(["model", flag(name), f"unix:{path}"], {})
+    with pytest.raises(ServerConfigError, match=r"--metrics-listen: .* is no HOST:PORT"):
+        parse_config(["model", "--metrics-listen=unix:/run/a.sock"], {})
+
+
 def test_an_age_has_its_grace_and_the_grace_needs_an_age() -> None:
     environment = {variable(GRACE): "7.5", "TRAGHETTO_MAX_CONNECTION_AGE_SECONDS": "60"}
     assert getattr(parse_config(["model"], environment), GRACE) == 7.5

@@ -77,9 +77,9 @@ def stopping(request: pb.TranslateRequest, context: Context) -> pb.TranslateResp
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[str]:
-    """Serve on a free port; gives HOST:PORT."""
-    server = grpc.server(ThreadPoolExecutor(16))
+def serving(service: Service, *options: tuple[str, int]) -> Iterator[str]:
+    """Serve on a free port, with options of gRPC; gives HOST:PORT."""
+    server = grpc.server(ThreadPoolExecutor(16), options=options)
     pb_grpc.add_TranslationServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -262,3 +262,25 @@ def test_a_task_that_is_cancelled_gives_its_call_up() -> None:
 
     with serving(Service(wait)) as address:
         asyncio.run(run(address))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "limits",
+    [{"keepalive_seconds": value} for value in (0, 0.9, -1, float("nan"), float("inf"))]
+    + [{"max_message_mib": value} for value in (0, -1, 1025)],
+)
+def test_limits_of_a_connection_that_grpc_cannot_count_are_refused(
+    kind: type[Client | AsyncClient], limits: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(limits))} is "):
+        kind("127.0.0.1:1", **limits)
+
+
+def test_a_client_may_take_larger_messages() -> None:
+    text = "a" * (5 << 20)
+    with (
+        serving(Service(echo), ("grpc.max_receive_message_length", -1)) as address,
+        Client(address, PATIENCE_SECONDS, max_message_mib=8, keepalive_seconds=60) as client,
+    ):
+        assert texts_of(client.translate([text], "en", "it")) == [text]

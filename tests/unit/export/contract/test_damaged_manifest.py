@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from export.contract.field_types import MAX_FAULTS
 from export.contract.manifest import MANIFEST_NAME, ArtifactError, Manifest, _parsed, load_manifest
@@ -178,30 +174,6 @@ def test_a_version_that_is_not_read_is_named(version: object) -> None:
 
 def test_version_4_has_no_fields_of_version_5() -> None:
     assert "version 4 has no multiplies_states, target_limit" in refusal_of(damaged(("schema_version", 4)))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda children: (
-        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3)
-    ),
-    max_leaves=5,
-)
-
-
-def paths_of(value: Any, prefix: str = "") -> list[str]:
-    """Every place in a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path for key, child in items for path in (f"{prefix}{key}", *paths_of(child, f"{prefix}{key}/"))]
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(path=st.sampled_from(paths_of(damaged())), value=JSON | st.just(DELETED))
-def test_any_value_anywhere_is_taken_or_refused_by_name(path: str, value: object) -> None:
-    begun = time.process_time()
-    with contextlib.suppress(ValueError):
-        _parsed(json.dumps(damaged((path, value)))).digest()
-    assert time.process_time() - begun < 5
 
 
 @pytest.fixture

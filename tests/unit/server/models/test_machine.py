@@ -68,3 +68,50 @@ def test_what_is_left_is_never_less_than_nothing_nor_more_than_the_machine_has(t
     assert available_bytes(tmp_path) == 0
     write_memory(tmp_path, limit=100 * TOTAL_BYTES, used=3 * MIB)
     assert MIB < available_bytes(tmp_path) < TOTAL_BYTES
+
+
+def write_own(folder: Path, *lines: str) -> Path:
+    (folder / "own").write_text("".join(f"{line}\n" for line in lines))
+    return folder / "own"
+
+
+def test_a_service_has_the_lowest_limit_of_the_groups_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As systemd makes them: outside of a container nothing stands in the root."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    service = tmp_path / "system.slice/traghetto.service"
+    service.mkdir(parents=True)
+    own = write_own(tmp_path, "0::/system.slice/traghetto.service")
+    (service / "cpu.max").write_text("max 100000\n")
+    (service.parent / "cpu.max").write_text("350000 100000\n")
+    assert num_processors(tmp_path, own) == 3
+    (service / "cpu.max").write_text("200000 100000\n")
+    assert num_processors(tmp_path, own) == 2
+    write_memory(service, limit=9 * MIB, used=3 * MIB)
+    write_memory(service.parent, limit=7 * MIB, used=3 * MIB)
+    assert available_bytes(tmp_path, own) == 4 * MIB
+
+
+@pytest.mark.parametrize("path", ["/", "/docker/1a2b", "/../1a2b"])
+def test_version_1_is_read_as_version_2_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A container of version 1 is told its path on the host, where it sees its own group as the root."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    own = write_own(tmp_path, f"5:cpu,cpuacct:{path}", f"4:memory:{path}", f"1:name=systemd:{path}")
+    for name, content in {
+        "cpu/cpu.cfs_quota_us": "250000",
+        "cpu/cpu.cfs_period_us": "100000",
+        "memory/memory.limit_in_bytes": f"{5 * MIB}",
+        "memory/memory.usage_in_bytes": f"{3 * MIB}",
+        "memory/memory.stat": f"cache 7\ninactive_file 1\ntotal_inactive_file {MIB}",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    assert num_processors(tmp_path, own) == 2
+    assert available_bytes(tmp_path, own) == 3 * MIB
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1\n")
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert num_processors(tmp_path, own) == 8
+    assert available_bytes(tmp_path, own) > MIB

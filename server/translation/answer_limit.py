@@ -1,0 +1,35 @@
+"""How large an answer may get: one that no message holds is refused before any of its texts is translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.errors import Violation
+from server.work.job import Job
+
+# What a translation has for each token of its source, and a token in UTF-8: as is usual in the Latin script,
+# for an answer that is only a little too large is worth a try.
+_TARGET_TOKENS_PER_SOURCE_TOKEN = 1.25
+_BYTES_PER_TOKEN = 4
+_BYTES_PER_HYPOTHESIS = 32  # scores, counts and tags
+
+
+def answer_size_faults(jobs: Iterable[Job], max_bytes: int | None) -> list[Violation]:
+    """What a call does wrong whose answer is expected to be larger than a message may be.
+
+    Args:
+        max_bytes: Of a message; None for no limit.
+    """
+    num_bytes = sum(_num_bytes(job) for job in jobs)
+    if max_bytes is None or num_bytes <= max_bytes:
+        return []
+    fault = f"would make an answer of some {num_bytes} bytes, the limit is {max_bytes}: send fewer texts"
+    return [Violation("texts", fault)]
+
+
+def _num_bytes(job: Job) -> int:
+    num_source_tokens = len(job.source)
+    expected = int(_TARGET_TOKENS_PER_SOURCE_TOKEN * num_source_tokens)
+    num_bytes = _BYTES_PER_TOKEN * min(expected, job.options.target_limit(num_source_tokens))
+    # The best one's text is there twice.
+    return num_bytes + job.options.num_hypotheses * (num_bytes + _BYTES_PER_HYPOTHESIS)
