@@ -23,7 +23,7 @@ def counted_attention(query: Tensor, keys: Tensor, values: Tensor, length: Tenso
 
     Args:
         query: (b, t, E), scaled.
-        keys, values: (b, s, E), a position's heads side by side.
+        keys, values: (b, s, E) or (b, s, H, D), a position's heads side by side.
         length: (b) int64, the positions of each row that count, at least 1.
         num_heads: H.
 
@@ -32,6 +32,7 @@ def counted_attention(query: Tensor, keys: Tensor, values: Tensor, length: Tenso
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1; ONNX's operator Attention, version 24.
     """
+    keys, values = (x if x.dim() == query.dim() else x.flatten(2) for x in (keys, values))  # (b, s, E)
     is_behind = torch.arange(keys.shape[1], device=keys.device) >= length[:, None]  # (b, s)
     values = values.masked_fill(is_behind[:, :, None], 0.0)
     by_head = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, keys, values))
@@ -50,8 +51,8 @@ def _(query: Tensor, keys: Tensor, values: Tensor, length: Tensor, num_heads: in
 def _to_onnx(query: Any, keys: Any, values: Any, length: Any, num_heads: int) -> Any:
     return opset.Attention(
         query,
-        keys,
-        values,
+        _side_by_side(keys),
+        _side_by_side(values),
         None,
         None,
         None,
@@ -60,6 +61,17 @@ def _to_onnx(query: Any, keys: Any, values: Any, length: Any, num_heads: int) ->
         kv_num_heads=num_heads,
         scale=1.0,
     )[0]
+
+
+def _side_by_side(positions: Any) -> Any:
+    """(b, s, H, D) as (b, s, E).
+
+    E stands in the graph as a number: ONNX Runtime takes a size that it does not know for 0 here.
+    """
+    if len(positions.shape) == 3:
+        return positions
+    size = positions.shape[2] * positions.shape[3]
+    return opset.Reshape(positions, opset.Constant(value_ints=[0, 0, size]))
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -65,7 +65,7 @@ class GpuStepGraph(TransformerStepGraph):
 
     def look_up(self, query: Tensor, keys: Tensor, values: Tensor, extent: Tensor) -> tuple[Tensor, ...]:
         """The context (n, W, E) of queries in keys and values."""
-        return (counted_attention(query, keys.flatten(2), values.flatten(2), extent, keys.shape[2]),)
+        return (counted_attention(query, keys, values, extent, keys.shape[2]),)
 
 
 class GpuAttentionGraph(AttentionGraph):

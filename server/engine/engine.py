@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.engine.graph_runner import GraphRunner
-from server.engine.lane import LaneKey
+from server.engine.lane import Lane, LaneKey
 from server.engine.lanes import Lanes
 from server.engine.sequence import Failed, Finished, SequenceRequest
 from server.engine.session import ModelSession
@@ -42,7 +42,7 @@ class Engine:
     request that it takes from there, and then admits all of them.
 
     Args:
-        session: The model.
+        session: The model; whenever it is run its `turn` is held.
         num_slots: Most sequences that run at once, over all lanes.
         max_pool_bytes: Most memory that lanes take; a lane that nobody is in makes room for another, and a
             sequence waits for room. None for no limit.
@@ -50,6 +50,7 @@ class Engine:
 
     def __init__(self, session: ModelSession, num_slots: int, max_pool_bytes: int | None = None) -> None:
         self._graphs = GraphRunner(session)
+        self._turn = session.turn
         self._lanes = Lanes(self._graphs, num_slots, max_pool_bytes)
         self.num_slots = num_slots
 
@@ -73,7 +74,8 @@ class Engine:
 
     def reserve(self, request: SequenceRequest) -> bool:
         """Keep room for a request until `admit` is called with it; False if no lane has room for it now."""
-        return self._lanes.reserve(request)
+        with self._turn:
+            return self._lanes.reserve(request)
 
     def admit(self, requests: Sequence[SequenceRequest]) -> StepReport | None:
         """Encode requests into their rows; None if there are none.
@@ -83,6 +85,10 @@ class Engine:
         """
         if not requests:
             return None
+        with self._turn:
+            return self._admit(requests)
+
+    def _admit(self, requests: Sequence[SequenceRequest]) -> StepReport:
         by_lane: dict[LaneKey, list[SequenceRequest]] = {}
         for request in requests:
             by_lane.setdefault(self._lanes.key_for(request), []).append(request)
@@ -113,6 +119,10 @@ class Engine:
         lanes = self._lanes.running()
         if not lanes:
             return None
+        with self._turn:
+            return self._decode_step(lanes)
+
+    def _decode_step(self, lanes: Sequence[Lane]) -> StepReport:
         num_sequences = sum(lane.num_running for lane in lanes)
         num_hypotheses = sum(lane.num_running * lane.key.width for lane in lanes)
         num_rows = sum(lane.num_rows_in_use for lane in lanes)
@@ -127,9 +137,19 @@ class Engine:
             results=tuple(results),
         )
 
+    def warm_up(self, width: int) -> None:
+        """Run a step of each number of rows that a GPU captures, of some width; nothing may run.
+
+        Raises:
+            InferenceError: ONNX Runtime failed.
+        """
+        with self._turn:
+            self._lanes.warm_up(width)
+
     def clear(self) -> None:
         """Forget all sequences and close all lanes, after an exception that left them in an unknown state."""
-        self._lanes.clear()
+        with self._turn:
+            self._lanes.clear()
 
     def check(self) -> None:
         """Invariants, for tests: no more running than slots, one owner for each row."""

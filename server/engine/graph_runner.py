@@ -36,8 +36,19 @@ class GraphRunner:
         return self._graphs[graph].io_binding()
 
     def new_replay(self) -> int:
-        """A number for one binding's CUDA graph."""
+        """A number for one binding's CUDA graph, which belongs to the thread that captures it."""
         return next(self.session.replay_numbers)
+
+    def release(self, graph: str, replay: int) -> None:
+        """Give up what a graph has captured under a number, in the thread that captured it.
+
+        Raises:
+            InferenceError: ONNX Runtime failed.
+        """
+        try:
+            self._graphs[graph].release_captured_graph(replay)
+        except Exception as error:  # its exceptions share no base but Exception
+            raise InferenceError(_kind(error), f"{graph}: {error}") from error
 
     def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
         """Run a graph.

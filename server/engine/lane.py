@@ -12,6 +12,7 @@ from itertools import islice
 
 import numpy as np
 
+from export.contract.graph_names import GraphName
 from export.contract.manifest import Manifest
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.methods import new_search
@@ -105,6 +106,9 @@ class Lane:
         shape = lane_shape(manifest, key, num_slots)
         self._min_rows = min_rows(manifest, key.width)
         self.num_bytes = shape.num_bytes(manifest)
+        self._buckets = shape.buckets(self._min_rows)
+        attention = manifest.graphs.get(GraphName.ATTENTION)
+        self._attention = frozenset(spec.name for spec in attention.outputs) if attention else frozenset()
         self._tensors = new_lane_tensors(graphs, shape)
         self._running: list[Running | None] = [None] * rows_of(key.width, num_slots)
         self._num_reserved = 0  # rows kept for sequences that have not joined yet
@@ -197,6 +201,20 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - nobody is known to be at fault
             results += self._fail_all(error)
         return results
+
+    def warm_up(self) -> None:
+        """Run a step of each number of rows that a GPU captures, while nobody is here.
+
+        Raises:
+            InferenceError: ONNX Runtime failed.
+        """
+        assert self.is_unused, "a step would advance those who are here"
+        for rows in self._buckets:
+            self._tensors.step(rows, self._attention)
+
+    def close(self) -> None:
+        """Release what its device holds of it besides its tensors; it takes nobody any more."""
+        self._tensors.close()
 
     def _leave(self, row: int) -> None:
         self._put(row, None)

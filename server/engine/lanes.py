@@ -64,6 +64,17 @@ class Lanes(Mapping[LaneKey, Lane]):
             return False
         return self._lanes[key].reserve()
 
+    def warm_up(self, width: int) -> None:
+        """Open the lane of the longest sources of a width, where there is memory, and warm it up.
+
+        Raises:
+            InferenceError: ONNX Runtime failed.
+        """
+        manifest = self._graphs.session.manifest
+        key = LaneKey(width=width, capacity=capacity_for(manifest, manifest.max_source_tokens))
+        if key in self._lanes or self._open(key):
+            self._lanes[key].warm_up()
+
     def _open(self, key: LaneKey) -> bool:
         """Open a lane, in place of unused ones as far as it needs their memory; False if it needs more."""
         manifest = self._graphs.session.manifest
@@ -72,7 +83,7 @@ class Lanes(Mapping[LaneKey, Lane]):
         if not self._has_room(needed - sum(self._lanes[other].num_bytes for other in unused)):
             return False
         while not self._has_room(needed):
-            del self._lanes[unused.pop()]
+            self._lanes.pop(unused.pop()).close()
         self._lanes[key] = Lane(self._graphs, key, self._num_slots)
         return True
 
@@ -85,7 +96,10 @@ class Lanes(Mapping[LaneKey, Lane]):
 
     def clear(self) -> None:
         """Close all lanes, whoever is in them."""
+        lanes = list(self._lanes.values())
         self._lanes.clear()
+        for lane in lanes:
+            lane.close()
 
     def check(self) -> None:
         """Invariants, for tests: one owner for each row."""

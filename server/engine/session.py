@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
@@ -21,6 +23,8 @@ _LARGE = frozenset({GraphName.ENCODER, GraphName.DECODER_STEP, GraphName.DECODER
 # Threads of an operator go on looking for work that long, as long as Python takes from one step to the next;
 # by default the encoder's keep the step's from their processor for tens of milliseconds.
 _SPIN_MICROSECONDS = 200
+
+Turn = AbstractContextManager[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class ModelSession:
         exclusive_graphs: The same with more threads in the large ones, for an engine that has the processors
             to itself. They hold the weights once more; there are none unless the products are of integers,
             where it changes no bit of a result which graphs run.
+        turn: Held by whoever uses the device. While a thread of a process captures a CUDA graph, another's
+            allocation or copy may fail and spoil the capture: so all sessions on a GPU share one lock.
         replay_numbers: One for each CUDA graph that any engine captures, by which ONNX Runtime knows it.
     """
 
@@ -61,11 +67,17 @@ class ModelSession:
     shortlist: Shortlist | None
     graphs: Graphs
     exclusive_graphs: Graphs | None
+    turn: Turn = field(default_factory=nullcontext)
     replay_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, config: SessionConfig) -> ModelSession:
+    def load(
+        cls, folder: Path, manifest: Manifest, config: SessionConfig, gpu_turn: Turn | None = None
+    ) -> ModelSession:
         """Choose the device, and load an artifact there.
+
+        Args:
+            gpu_turn: The `turn` of all sessions of the process that are on a GPU.
 
         Raises:
             ArtifactError: a graph or the shortlist cannot be read, or is another than the manifest says.
@@ -74,7 +86,9 @@ class ModelSession:
         """
         device = choose_device(config.device, manifest)
         _check_shortlist(device, manifest, config)
-        graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config)
+        turn: Turn = nullcontext() if device == "cpu" or gpu_turn is None else gpu_turn
+        with turn:
+            graphs = _load_graphs(folder, manifest, device, _needed_graphs(device, config), config)
         check_graphs(manifest, graphs)
         provider = next(iter(graphs.values())).get_providers()[0]
         if device == "cuda" and provider != CUDA:  # ONNX Runtime falls back silently
@@ -89,6 +103,7 @@ class ModelSession:
             shortlist=_load_shortlist(folder, manifest) if config.with_shortlist else None,
             graphs=graphs,
             exclusive_graphs=_load_exclusive_graphs(folder, manifest, device, graphs, config),
+            turn=turn,
         )
 
     def without_exclusive_graphs(self) -> ModelSession:

@@ -18,7 +18,7 @@ from server.config import ServerConfig, ServerConfigError
 from server.engine.device import DeviceError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
-from server.engine.session import ModelSession, SessionConfig
+from server.engine.session import ModelSession, SessionConfig, Turn
 from server.models.machine import available_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
@@ -39,6 +39,7 @@ class LoadedModel:
     Args:
         provider: Of ONNX Runtime, the one that it really runs on.
         load_seconds: Until it was ready.
+        warm_up_seconds: That it took of these to check itself and to warm up.
     """
 
     manifest: Manifest
@@ -49,6 +50,7 @@ class LoadedModel:
     max_target_tokens: int
     provider: str
     load_seconds: float
+    warm_up_seconds: float
     _num_calls: int = 0
     _is_idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -83,9 +85,12 @@ class PoolsTooLarge(RuntimeError):
 
 
 def load_model(
-    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners
+    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners, gpu_turn: Turn
 ) -> LoadedModel:
     """Load, check, warm up and start one artifact; it is not in the metrics yet.
+
+    Args:
+        gpu_turn: Of the process, for all its models on a GPU, see `ModelSession`.
 
     Raises:
         ArtifactError: it is damaged, or this machine does not compute what it must.
@@ -97,10 +102,8 @@ def load_model(
     with blaming(folder):
         manifest = load_manifest(folder)
         tokenizer = _load_tokenizer(folder, manifest)
-        session = _open_session(folder, manifest, config)
+        session = _open_session(folder, manifest, config, gpu_turn)
         engines = _engines(session, config)
-        for engine in engines:
-            _prepare(engine, session, config)
     check = partial(self_check, manifest=manifest)
     worker = Worker(
         manifest.name,
@@ -109,16 +112,21 @@ def load_model(
         config.max_queue,
         busy_runners,
         check,
+        prepare=partial(_prepare, session=session, config=config),
         takes_late=config.queue_late_calls,
     )
-    worker.start()
+    loaded = time.monotonic()
+    with blaming(folder):
+        worker.start()
+    ready = time.monotonic()
     model = LoadedModel(
         manifest=manifest,
         sha256=manifest.digest(),
         tokenizer=tokenizer,
         worker=worker,
         provider=session.provider,
-        load_seconds=time.monotonic() - started,
+        load_seconds=ready - started,
+        warm_up_seconds=ready - loaded,
         max_source_tokens=_limit(config.max_source_tokens, manifest.max_source_tokens),
         max_target_tokens=_limit(config.max_target_tokens, manifest.max_target_tokens),
     )
@@ -165,7 +173,7 @@ def _load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> ModelSession:
+def _open_session(folder: Path, manifest: Manifest, config: ServerConfig, gpu_turn: Turn) -> ModelSession:
     """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
     session = ModelSession.load(
         folder,
@@ -176,6 +184,7 @@ def _open_session(folder: Path, manifest: Manifest, config: ServerConfig) -> Mod
             num_exclusive_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
             with_shortlist=_uses_shortlist(manifest, config),
         ),
+        gpu_turn,
     )
     _check_candidates(session, config)
     _pool_share(session, config)  # before the first engine takes any
@@ -203,12 +212,13 @@ def _limit(limit: int | None, model_limit: int) -> int:
 
 def _log_loaded(model: LoadedModel) -> None:
     log.info(
-        "model %s: %s, %s, %s, loaded in %.2f s, sha256 %s",
+        "model %s: %s, %s, %s, loaded in %.2f s, %.2f of them to warm up, sha256 %s",
         model.name,
         model.manifest.architecture,
         model.manifest.precision,
         model.provider,
         model.load_seconds,
+        model.warm_up_seconds,
         model.sha256,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,9 @@ class ServedModels:
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
         self._busy_runners = busy_runners = BusyRunners()
+        self._gpu_turn = gpu_turn = threading.RLock()
         self.current = Models(
-            [load_model(folder, config, metrics, busy_runners) for folder in config.artifacts]
+            [load_model(folder, config, metrics, busy_runners, gpu_turn) for folder in config.artifacts]
         )
         self._lock = asyncio.Lock()  # one reload at a time
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds none
@@ -107,7 +109,9 @@ class ServedModels:
     def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
         with blaming(folder):
             is_same = load_manifest(folder).digest() == old.sha256
-        return None if is_same else load_model(folder, self._config, self._metrics, self._busy_runners)
+            if is_same:
+                return None
+            return load_model(folder, self._config, self._metrics, self._busy_runners, self._gpu_turn)
 
     async def _take_over(self, i: int, new: LoadedModel) -> None:
         """Let new calls go to the new model, and end the old one when its last call has.
@@ -141,7 +145,10 @@ class ServedModels:
         """Put a model into the metrics, from which another one of its name has gone."""
         series = self._metrics.of_model(model.name)
         series.set_identity(
-            sha256=model.sha256, precision=model.manifest.precision, load_seconds=model.load_seconds
+            sha256=model.sha256,
+            precision=model.manifest.precision,
+            load_seconds=model.load_seconds,
+            warm_up_seconds=model.warm_up_seconds,
         )
         series.set_provider(model.provider, self._config.device)
         model.worker.publish(series)

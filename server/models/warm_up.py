@@ -10,7 +10,7 @@ from export.contract.manifest import ArtifactError, Manifest
 from server.config import DEFAULT_BEAM_SIZE
 from server.engine.engine import Engine
 from server.engine.scheduler import Scheduler
-from server.engine.sequence import Beam, Failed, Finished, SequenceRequest
+from server.engine.sequence import Beam, Failed, Finished, InferenceError, SequenceRequest
 from server.engine.source_lengths import capacity_for
 
 _NUM_STEPS = 2  # the second reads what the first wrote
@@ -40,21 +40,27 @@ def warm_up(engine: Engine, manifest: Manifest, max_beam_size: int, *, by_rows: 
     """Run each kind of step that requests commonly need once, so that none of them waits for it.
 
     Args:
-        by_rows: On a GPU a step of each power of two of rows is captured once; on a CPU the number of rows
-            makes no difference.
+        by_rows: On a GPU each number of rows that a step may have is captured once; on a CPU it makes no
+            difference.
 
     Raises:
         ArtifactError: one fails.
     """
     lengths = _source_lengths(manifest)
-    numbers = _powers_of_two(engine.num_slots) if by_rows else [1]
     for beam_size in sorted({1, min(DEFAULT_BEAM_SIZE, max_beam_size)}):
+        if by_rows:
+            _warm_up_rows(engine, manifest, beam_size)
         for length in lengths[-1:] if by_rows else lengths:
-            for number in numbers:
-                source = _source(manifest, length)
-                requests = [_request(i, source, beam_size, _NUM_STEPS) for i in range(number)]
-                for _ in _run(engine, manifest, requests):
-                    pass
+            request = _request(0, _source(manifest, length), beam_size, _NUM_STEPS)
+            for _ in _run(engine, manifest, [request]):
+                pass
+
+
+def _warm_up_rows(engine: Engine, manifest: Manifest, beam_size: int) -> None:
+    try:
+        engine.warm_up(beam_size)
+    except InferenceError as error:
+        raise ArtifactError(f"model {manifest.name} fails its warm-up: {error}") from error
 
 
 def lone_speedup(engine: Engine, manifest: Manifest) -> float:
@@ -82,10 +88,6 @@ def _source_lengths(manifest: Manifest) -> list[int]:
     longest = manifest.max_source_tokens
     capacities = {capacity_for(manifest, length) for length in range(1, longest + 1)}
     return sorted(min(capacity, longest) for capacity in capacities)
-
-
-def _powers_of_two(limit: int) -> list[int]:
-    return [1 << i for i in range(limit.bit_length())]
 
 
 def _source(manifest: Manifest, length: int) -> tuple[int, ...]:

@@ -182,6 +182,12 @@ class Metrics:
         self.model_load_seconds = Gauge(
             "translator_model_load_seconds", "Time to load and check a model.", ("model",), registry=registry
         )
+        self.model_warm_up_seconds = Gauge(
+            "translator_model_warm_up_seconds",
+            "Part of that time in which it checked itself and ran all that is run first.",
+            ("model",),
+            registry=registry,
+        )
         reloads = Counter(
             "translator_model_reloads",
             "Artifact folders that were read again, by outcome.",

@@ -22,10 +22,13 @@ class ModelMetrics:
         self._metrics, self._name = metrics, name
         self._series: list[tuple[Gauge, tuple[str, ...]]] = []
 
-    def set_identity(self, *, sha256: str, precision: str, load_seconds: float) -> None:
+    def set_identity(
+        self, *, sha256: str, precision: str, load_seconds: float, warm_up_seconds: float
+    ) -> None:
         """Tell which artifact it is."""
         metrics = self._metrics
         self._child(metrics.model_load_seconds).set(load_seconds)
+        self._child(metrics.model_warm_up_seconds).set(warm_up_seconds)
         self._child(metrics.model_info, sha256, precision).set(1)
 
     def set_provider(self, provider: str, requested: str) -> None:

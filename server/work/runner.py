@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from server.engine.engine import Engine, StepReport
@@ -36,6 +37,8 @@ class Runner:
         queue: Of the model, shared with its other runners.
         portion: This runner's part of the queue.
         busy_runners: Of the process; counts this one while it has work.
+        prepare: What the engine does first, in the thread that will run it: what a GPU captures belongs to
+            a thread.
         check: Raises if the engine, in which nothing runs, does not translate as it should; None if nobody
             can tell, and an exception of the engine ends its runner.
     """
@@ -49,8 +52,10 @@ class Runner:
         busy_runners: BusyRunners,
         metrics: Metrics,
         *,
+        prepare: Check | None = None,
         check: Check | None = None,
     ) -> None:
+        self._prepare, self._prepared = prepare, Future[None]()
         self._name, self._engine, self._metrics, self._check = name, engine, metrics, check
         self._queue, self._portion, self._busy_runners = queue, portion, busy_runners
         self.num_running = 0  # slots in use, for other threads: the engine is not theirs to ask
@@ -62,7 +67,27 @@ class Runner:
         self._num_advanced = 0  # hypotheses, in the present round
         self._num_failures = 0  # since the last translation
         self.has_failed = False
-        self.thread = threading.Thread(target=self._loop, name=f"runner-{name}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"runner-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, and wait until its engine is prepared.
+
+        Raises:
+            Exception: what `prepare` raised; the thread has nothing more to do.
+        """
+        self.thread.start()
+        self._prepared.result()
+
+    def _run(self) -> None:
+        try:
+            if self._prepare is not None:
+                self._prepare(self._engine)
+        except Exception as error:  # noqa: BLE001 - for the thread that waits for it
+            self._prepared.set_exception(error)
+        else:
+            self._prepared.set_result(None)
+            self._loop()
+        self._engine.clear()  # what it captured is of this thread
 
     def _loop(self) -> None:
         with self._busy_runners.busy():

@@ -25,6 +25,7 @@ class Worker:
         engines: Of one session; touched by their threads alone once `start` was called.
         max_queue: Jobs that may wait for a slot.
         busy_runners: Of the process, shared with the workers of its other models.
+        prepare: What an engine does before it gets jobs, see `Runner`.
         check: Of an engine in which something went wrong, see `Runner`.
         takes_late: Whether jobs may wait that are not expected to be done before their deadline.
     """
@@ -38,6 +39,7 @@ class Worker:
         busy_runners: BusyRunners,
         check: Check | None = None,
         *,
+        prepare: Check | None = None,
         takes_late: bool = False,
     ) -> None:
         self._name, self._metrics, self.max_queue = name, metrics, max_queue
@@ -45,7 +47,7 @@ class Worker:
         self._num_slots = sum(num_slots)
         self._queue = JobQueue(num_slots, max_queue, busy_runners, takes_late=takes_late)
         self._runners = [
-            Runner(name, engine, self._queue, portion, busy_runners, metrics, check=check)
+            Runner(name, engine, self._queue, portion, busy_runners, metrics, prepare=prepare, check=check)
             for engine, portion in zip(engines, self._queue.portions, strict=True)
         ]
 
@@ -65,9 +67,19 @@ class Worker:
         return any(runner.has_failed for runner in self._runners)
 
     def start(self) -> None:
-        """Start the threads."""
-        for runner in self._runners:
-            runner.thread.start()
+        """Start the threads, one after the other: each prepares its engine first.
+
+        Raises:
+            Exception: what `prepare` raised; no thread runs then.
+        """
+        for i, runner in enumerate(self._runners):
+            try:
+                runner.start()
+            except Exception:
+                self._queue.close()
+                for other in self._runners[:i]:
+                    other.thread.join()
+                raise
 
     def submit(
         self, jobs: Sequence[Job], *, later: Sequence[Job] = (), is_begun: bool = False

@@ -37,6 +37,7 @@ GAUGES = {
     "translator_execution_provider_info",
     "translator_model_info",
     "translator_model_load_seconds",
+    "translator_model_warm_up_seconds",
     "translator_queue_limit_requests",
     "translator_queue_requests",
     "translator_queue_tokens",
@@ -155,7 +156,8 @@ def test_the_page_tells_what_was_loaded(traffic: Traffic) -> None:
         "translator_execution_provider_info": 1,
         "translator_model_info": 1,
     }
-    assert page['translator_model_load_seconds{model="en-it"}'] > 0
+    warm_up = page['translator_model_warm_up_seconds{model="en-it"}']
+    assert page['translator_model_load_seconds{model="en-it"}'] > warm_up > 0
     assert page["translator_tls_certificate_expiry_timestamp_seconds"] == 0  # test_tls.py has another
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Ours:
     def __init__(self, folder: Path, **config: Any) -> None:
         options: dict[str, Any] = {"max_queue": _MAX_QUEUE} | config
         self._model = load_model(
-            folder, ServerConfig(artifacts=(folder,), **options), Metrics(), BusyRunners()
+            folder, ServerConfig(artifacts=(folder,), **options), Metrics(), BusyRunners(), nullcontext()
         )
 
     @property

@@ -123,7 +123,7 @@ class CudaScores:
 
     def step(self, rows: int, requested: Outputs) -> StepOutputs:
         """Run one decoder step and score every token, see `LaneTensors.step`."""
-        bucket = min(1 << (rows - 1).bit_length(), self._shape.rows)
+        bucket = self._shape.bucket(rows)
         self._storage.prepare_step()
         attention = [GraphName.ATTENTION] if requested & self._attention else []
         for graph in (GraphName.DECODER_STEP, *attention, GraphName.LOG_PROBS, GraphName.CANDIDATES):
@@ -133,6 +133,12 @@ class CudaScores:
         greedy = Best(best.token[:, 0, 0], best.score[:, 0, 0]) if self._shape.width == 1 else None
         log_probs = read("log_probs", rows) if GraphName.LOG_PROBS in requested else None
         return StepOutputs(greedy, best, log_probs, {name: read(name, rows) for name in requested - SCORES})
+
+    def close(self) -> None:
+        """Release what was captured, in the thread that did it; no step may follow."""
+        for (graph, _), replay in self._replays.items():
+            self._graphs.release(graph, replay)
+        self._replays.clear()
 
     def _run(self, graph: str, rows: int) -> None:
         """Run a graph; states, which capturing it has moved on several times, go on from where they were.

@@ -47,6 +47,19 @@ class LaneShape:
         """Entries of a tensor's first axis that belong to one row."""
         return self.width if spec.shape[0] == "hypotheses" else 1
 
+    def bucket(self, rows: int) -> int:
+        """The rows that a GPU's step of so many computes: the next power of two, or all.
+
+        >>> shape = LaneShape(rows=6, width=1, source_capacity=16, columns=9)
+        >>> [shape.bucket(rows) for rows in range(1, 7)]
+        [1, 2, 4, 4, 6, 6]
+        """
+        return min(1 << (rows - 1).bit_length(), self.rows)
+
+    def buckets(self, min_rows: int) -> list[int]:
+        """The buckets of steps of at least so many rows."""
+        return sorted({self.bucket(rows) for rows in range(min_rows, self.rows + 1)})
+
     def num_bytes(self, manifest: Manifest) -> int:
         """What the pools take."""
         pools = (*manifest.caches, *manifest.states, *manifest.memory)

@@ -121,6 +121,11 @@ class LaneTensors:
         if self._shortlist is not None:
             self._shortlist.copy_row(row, other_row)
 
+    def close(self) -> None:
+        """Release what a GPU holds of it besides its tensors; no step may follow."""
+        if isinstance(self._scores, CudaScores):
+            self._scores.close()
+
     def clear_row(self, row: int) -> None:
         """Zero a row of the pools, after a score that is no number."""
         self._storage.clear_row(row)

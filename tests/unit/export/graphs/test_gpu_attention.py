@@ -99,6 +99,11 @@ def half(small_model: Transformer) -> dict[str, Exported]:
     return half_graphs(small_model)
 
 
+def test_its_graphs_load(half: Mapping[str, Exported]) -> None:
+    for graph in half.values():
+        onnxruntime.InferenceSession(graph.model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
 def nodes_of(graph: Exported, kind: str) -> list[onnx.NodeProto]:
     return [node for node in graph.model.graph.node if node.op_type == kind]
 

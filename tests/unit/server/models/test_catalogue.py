@@ -40,6 +40,7 @@ def loaded(tiny_session: ModelSession, tokenizer: Tokenizer) -> MakeModel:
             max_target_tokens=64,
             provider=tiny_session.provider,
             load_seconds=1.0,
+            warm_up_seconds=0.5,
         )
 
     return make

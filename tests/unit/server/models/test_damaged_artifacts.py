@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def refusal_of(tmp_path: Path) -> Callable[[Change, str], str]:
         (folder / "manifest.json").write_text(json.dumps(fields))
         config = ServerConfig(artifacts=(folder,), runners=1, slots=1, pool_gib=1, lone_threads=2)
         with pytest.raises((ArtifactError, PoolsTooLarge, TokenizerError)) as caught:
-            load_model(folder, config, Metrics(), BusyRunners())
+            load_model(folder, config, Metrics(), BusyRunners(), threading.RLock())
         return str(caught.value)
 
     return refuse

@@ -45,6 +45,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_model_info": ("gauge", ["model", "sha256", "precision"]),
     "translator_build_info": ("gauge", ["version"]),
     "translator_model_load_seconds": ("gauge", ["model"]),
+    "translator_model_warm_up_seconds": ("gauge", ["model"]),
     "translator_model_reloads_total": ("counter", ["outcome"]),
     "translator_tls_certificate_expiry_timestamp_seconds": ("gauge", []),
 }

@@ -8,7 +8,7 @@ from server.telemetry.model_metrics import ModelMetrics
 
 def published(metrics: Metrics, name: str, sha256: str = "ab12", load: int = 0) -> ModelMetrics:
     series = metrics.of_model(name)
-    series.set_identity(sha256=sha256, precision="int8", load_seconds=1.5)
+    series.set_identity(sha256=sha256, precision="int8", load_seconds=1.5, warm_up_seconds=0.5)
     series.set_provider("CPUExecutionProvider", "auto")
     series.set_capacity(num_slots=96, max_queue=4096)
     series.follow(
@@ -32,6 +32,7 @@ def test_all_that_was_set_is_there_and_all_of_it_goes() -> None:
     series = published(metrics, "en-it", load=3)
     assert samples(metrics) == {
         ("translator_model_load_seconds", "en-it"): 1.5,
+        ("translator_model_warm_up_seconds", "en-it"): 0.5,
         ("translator_model_info", "ab12", "en-it", "int8"): 1,
         ("translator_execution_provider_info", "CPUExecutionProvider", "auto", "en-it"): 1,
         ("translator_slots", "en-it"): 96,

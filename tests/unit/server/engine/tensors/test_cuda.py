@@ -7,6 +7,7 @@ computes several times, and a later one repeats what its first one bound.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +21,30 @@ from export.graphs.to_onnx import Exported
 from server.engine.device import CPU
 from server.engine.engine import Engine
 from server.engine.graph_runner import GraphRunner
+from server.engine.lane import largest_lane_bytes
 from server.engine.scheduler import Scheduler
 from server.engine.searches.search import Array, Best, Continuation, StepOutputs, keep_places
-from server.engine.sequence import Beam, Contrastive, Failed, Finished, Method, Sampling, SequenceRequest
+from server.engine.sequence import (
+    Beam,
+    Contrastive,
+    Failed,
+    Finished,
+    Hypothesis,
+    Method,
+    Sampling,
+    SequenceRequest,
+)
 from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
 from server.engine.tensors.bindings import Outputs
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import new_lane_tensors
+from server.models.warm_up import self_check, warm_up
+from server.telemetry.metrics import Metrics
+from server.work.busy_runners import BusyRunners
+from server.work.job import Job
+from server.work.options import SearchOptions
+from server.work.worker import Worker
 
 POISON = 333  # as `poisoned_session` has it
 CAPACITY = 64  # of sources as long as the artifact allows: the one that a GPU's lanes have
@@ -55,27 +72,38 @@ class CapturingGraph:
         for _ in range(self._device.num_runs(self._name, binding, None if replay < 0 else replay)):
             self._graph.run_with_iobinding(binding)
 
+    def release_captured_graph(self, replay: int) -> None:
+        self._device.release(replay)
+
 
 class Device:
-    """A session that says it is on a GPU, and what its graphs have captured."""
+    """A session that says it is on a GPU, and what its graphs have captured: each thread for itself."""
 
     def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
         loaded = {**session.graphs, GraphName.COPY_CACHES: copy_caches}
         graphs: dict[str, Any] = {name: CapturingGraph(self, name, graph) for name, graph in loaded.items()}
         self.session = dataclasses.replace(session, device="cuda", graphs=graphs)
-        self._captured: dict[int, tuple[str, Any]] = {}
+        self._captured: dict[tuple[int, int], tuple[str, Any]] = {}  # by thread and replay
         self.num_copies = 0
+        self.num_captured = 0
+        self.threads: set[int] = set()  # that ran anything
 
     def num_runs(self, graph: str, binding: Any, replay: int | None) -> int:
         assert (replay is None) == (graph in {GraphName.ENCODER, GraphName.COPY_CACHES}), (
             "one that changes in size is no replay"
         )
         self.num_copies += graph == GraphName.COPY_CACHES
-        num_runs = 1
-        if replay is not None:
-            num_runs = 1 if replay in self._captured else 3
-            assert self._captured.setdefault(replay, (graph, binding)) == (graph, binding)
+        thread = threading.get_ident()
+        self.threads.add(thread)
+        if replay is None:
+            return 1
+        num_runs = 1 if (thread, replay) in self._captured else 3
+        self.num_captured += num_runs == 3
+        assert self._captured.setdefault((thread, replay), (graph, binding)) == (graph, binding)
         return num_runs
+
+    def release(self, replay: int) -> None:
+        del self._captured[threading.get_ident(), replay]  # that of another thread is none of its own
 
 
 @pytest.fixture
@@ -275,3 +303,109 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None
     assert best is not None
     assert best.shape == (2, 2, 4)
+
+
+WARM = [Beam(beam_size=1), Beam(beam_size=4)]
+
+
+def jobs_of(num_jobs: int) -> list[Job]:
+    sources = [request_of(i, WARM[i % 2]).source for i in range(num_jobs)]
+    limits = [3 + 4 * (i % 5) for i in range(num_jobs)]
+    return [
+        Job(
+            source=source,
+            options=SearchOptions(method=WARM[i % 2], length_penalty=1.0, max_target_tokens=limit),
+            deadline=None,
+        )
+        for i, (source, limit) in enumerate(zip(sources, limits, strict=True))
+    ]
+
+
+def translations(worker: Worker, jobs: list[Job]) -> list[tuple[Hypothesis, ...]]:
+    worker.start()
+    futures = [future for _, future in worker.submit(jobs)]
+    found = [future.result(60) for future in futures]
+    worker.stop()
+    return found
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_serves_is_the_thread_that_captured_and_it_captures_nothing_more(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
+) -> None:
+    """All numbers of rows are captured before the first job, each graph in one thread; in the end none is."""
+    session: ModelSession = request.getfixturevalue(kind)
+    on_gpu = device(session)
+    jobs, captured = jobs_of(12), []
+
+    def prepare(engine: Engine) -> None:
+        self_check(engine, session.manifest)
+        warm_up(engine, session.manifest, 4, by_rows=True)
+        captured.append(on_gpu.num_captured)
+
+    found = translations(
+        Worker("tiny", [Engine(on_gpu.session, 6)], Metrics(), 99, BusyRunners(), prepare=prepare), jobs
+    )
+    assert found == translations(Worker("tiny", [Engine(session, 6)], Metrics(), 99, BusyRunners()), jobs)
+    assert len(on_gpu.threads) == 1
+    assert threading.get_ident() not in on_gpu.threads
+    graphs = 3 + (GraphName.ATTENTION in session.manifest.graphs)
+    assert captured == [graphs * (len([2, 4, 6]) + len([1, 2, 4, 6]))]
+    assert on_gpu.num_captured == captured[0]
+    assert not on_gpu._captured, "all are released"
+
+
+def test_a_lane_that_makes_room_for_another_releases_what_it_captured(
+    tiny_session: ModelSession, device: Callable[[ModelSession], Device]
+) -> None:
+    on_gpu = device(tiny_session)
+    needed = largest_lane_bytes(tiny_session.manifest, 2, 3)
+    engine = Engine(on_gpu.session, 2, needed)
+    engine.warm_up(2)
+    assert len(on_gpu._captured) == 4 * 2, "1 and 2 rows"
+    engine.warm_up(3)
+    assert len(on_gpu._captured) == 4 * 2
+    assert on_gpu.num_captured == 4 * 4
+    engine.clear()
+    assert not on_gpu._captured
+
+
+class CountedTurn:
+    """A lock that tells who has it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.depth = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        self._lock.release()
+
+
+def test_whatever_uses_the_gpu_holds_its_turn(
+    tiny_session: ModelSession, device: Callable[[ModelSession], Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs, captures, releases; and places made there, of which only a capture's thread may make none."""
+    turn, on_gpu = CountedTurn(), device(tiny_session)
+    num_runs, release, on_device = on_gpu.num_runs, on_gpu.release, cuda_tensors._on_device
+
+    def held(run: Callable[..., Any]) -> Callable[..., Any]:
+        def check(*arguments: Any) -> Any:
+            assert turn.depth > 0
+            return run(*arguments)
+
+        return check
+
+    monkeypatch.setattr(on_gpu, "num_runs", held(num_runs))
+    monkeypatch.setattr(on_gpu, "release", held(release))
+    monkeypatch.setattr(cuda_tensors, "_on_device", held(on_device))
+    engine = Engine(dataclasses.replace(on_gpu.session, turn=turn), 4)
+    engine.warm_up(3)
+    results = run(engine, [request_of(i, METHODS[i]) for i in range(4)])
+    assert all(isinstance(result, Finished) for result in results.values())
+    engine.clear()
+    assert turn.depth == 0
