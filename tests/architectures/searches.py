@@ -78,7 +78,7 @@ def _joined(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
 
 def _translate(client: Client, texts: list[str], options: dict[str, Any]) -> list[str]:
     def one(text: str) -> str:
-        (result,) = client.translate([text], "en", "it", **options)
+        (result,) = client.translate([text], "en", "it", segmentation="none", **options)
         assert not isinstance(result, TextError), result
         return result.text
 

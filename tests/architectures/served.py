@@ -70,7 +70,13 @@ def _translate(client: Client, model: str, texts: list[str]) -> int:
 
     def tokens(text: str) -> int:
         (result,) = client.translate(
-            [text], "en", "it", model=model, beam_size=1, max_target_tokens=MAX_TARGET_TOKENS
+            [text],
+            "en",
+            "it",
+            model=model,
+            beam_size=1,
+            max_target_tokens=MAX_TARGET_TOKENS,
+            segmentation="none",
         )
         assert not isinstance(result, TextError), result
         return result.target_tokens

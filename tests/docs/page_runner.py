@@ -63,6 +63,10 @@ class PageRunner:
         else:
             assert block.role == "skip", f"no such role: {block.role}"
 
+    def address(self, port: str) -> str:
+        """Where what the page has at this port of 127.0.0.1 listens."""
+        return f"127.0.0.1:{self._port(port)}"
+
     def _port(self, number: str) -> int:
         if number not in self._ports:
             with socket.socket() as listener:

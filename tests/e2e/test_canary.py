@@ -193,7 +193,7 @@ def test_what_a_client_sends_is_told_to_nobody(
     assert not has_canary(log)
     assert not has_canary(spans)
     assert log.count(REQUEST_ID) == 7, "the log tells of calls"
-    assert spans.count(REQUEST_ID) == 12, "and so do spans, searched twice"
+    assert spans.count(REQUEST_ID) == 14, "and so do spans, searched twice"
     assert '# {trace_id="' in pages[1], "and the page shows an exemplar"
     assert TRACE.split("-")[1] in log
     calls = sum(value for series, value in page.items() if series.startswith("grpc_server_started_total"))

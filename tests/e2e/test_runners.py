@@ -47,7 +47,11 @@ def test_a_text_gets_from_several_runners_what_it_gets_from_one(
     """Calls of one text and of many, all at once, against one call after the other."""
     rng = random.Random(23)
     requests = [
-        make_request(*(pair[0] for pair in rng.sample(pairs, rng.choice([1, 3, 12]))), **options_of(i))
+        make_request(
+            *(pair[0] for pair in rng.sample(pairs, rng.choice([1, 3, 12]))),
+            segmentation=pb.SEGMENTATION_NONE,
+            **options_of(i),
+        )
         for i in range(24)
     ]
     before = several.scrape()

@@ -63,6 +63,7 @@ def _translate(client: Client, request: pb.TranslateRequest) -> None:
         beam_size=request.options.beam_size,
         max_target_tokens=request.options.max_target_tokens,
         skip_scores=request.options.skip_scores,
+        segmentation="none",
     )
 
 
