@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -31,6 +32,7 @@ from traghetto import (
 from traghetto.in_order import in_order
 
 _IN_FLIGHT = 64
+_CHUNK_BYTES = 1 << 16
 
 
 # What one text may have brought upon itself: the next may fare better. Any other fault is that of all.
@@ -139,7 +141,17 @@ def _lines() -> Iterable[bytes]:
     """
     if sys.stdin is None:
         raise _Refused("standard input is closed, and there is no text among the arguments")
-    return (line.removesuffix(b"\n").removesuffix(b"\r") for line in sys.stdin.buffer)
+    return _lines_of(sys.stdin.fileno())
+
+
+def _lines_of(descriptor: int) -> Iterator[bytes]:
+    """The lines of a file, read without Python's buffer."""
+    rest = b""  # a thread that waits for input would hold the buffer's lock, and break the process's end
+    while chunk := os.read(descriptor, _CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.removesuffix(b"\r") for line in lines)
+    if rest:
+        yield rest.removesuffix(b"\r")
 
 
 def main() -> int:

@@ -85,6 +85,8 @@ class MetricsPage:
                     await writer.wait_closed()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # whoever asks so is not told why
+        except asyncio.CancelledError:
+            pass  # by `stop`; asyncio would log a connection whose task is cancelled
         finally:
             self._num_connections -= 1
             writer.transport.abort()
