@@ -21,7 +21,7 @@ _LITERAL = re.compile(
     """,
     re.VERBOSE,
 )
-_LITERAL_MARKS = frozenset("{%<#@")  # no literal but a URL is without one
+_LITERAL_MARKS = ("{", "%", "<", "#", "@", "://", "www.")  # no literal is without one
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
 _DIGIT = re.compile(r"\d")
 _MOST_SPELLED = 20
@@ -90,7 +90,7 @@ def needs_model(text: str) -> bool:
     [False, False, True, True]
     """
     rest = _without_literals(text)
-    return any(unicodedata.category(character).startswith(_WORDLIKE) for character in rest)
+    return rest[:1].isalpha() or any(unicodedata.category(c).startswith(_WORDLIKE) for c in rest)
 
 
 def _without_literals(text: str) -> str:
@@ -98,7 +98,7 @@ def _without_literals(text: str) -> str:
 
 
 def _may_have_literals(text: str) -> bool:
-    return not _LITERAL_MARKS.isdisjoint(text) or "://" in text or "www." in text
+    return any([mark in text for mark in _LITERAL_MARKS])  # noqa: C419 - twice as fast as a generator
 
 
 def _differing(source: Counter[str], target: Counter[str]) -> Iterator[str]:
