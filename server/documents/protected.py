@@ -25,7 +25,6 @@ _LITERAL_MARKS = ("{", "%", "<", "#", "@", "://", "www.")  # no literal is witho
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
 _DIGIT = re.compile(r"\d")
 _MOST_SPELLED = 20
-_WORDLIKE = ("L", "M", "N", "So")  # categories of characters
 
 
 def literals(text: str) -> Counter[str]:
@@ -83,14 +82,18 @@ def has_protected(text: str) -> bool:
     return bool(_DIGIT.search(text) or literals(text))
 
 
-def needs_model(text: str) -> bool:
-    """Whether there is anything to translate beside literals and punctuation.
+def has_words(text: str) -> bool:
+    """Whether there is a letter or a digit beside literals.
 
-    >>> [needs_model(text) for text in ("* * *", "https://a.example", "{count} cats", "7")]
-    [False, False, True, True]
+    >>> [has_words(text) for text in ("* * *", "https://a.example", "{count} cats", "7", "\U0001f60e")]
+    [False, False, True, True, False]
     """
-    rest = _without_literals(text)
-    return rest[:1].isalpha() or any(unicodedata.category(c).startswith(_WORDLIKE) for c in rest)
+    return any(map(str.isalnum, _without_literals(text)))
+
+
+def has_symbols(text: str) -> bool:
+    """Whether there is anything but punctuation, such as an emoji, beside literals."""
+    return any(unicodedata.category(character) == "So" for character in _without_literals(text))
 
 
 def _without_literals(text: str) -> str:
