@@ -365,9 +365,9 @@ class TranslateOptions(_message.Message):
     text.
     """
     max_target_tokens: _builtins.int
-    """Upper limit on the target tokens of each hypothesis of a segment, end of sentence
-    included. From 1 to Model.max_target_tokens, with contrastive_search to one
-    less. A hypothesis that reaches it unfinished is returned as it is, with
+    """Upper limit on the target tokens of each hypothesis of a segment, end of
+    sentence included. From 1 to Model.max_target_tokens, with contrastive_search
+    to one less. A hypothesis that reaches it unfinished is returned as it is, with
     STOP_REASON_MAX_TARGET_TOKENS. The server's default may depend on the length
     of the segment and never exceeds that limit.
     """
