@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from server.documents.clauses import parts
 from server.documents.invisible import trimmed, visible
-from server.documents.protected import needs_model
+from server.documents.protected import has_symbols, has_words
 from server.documents.sentences import line_ranges, sentence_ranges
 from server.documents.warnings import TextWarning, WarningReason
 
@@ -105,6 +105,8 @@ class _Reading:
 
     def __init__(self, text: str, language: str, fits: Fits) -> None:
         self._text, self._language, self._fits = text, language, fits
+        # Emoji are the same in every language; what a text of nothing else means is for the model to say.
+        self._needs_model = has_words if any(map(str.isalnum, text)) else has_symbols
         self.segments: list[Segment] = []
         self.warnings: list[TextWarning] = []
 
@@ -152,7 +154,7 @@ class _Reading:
         return Segment(start=start, end=end, text=visible(self._text[start:end]))
 
     def _add_if_needed(self, segment: Segment) -> None:
-        if needs_model(segment.text):
+        if self._needs_model(segment.text):
             self._add(segment)
 
     def _add(self, segment: Segment) -> None:

@@ -21,11 +21,10 @@ _LITERAL = re.compile(
     """,
     re.VERBOSE,
 )
-_LITERAL_MARKS = frozenset("{%<#@")  # no literal but a URL is without one
+_LITERAL_MARKS = ("{", "%", "<", "#", "@", "://", "www.")  # no literal is without one
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
 _DIGIT = re.compile(r"\d")
 _MOST_SPELLED = 20
-_WORDLIKE = ("L", "M", "N", "So")  # categories of characters
 
 
 def literals(text: str) -> Counter[str]:
@@ -83,14 +82,18 @@ def has_protected(text: str) -> bool:
     return bool(_DIGIT.search(text) or literals(text))
 
 
-def needs_model(text: str) -> bool:
-    """Whether there is anything to translate beside literals and punctuation.
+def has_words(text: str) -> bool:
+    """Whether there is a letter or a digit beside literals.
 
-    >>> [needs_model(text) for text in ("* * *", "https://a.example", "{count} cats", "7")]
-    [False, False, True, True]
+    >>> [has_words(text) for text in ("* * *", "https://a.example", "{count} cats", "7", "\U0001f60e")]
+    [False, False, True, True, False]
     """
-    rest = _without_literals(text)
-    return any(unicodedata.category(character).startswith(_WORDLIKE) for character in rest)
+    return any(map(str.isalnum, _without_literals(text)))
+
+
+def has_symbols(text: str) -> bool:
+    """Whether there is anything but punctuation, such as an emoji, beside literals."""
+    return any(unicodedata.category(character) == "So" for character in _without_literals(text))
 
 
 def _without_literals(text: str) -> str:
@@ -98,7 +101,7 @@ def _without_literals(text: str) -> str:
 
 
 def _may_have_literals(text: str) -> bool:
-    return not _LITERAL_MARKS.isdisjoint(text) or "://" in text or "www." in text
+    return any([mark in text for mark in _LITERAL_MARKS])  # noqa: C419 - twice as fast as a generator
 
 
 def _differing(source: Counter[str], target: Counter[str]) -> Iterator[str]:

@@ -99,8 +99,9 @@ def test_a_word_that_is_too_long_stays_and_is_told() -> None:
 
 
 def test_what_has_nothing_to_translate_is_no_segment() -> None:
-    document = read("* * *\nhttps://a.example/b\n{name}\nSee {name}.\n---\n🛶")
-    assert sources(document) == ["See {name}.", "🛶"]
+    document = read("* * *\nhttps://a.example/b\n{name}\nSee {name}!🛶\n---\n🛶")
+    assert sources(document) == ["See {name}!"]
+    assert sources(read("🛶🎭 ---")) == ["🛶🎭 ---"]
 
 
 def test_invisible_characters_are_kept_from_the_model_and_told() -> None:

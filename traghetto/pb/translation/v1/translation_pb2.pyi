@@ -79,8 +79,9 @@ class _SegmentationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Segmenta
     """At line breaks, and in a line between sentences, by the rules of the source
     language. A sentence of more tokens than Model.max_source_tokens is cut
     further, at marks between clauses, and where there are none between words: see
-    WARNING_REASON_SENTENCE_SPLIT. A piece with nothing for a model in it, such
-    as a URL alone, a placeholder or a row of asterisks, stays as it is.
+    WARNING_REASON_SENTENCE_SPLIT. A piece without letters and digits, or of
+    literals alone (see WARNING_REASON_PLACEHOLDER), such as a row of asterisks, an
+    emoji or a URL, stays as it is; but a text of nothing but emoji is translated.
     """
     SEGMENTATION_LINES: _Segmentation.ValueType  # 2
     """At line breaks alone. A line of more tokens than the model takes is cut as
@@ -101,8 +102,9 @@ SEGMENTATION_SENTENCES: Segmentation.ValueType  # 1
 """At line breaks, and in a line between sentences, by the rules of the source
 language. A sentence of more tokens than Model.max_source_tokens is cut
 further, at marks between clauses, and where there are none between words: see
-WARNING_REASON_SENTENCE_SPLIT. A piece with nothing for a model in it, such
-as a URL alone, a placeholder or a row of asterisks, stays as it is.
+WARNING_REASON_SENTENCE_SPLIT. A piece without letters and digits, or of
+literals alone (see WARNING_REASON_PLACEHOLDER), such as a row of asterisks, an
+emoji or a URL, stays as it is; but a text of nothing but emoji is translated.
 """
 SEGMENTATION_LINES: Segmentation.ValueType  # 2
 """At line breaks alone. A line of more tokens than the model takes is cut as
@@ -364,9 +366,9 @@ class TranslateOptions(_message.Message):
     text.
     """
     max_target_tokens: _builtins.int
-    """Upper limit on the target tokens of each hypothesis of a segment, end of sentence
-    included. From 1 to Model.max_target_tokens, with contrastive_search to one
-    less. A hypothesis that reaches it unfinished is returned as it is, with
+    """Upper limit on the target tokens of each hypothesis of a segment, end of
+    sentence included. From 1 to Model.max_target_tokens, with contrastive_search
+    to one less. A hypothesis that reaches it unfinished is returned as it is, with
     STOP_REASON_MAX_TARGET_TOKENS. The server's default may depend on the length
     of the segment and never exceeds that limit.
     """
