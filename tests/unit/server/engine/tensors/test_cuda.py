@@ -23,7 +23,14 @@ from server.engine.engine import Engine
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import largest_lane_bytes
 from server.engine.scheduler import Scheduler
-from server.engine.searches.search import Array, Best, Continuation, StepOutputs, keep_places
+from server.engine.searches.search import (
+    GREEDY_SCORE,
+    Array,
+    Best,
+    Continuation,
+    StepOutputs,
+    keep_places,
+)
 from server.engine.sequence import (
     Beam,
     Contrastive,
@@ -303,6 +310,25 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
     best: NDArray[np.int64] | None = outputs.candidates.token if outputs.candidates else None
     assert best is not None
     assert best.shape == (2, 2, 4)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_greedy_score_is_fetched_alone(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
+) -> None:
+    """Not with the log-probabilities of the whole vocabulary; which a CPU has at hand."""
+    session: ModelSession = request.getfixturevalue(kind)
+    lanes = Lanes(session, device(session), 1)
+    lanes.join(0, 9)
+    expected, found = (lane.step(2, frozenset((GREEDY_SCORE,))) for lane in lanes.lanes)
+    assert expected.greedy is not None
+    assert found.greedy is not None
+    assert (found.greedy.token[0], found.greedy.score[0]) == (
+        expected.greedy.token[0],
+        expected.greedy.score[0],
+    )
+    assert found.log_probs is None
+    assert found.greedy.score[0] < 0
 
 
 WARM = [Beam(beam_size=1), Beam(beam_size=4)]
