@@ -37,6 +37,7 @@ from server.engine.sequence import (
     Failed,
     Finished,
     Hypothesis,
+    InferenceError,
     Method,
     Sampling,
     SequenceRequest,
@@ -44,6 +45,7 @@ from server.engine.sequence import (
 from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
 from server.engine.tensors.bindings import Outputs
+from server.engine.tensors.cuda import CudaStorage
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import new_lane_tensors
 from server.models.warm_up import self_check, warm_up
@@ -435,3 +437,37 @@ def test_whatever_uses_the_gpu_holds_its_turn(
     assert all(isinstance(result, Finished) for result in results.values())
     engine.clear()
     assert turn.depth == 0
+
+
+@pytest.mark.parametrize("fails", ["numpy", "update_inplace"])
+def test_a_copy_that_fails_is_an_inference_error_of_the_rows_concerned(
+    tiny_session: ModelSession, device: Callable[[ModelSession], Device], fails: str
+) -> None:
+    class Failing:
+        def __init__(self, value: Any) -> None:
+            self._value = value
+
+        def __getattr__(self, name: str) -> Any:
+            if name == fails:
+                raise RuntimeError("CUDA failure 2: out of memory")
+            return getattr(self._value, name)
+
+    on_gpu = Engine(device(tiny_session).session, 2)
+    requests = [request_of(i, Beam(beam_size=2)) for i in range(2)]
+    for request in requests:
+        on_gpu.reserve(request)
+    on_gpu.admit(requests)
+    on_gpu.decode_step()
+    (lane,) = on_gpu._lanes.values()
+    storage = lane._tensors._storage
+    assert isinstance(storage, CudaStorage)
+    for values in (storage._outputs, storage._controls):
+        values |= {name: Failing(value) for name, value in values.items()}
+    report = on_gpu.decode_step()
+    assert report is not None
+    assert {result.sequence_id for result in report.results} == {0, 1}
+    for result in report.results:
+        assert isinstance(result, Failed)
+        assert isinstance(result.error, InferenceError)
+        assert result.error.kind == "out_of_memory"
+    assert on_gpu.num_running == 0
