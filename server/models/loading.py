@@ -18,7 +18,7 @@ from server.config import ServerConfig, ServerConfigError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig, Turn
-from server.models.machine import available_bytes, num_processors
+from server.models.machine import available_bytes, free_gpu_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
@@ -211,11 +211,13 @@ def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
 def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
     """An engine for each runner, with an equal part of the memory for pools."""
     manifest = session.manifest
-    num_runners = (config.runners or num_processors()) if session.device == "cpu" else 1
-    pool_bytes = available_bytes() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
+    num_runners = 1 if session.device == "cuda" else config.runners or num_processors()
+    on_gpu = session.device == "cuda"
+    available = free_gpu_bytes if on_gpu else available_bytes
+    pool_bytes = available() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
     share = pool_bytes // (len(config.artifacts) * num_runners)
     widest = max(config.max_beam_size, manifest.self_check.beam_size)
-    needed = largest_lane_bytes(manifest, config.slots, widest)
+    needed = largest_lane_bytes(manifest, config.slots, widest, with_outputs=on_gpu)
     if needed > share:
         raise PoolsTooLarge(
             f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "

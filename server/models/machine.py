@@ -7,6 +7,8 @@ import gc
 import os
 from pathlib import Path
 
+from server.engine.device import DeviceError
+
 CGROUP = Path("/sys/fs/cgroup")  # a container sees its own here; of version 1 nothing is read
 
 
@@ -29,6 +31,32 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
         return max(0, min(available, limit - _used_bytes(cgroup)))
     except (OSError, ValueError):
         return available
+
+
+def free_gpu_bytes() -> int:
+    """Memory of the first GPU that is free now, as its driver says; weights that are loaded are not in it.
+
+    Raises:
+        DeviceError: names the question and the driver's error.
+    """
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    available, total = ctypes.c_size_t(), ctypes.c_size_t()
+    _ask(driver, "cuInit", 0)
+    _ask(driver, "cuDeviceGet", ctypes.byref(device), 0)
+    _ask(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), device)  # the one ONNX Runtime is in
+    try:
+        _ask(driver, "cuCtxPushCurrent_v2", context)
+        _ask(driver, "cuMemGetInfo_v2", ctypes.byref(available), ctypes.byref(total))
+        _ask(driver, "cuCtxPopCurrent_v2", ctypes.byref(context))
+    finally:
+        _ask(driver, "cuDevicePrimaryCtxRelease_v2", device)
+    return available.value
+
+
+def _ask(driver: ctypes.CDLL, question: str, *arguments: object) -> None:
+    if status := getattr(driver, question)(*arguments):
+        raise DeviceError(f"{question} of the GPU's driver gives error {status}")
 
 
 def release_memory() -> None:

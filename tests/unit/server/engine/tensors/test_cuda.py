@@ -387,7 +387,7 @@ def test_a_lane_that_makes_room_for_another_releases_what_it_captured(
     tiny_session: ModelSession, device: Callable[[ModelSession], Device]
 ) -> None:
     on_gpu = device(tiny_session)
-    needed = largest_lane_bytes(tiny_session.manifest, 2, 3)
+    needed = largest_lane_bytes(tiny_session.manifest, 2, 3, with_outputs=True)
     engine = Engine(on_gpu.session, 2, needed)
     engine.warm_up(2)
     assert len(on_gpu._captured) == 4 * 2, "1 and 2 rows"
