@@ -14,6 +14,10 @@ CUDA = "CUDAExecutionProvider"
 
 Provider = str | tuple[str, dict[str, str]]
 
+# ONNX Runtime's bits for Flash (1), memory-efficient (2) and plain (16) attention, without cuDNN's (8): that
+# builds a plan for each number of rows, and is not what cards before Hopper run.
+_ATTENTION_KERNELS = str(1 | 2 | 16)
+
 
 class DeviceError(RuntimeError):
     """The device asked for is not there, or the artifact may not run on it."""
@@ -28,7 +32,10 @@ def choose_device(requested: str, manifest: Manifest) -> str:
     if requested != "auto":
         return requested
     may_use_cuda = (
-        "cuda" in manifest.devices and CUDA in onnxruntime.get_available_providers() and _has_cuda_driver()
+        "cuda" in manifest.devices
+        and not _reads_padded_lengths(manifest)
+        and CUDA in onnxruntime.get_available_providers()
+        and _has_cuda_driver()
     )
     return "cuda" if may_use_cuda else "cpu"
 
@@ -37,13 +44,24 @@ def check_device(device: str, manifest: Manifest) -> None:
     """Refuse a device that the artifact was not proven on.
 
     Raises:
-        DeviceError: the manifest does not list it.
+        DeviceError: the manifest does not list it, or the artifact is of a version that was wrong there.
     """
     if device not in manifest.devices:
         raise DeviceError(
             f"model {manifest.name} ({manifest.precision}) runs on {', '.join(manifest.devices)}, "
             f"not on {device}"
         )
+    if device == "cuda" and _reads_padded_lengths(manifest):
+        raise DeviceError(
+            f"model {manifest.name} ({manifest.precision}) was exported by a version whose attention reads "
+            "wrong source lengths on a GPU: export it again, or serve it with --device cpu"
+        )
+
+
+def _reads_padded_lengths(manifest: Manifest) -> bool:
+    """Whether steps attend to the source by the operator for CPUs, which has its memory as outputs."""
+    memory = {f"{spec.name}_out" for spec in manifest.memory}
+    return any(spec.name in memory for spec in manifest.graphs[GraphName.DECODER_STEP].outputs)
 
 
 def providers_of(device: str, graph: str) -> list[Provider]:
@@ -57,7 +75,8 @@ def providers_of(device: str, graph: str) -> list[Provider]:
     if device == "cpu":
         return [CPU]
     has_fixed_size = graph not in {GraphName.ENCODER, GraphName.COPY_CACHES}
-    return [(CUDA, {"enable_cuda_graph": "1" if has_fixed_size else "0"}), CPU]
+    options = {"enable_cuda_graph": "1" if has_fixed_size else "0", "sdpa_kernel": _ATTENTION_KERNELS}
+    return [(CUDA, options), CPU]
 
 
 def _has_cuda_driver() -> bool:

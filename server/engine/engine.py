@@ -52,7 +52,7 @@ class Engine:
         self._graphs = GraphRunner(session)
         self._turn = session.turn
         self._lanes = Lanes(self._graphs, num_slots, max_pool_bytes)
-        self.num_slots = num_slots
+        self.num_slots, self.max_pool_bytes = num_slots, max_pool_bytes
 
     def set_exclusive(self, is_exclusive: bool) -> None:  # noqa: FBT001 - what it sets
         """Say whether nobody else needs the processors: steps may then take more of them."""

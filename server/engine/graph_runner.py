@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnxruntime
@@ -45,10 +47,8 @@ class GraphRunner:
         Raises:
             InferenceError: ONNX Runtime failed.
         """
-        try:
+        with device_errors(graph):
             self._graphs[graph].release_captured_graph(replay)
-        except Exception as error:  # its exceptions share no base but Exception
-            raise InferenceError(_kind(error), f"{graph}: {error}") from error
 
     def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
         """Run a graph.
@@ -65,6 +65,22 @@ class GraphRunner:
             self._graphs[graph].run_with_iobinding(binding, options)
         except Exception as error:  # its exceptions share no base but Exception
             raise InferenceError(_kind(error), f"{graph}: {error}") from error
+
+
+@contextmanager
+def device_errors(what: str) -> Iterator[None]:
+    """Whatever ONNX Runtime raises within becomes an InferenceError that says what was done.
+
+    >>> with device_errors("copying scores"):
+    ...     raise RuntimeError("CUDA failure 2: out of memory")
+    Traceback (most recent call last):
+    ...
+    server.engine.sequence.InferenceError: copying scores: CUDA failure 2: out of memory
+    """
+    try:
+        yield
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InferenceError(_kind(error), f"{what}: {error}") from error
 
 
 def _run_options(replay: int | None) -> onnxruntime.RunOptions:

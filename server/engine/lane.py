@@ -70,11 +70,18 @@ def lane_shape(manifest: Manifest, key: LaneKey, num_slots: int) -> LaneShape:
     )
 
 
-def largest_lane_bytes(manifest: Manifest, num_slots: int, max_width: int) -> int:
-    """Bytes of the largest lane that a request may need: that of the longest sources, of any width."""
+def largest_lane_bytes(
+    manifest: Manifest, num_slots: int, max_width: int, *, with_outputs: bool = False
+) -> int:
+    """Bytes of the largest lane that a request may need: that of the longest sources, of any width.
+
+    Args:
+        with_outputs: See `LaneShape.num_bytes`.
+    """
     capacity = capacity_for(manifest, manifest.max_source_tokens)
     keys = [LaneKey(width=width, capacity=capacity) for width in range(1, max_width + 1)]
-    return max(lane_shape(manifest, key, num_slots).num_bytes(manifest) for key in keys)
+    shapes = (lane_shape(manifest, key, num_slots) for key in keys)
+    return max(shape.num_bytes(manifest, with_outputs=with_outputs) for shape in shapes)
 
 
 @dataclass
@@ -105,7 +112,7 @@ class Lane:
         self.key = key
         shape = lane_shape(manifest, key, num_slots)
         self._min_rows = min_rows(manifest, key.width)
-        self.num_bytes = shape.num_bytes(manifest)
+        self.num_bytes = shape.num_bytes(manifest, with_outputs=not graphs.session.can_move_rows)
         self._buckets = shape.buckets(self._min_rows)
         attention = manifest.graphs.get(GraphName.ATTENTION)
         self._attention = frozenset(spec.name for spec in attention.outputs) if attention else frozenset()

@@ -77,8 +77,10 @@ class Lanes(Mapping[LaneKey, Lane]):
 
     def _open(self, key: LaneKey) -> bool:
         """Open a lane, in place of unused ones as far as it needs their memory; False if it needs more."""
-        manifest = self._graphs.session.manifest
-        needed = lane_shape(manifest, key, self._num_slots).num_bytes(manifest)
+        session = self._graphs.session
+        manifest = session.manifest
+        shape = lane_shape(manifest, key, self._num_slots)
+        needed = shape.num_bytes(manifest, with_outputs=not session.can_move_rows)
         unused = [other for other, lane in self._lanes.items() if lane.is_unused]
         if not self._has_room(needed - sum(self._lanes[other].num_bytes for other in unused)):
             return False

@@ -19,7 +19,7 @@ from server.engine.device import DeviceError
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig, Turn
-from server.models.machine import available_bytes, num_processors
+from server.models.machine import available_bytes, free_gpu_bytes, num_processors
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
@@ -270,10 +270,12 @@ def _pool_share(session: ModelSession, config: ServerConfig) -> int:
     """
     manifest = session.manifest
     num_runners = _num_runners(session, config)
-    pool_bytes = available_bytes() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
+    on_gpu = session.device == "cuda"
+    available = free_gpu_bytes if on_gpu else available_bytes
+    pool_bytes = available() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
     share = pool_bytes // (len(config.artifacts) * num_runners)
     widest = max(config.max_beam_size, manifest.self_check.beam_size)
-    needed = largest_lane_bytes(manifest, config.slots, widest)
+    needed = largest_lane_bytes(manifest, config.slots, widest, with_outputs=on_gpu)
     if needed > share:
         raise PoolsTooLarge(
             f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "

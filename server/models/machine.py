@@ -7,6 +7,7 @@ import gc
 import os
 from pathlib import Path
 
+from server.engine.device import DeviceError
 from server.models.cgroups import CGROUP, OWN, memory_left, processor_quotas
 
 
@@ -26,6 +27,32 @@ def available_bytes(mount: Path = CGROUP, own: Path = OWN) -> int:
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     available = int(lines["MemAvailable"].split()[0]) * 1024
     return max(0, min([available, *memory_left(mount, own)]))
+
+
+def free_gpu_bytes() -> int:
+    """Memory of the first GPU that is free now, as its driver says; weights that are loaded are not in it.
+
+    Raises:
+        DeviceError: names the question and the driver's error.
+    """
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    available, total = ctypes.c_size_t(), ctypes.c_size_t()
+    _ask(driver, "cuInit", 0)
+    _ask(driver, "cuDeviceGet", ctypes.byref(device), 0)
+    _ask(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), device)  # the one ONNX Runtime is in
+    try:
+        _ask(driver, "cuCtxPushCurrent_v2", context)
+        _ask(driver, "cuMemGetInfo_v2", ctypes.byref(available), ctypes.byref(total))
+        _ask(driver, "cuCtxPopCurrent_v2", ctypes.byref(context))
+    finally:
+        _ask(driver, "cuDevicePrimaryCtxRelease_v2", device)
+    return available.value
+
+
+def _ask(driver: ctypes.CDLL, question: str, *arguments: object) -> None:
+    if status := getattr(driver, question)(*arguments):
+        raise DeviceError(f"{question} of the GPU's driver gives error {status}")
 
 
 def release_memory() -> None:

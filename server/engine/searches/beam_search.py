@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from export.contract.graph_names import GraphName
 from server.engine.searches.search import (
+    GREEDY_SCORE,
     Continuation,
     Ending,
     StepOutputs,
@@ -26,7 +27,7 @@ class GreedySearch:
     def __init__(self, request: SequenceRequest, end_id: int) -> None:
         self._with_scores = request.with_scores
         self._target = Target(request, end_id)
-        self.extra_outputs = frozenset((GraphName.LOG_PROBS,) if request.with_scores else ())
+        self.extra_outputs = frozenset((GREEDY_SCORE,) if request.with_scores else ())
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """Take the best next token, see `Search.advance`."""

@@ -18,6 +18,7 @@ from server.engine.sequence import Hypothesis, InferenceError, SequenceRequest, 
 Array = NDArray[np.generic]
 
 HIDDEN = "hidden"
+GREEDY_SCORE = "greedy_score"  # of the best next token alone, where W is 1
 
 
 @dataclass(slots=True)  # as `Continuation` below
@@ -33,7 +34,8 @@ class StepOutputs:
     """What a decoder step gave for R rows of W hypotheses each.
 
     Args:
-        greedy: Where W is 1, the best next token (R) and its log-probability with LOG_PROBS, else its logit.
+        greedy: Where W is 1, the best next token (R), and its log-probability with LOG_PROBS or GREEDY_SCORE,
+            else its logit.
         candidates: With CANDIDATES the best next tokens by log-probability (R, W, 2W).
         log_probs: With LOG_PROBS, of every next token (R, W, V).
         extra: By name the step's outputs that a search asked for besides.
@@ -94,7 +96,10 @@ class Search(Protocol):
 
     @property
     def extra_outputs(self) -> frozenset[str]:
-        """What it reads besides the best next token: LOG_PROBS, CANDIDATES, outputs of the decoder step."""
+        """What it reads besides the best next token.
+
+        LOG_PROBS, CANDIDATES, GREEDY_SCORE, outputs of the decoder step.
+        """
 
     def advance(self, step: StepOutputs, row: int) -> Continuation | None:
         """Take one step.

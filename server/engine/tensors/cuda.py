@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from export.contract.graph_names import GraphName
-from server.engine.graph_runner import GraphRunner
+from server.engine.graph_runner import GraphRunner, device_errors
 from server.engine.searches.search import Array, Best, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.controls import Controls
@@ -71,12 +71,14 @@ class CudaStorage:
 
     def read(self, name: str, rows: int) -> Any:
         """Copy the first rows of an output that was bound before to main memory."""
-        return self._outputs[name].numpy()[:rows]
+        with device_errors(f"copying {name} from the GPU"):
+            return self._outputs[name].numpy()[:rows]
 
     def prepare_step(self) -> None:
         """Bring to the GPU what rows are told, and copy hypotheses as the last continuations need it."""
-        for name, value in self._controls.items():
-            value.update_inplace(self.controls.arrays[name])
+        with device_errors("copying controls to the GPU"):
+            for name, value in self._controls.items():
+                value.update_inplace(self.controls.arrays[name])
         self._copy_hypotheses()
 
     def copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
@@ -101,9 +103,10 @@ class CudaStorage:
         """Zero a row of the pools, by way of main memory, which is slow, and rare."""
         for name, spec in self._pool_specs.items():
             num_entries = self._shape.num_per_row(spec)
-            array = self.pools[name].numpy().copy()
-            array[row * num_entries : (row + 1) * num_entries] = 0
-            self.pools[name].update_inplace(array)
+            with device_errors(f"clearing {name} on the GPU"):
+                array = self.pools[name].numpy().copy()
+                array[row * num_entries : (row + 1) * num_entries] = 0
+                self.pools[name].update_inplace(array)
 
 
 class CudaScores:
@@ -148,11 +151,13 @@ class CudaScores:
         is_first = (graph, rows) not in self._replays
         states = self._graphs.session.manifest.states if is_first and graph == GraphName.DECODER_STEP else ()
         pools = self._storage.pools
-        before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
+        with device_errors("keeping states on the GPU"):
+            before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
         self._replay(graph, rows)
         if before:
-            for name, state in before.items():
-                pools[name].update_inplace(state)
+            with device_errors("bringing states back on the GPU"):
+                for name, state in before.items():
+                    pools[name].update_inplace(state)
             self._replay(graph, rows)
 
     def _replay(self, graph: str, rows: int) -> None:
@@ -160,7 +165,8 @@ class CudaScores:
 
 
 def _on_device(array: Array) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array, *_DEVICE)
+    with device_errors(f"a place for {array.nbytes:,} bytes on the GPU"):
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array, *_DEVICE)
 
 
 def _column_by_column(copies: Sequence[tuple[int, int, int, int]]) -> tuple[Indices, Indices, Indices]:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from export.contract.graph_names import GraphName
 from export.contract.manifest import Manifest
 from export.contract.tensors import TensorSpec
-from server.engine.searches.search import Array
+from server.engine.searches.search import GREEDY_SCORE, Array
 from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.storage import Storage
 
 NOTHING: Outputs = frozenset()
-SCORES: Outputs = frozenset({GraphName.LOG_PROBS, GraphName.CANDIDATES})
+# What needs log-probabilities, and what needs all of them in main memory.
+SCORES: Outputs = frozenset({GraphName.LOG_PROBS, GraphName.CANDIDATES, GREEDY_SCORE})
+ALL_SCORES: Outputs = frozenset({GraphName.LOG_PROBS, GREEDY_SCORE})
 
 
 class DecoderStep:

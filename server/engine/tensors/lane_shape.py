@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
+from export.contract.graph_names import OF_A_SHORTLIST, GraphName
 from export.contract.manifest import Manifest
 from export.contract.tensors import TensorSpec
+
+OUTSIDE_A_STEP = OF_A_SHORTLIST | {GraphName.ENCODER, GraphName.COPY_CACHES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,20 @@ class LaneShape:
         """The buckets of steps of at least so many rows."""
         return sorted({self.bucket(rows) for rows in range(min_rows, self.rows + 1)})
 
-    def num_bytes(self, manifest: Manifest) -> int:
-        """What the pools take."""
+    def num_bytes(self, manifest: Manifest, *, with_outputs: bool = False) -> int:
+        """What the pools take.
+
+        Args:
+            with_outputs: And what steps give, the most of it scores of the whole vocabulary: on a GPU all of
+                it has a place there.
+        """
         pools = (*manifest.caches, *manifest.states, *manifest.memory)
-        return sum(prod(self.of(spec)) * np.dtype(spec.dtype).itemsize for spec in pools)
+        outputs = _of_steps(manifest, {spec.name for spec in pools}) if with_outputs else ()
+        return sum(prod(self.of(spec)) * np.dtype(spec.dtype).itemsize for spec in (*pools, *outputs))
+
+
+def _of_steps(manifest: Manifest, pools: Collection[str]) -> list[TensorSpec]:
+    """What the graphs of a step give that is no pool."""
+    graphs = manifest.graphs.items()
+    specs = [spec for name, info in graphs if name not in OUTSIDE_A_STEP for spec in info.outputs]
+    return [spec for spec in specs if spec.name.removesuffix("_out") not in pools]

@@ -19,7 +19,7 @@ from server.engine.searches.search import HIDDEN, Array, Best, StepOutputs
 from server.engine.sequence import InferenceError
 from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.candidate_union import Tokens
-from server.engine.tensors.decoder_step import SCORES, DecoderStep
+from server.engine.tensors.decoder_step import ALL_SCORES, SCORES, DecoderStep
 from server.engine.tensors.host import HostStorage, bind_array
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.output_columns import OutputColumns
@@ -136,7 +136,7 @@ class ShortlistScores:
             return StepOutputs(self._best_of_one(gathered, gathered), extra=extra)
         normalizer = self._normalizer(gathered)  # (W, R, 1)
         candidates = self._best(gathered, normalizer) if GraphName.CANDIDATES in requested else None
-        if GraphName.LOG_PROBS not in requested:
+        if not requested & ALL_SCORES:
             return StepOutputs(self._best_of_one(gathered, gathered), candidates, extra=extra)
         with np.errstate(invalid="ignore"):
             scores = gathered - normalizer

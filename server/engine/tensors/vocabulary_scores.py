@@ -9,7 +9,7 @@ from export.contract.graph_names import GraphName
 from server.engine.graph_runner import GraphRunner
 from server.engine.searches.search import Best, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
-from server.engine.tensors.decoder_step import SCORES, DecoderStep
+from server.engine.tensors.decoder_step import ALL_SCORES, SCORES, DecoderStep
 from server.engine.tensors.host import HostStorage
 from server.engine.tensors.lane_shape import LaneShape
 
@@ -38,7 +38,7 @@ class VocabularyScores:
             candidates = Best(
                 self._storage.read("best_token", rows), self._storage.read("best_log_probs", rows)
             )
-        log_probs = self._storage.read("log_probs", rows) if GraphName.LOG_PROBS in requested else None
+        log_probs = self._storage.read("log_probs", rows) if requested & ALL_SCORES else None
         return StepOutputs(self._greedy(rows, log_probs), candidates, log_probs, extra)
 
     def _greedy(self, rows: int, log_probs: NDArray[np.float32] | None) -> Best | None:

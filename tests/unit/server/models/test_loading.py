@@ -41,6 +41,23 @@ def test_where_nothing_is_told_the_machine_says_how_many_runners_and_how_much_me
     assert limits_of(_engines(tiny_session, config_of(runners=1, pool_gib=1.5))) == [3 * GIB // 2]
 
 
+def test_on_a_gpu_its_own_memory_counts_and_what_steps_give_there(
+    tiny_session: ModelSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_module, "free_gpu_bytes", lambda: 8 * GIB)
+    on_gpu = dataclasses.replace(tiny_session, device="cuda")
+    assert limits_of(_engines(on_gpu, config_of(num_artifacts=2))) == [3 * GIB]
+    pools, everything = (
+        largest_lane_bytes(tiny_session.manifest, 3, 6, with_outputs=with_outputs)
+        for with_outputs in (False, True)
+    )
+    scores = 3 * 6 * 600 * 4  # of 3 slots, beams of 6, and 600 tokens; logits and log-probabilities
+    assert everything - pools > 2 * scores
+    with pytest.raises(PoolsTooLarge):
+        _engines(on_gpu, config_of(pool_gib=(everything - 1) / GIB))
+    assert limits_of(_engines(on_gpu, config_of(pool_gib=everything / GIB))) == [everything]
+
+
 def test_on_a_gpu_there_is_one_runner(tiny_session: ModelSession) -> None:
     on_gpu = dataclasses.replace(tiny_session, device="cuda")
     assert limits_of(_engines(on_gpu, config_of(runners=4, pool_gib=1))) == [GIB]

@@ -711,3 +711,26 @@ def test_the_slots_are_those_of_all_runners(
 ) -> None:
     make_worker(tiny_session, *(Engine(tiny_session, 3) for _ in range(4)))
     assert value(metrics, "translator_slots", model="tiny") == 12
+
+
+@pytest.mark.parametrize("fails_at", [0, 1])
+def test_an_engine_that_cannot_be_prepared_ends_the_start_and_every_thread(
+    tiny_session: ModelSession, fails_at: int
+) -> None:
+    """Each is prepared in the thread that would run it, one after the other."""
+    engines = [Engine(tiny_session, 1) for _ in range(3)]
+    threads: list[threading.Thread] = []
+
+    def prepare(engine: Engine) -> None:
+        threads.append(threading.current_thread())
+        if engine is engines[fails_at]:
+            raise ArtifactError("it translates otherwise")
+
+    worker = Worker("tiny", engines, Metrics(), 8, BusyRunners(), prepare=prepare)
+    with pytest.raises(ArtifactError, match="it translates otherwise"):
+        worker.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+    assert len({*threads}) == fails_at + 1
+    assert threading.current_thread() not in threads

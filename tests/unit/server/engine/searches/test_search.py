@@ -21,7 +21,7 @@ from model.searches.sampling import sample
 from model.text.sentencepiece_tokenizer import END_ID, START_ID
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from server.engine.searches.methods import new_search
-from server.engine.searches.search import Best, StepOutputs, finish, keep_places
+from server.engine.searches.search import GREEDY_SCORE, Best, StepOutputs, finish, keep_places
 from server.engine.sequence import (
     AttentionChoice,
     Beam,
@@ -102,7 +102,7 @@ class RandomScorer:
     def _greedy(self, prefix: tuple[int, ...], asked: frozenset[str]) -> Best:
         logits = self.logits(prefix)
         token = logits.argmax()
-        scores = self.log_probs(prefix) if GraphName.LOG_PROBS in asked else logits
+        scores = self.log_probs(prefix) if asked & {GREEDY_SCORE, GraphName.LOG_PROBS} else logits
         return Best(_among_others(np.array(token)), _among_others(scores[token]))
 
     def encode(self, source: Tensor) -> None:
@@ -283,7 +283,7 @@ def test_each_token_comes_with_the_attention_that_predicted_it(
 def test_greedy_search_without_scores_finds_the_same_tokens_and_reads_no_log_probability(limit: int) -> None:
     request = request_of(Beam(beam_size=1), limit)
     without = dataclasses.replace(request, with_scores=False)
-    assert new_search(request, END_ID).extra_outputs == {GraphName.LOG_PROBS}
+    assert new_search(request, END_ID).extra_outputs == {GREEDY_SCORE}
     assert new_search(without, END_ID).extra_outputs == frozenset()
     for seed in SEEDS:
         (expected,), (found,) = run(RandomScorer(seed), request), run(RandomScorer(seed), without)

@@ -23,13 +23,21 @@ from server.engine.engine import Engine
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import largest_lane_bytes
 from server.engine.scheduler import Scheduler
-from server.engine.searches.search import Array, Best, Continuation, StepOutputs, keep_places
+from server.engine.searches.search import (
+    GREEDY_SCORE,
+    Array,
+    Best,
+    Continuation,
+    StepOutputs,
+    keep_places,
+)
 from server.engine.sequence import (
     Beam,
     Contrastive,
     Failed,
     Finished,
     Hypothesis,
+    InferenceError,
     Method,
     Sampling,
     SequenceRequest,
@@ -37,6 +45,7 @@ from server.engine.sequence import (
 from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
 from server.engine.tensors.bindings import Outputs
+from server.engine.tensors.cuda import CudaStorage
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import new_lane_tensors
 from server.models.warm_up import self_check, warm_up
@@ -305,6 +314,25 @@ def test_what_is_not_asked_for_is_not_fetched_nor_is_attention_computed(
     assert best.shape == (2, 2, 4)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_greedy_score_is_fetched_alone(
+    request: pytest.FixtureRequest, device: Callable[[ModelSession], Device], kind: str
+) -> None:
+    """Not with the log-probabilities of the whole vocabulary; which a CPU has at hand."""
+    session: ModelSession = request.getfixturevalue(kind)
+    lanes = Lanes(session, device(session), 1)
+    lanes.join(0, 9)
+    expected, found = (lane.step(2, frozenset((GREEDY_SCORE,))) for lane in lanes.lanes)
+    assert expected.greedy is not None
+    assert found.greedy is not None
+    assert (found.greedy.token[0], found.greedy.score[0]) == (
+        expected.greedy.token[0],
+        expected.greedy.score[0],
+    )
+    assert found.log_probs is None
+    assert found.greedy.score[0] < 0
+
+
 WARM = [Beam(beam_size=1), Beam(beam_size=4)]
 
 
@@ -359,7 +387,7 @@ def test_a_lane_that_makes_room_for_another_releases_what_it_captured(
     tiny_session: ModelSession, device: Callable[[ModelSession], Device]
 ) -> None:
     on_gpu = device(tiny_session)
-    needed = largest_lane_bytes(tiny_session.manifest, 2, 3)
+    needed = largest_lane_bytes(tiny_session.manifest, 2, 3, with_outputs=True)
     engine = Engine(on_gpu.session, 2, needed)
     engine.warm_up(2)
     assert len(on_gpu._captured) == 4 * 2, "1 and 2 rows"
@@ -409,3 +437,37 @@ def test_whatever_uses_the_gpu_holds_its_turn(
     assert all(isinstance(result, Finished) for result in results.values())
     engine.clear()
     assert turn.depth == 0
+
+
+@pytest.mark.parametrize("fails", ["numpy", "update_inplace"])
+def test_a_copy_that_fails_is_an_inference_error_of_the_rows_concerned(
+    tiny_session: ModelSession, device: Callable[[ModelSession], Device], fails: str
+) -> None:
+    class Failing:
+        def __init__(self, value: Any) -> None:
+            self._value = value
+
+        def __getattr__(self, name: str) -> Any:
+            if name == fails:
+                raise RuntimeError("CUDA failure 2: out of memory")
+            return getattr(self._value, name)
+
+    on_gpu = Engine(device(tiny_session).session, 2)
+    requests = [request_of(i, Beam(beam_size=2)) for i in range(2)]
+    for request in requests:
+        on_gpu.reserve(request)
+    on_gpu.admit(requests)
+    on_gpu.decode_step()
+    (lane,) = on_gpu._lanes.values()
+    storage = lane._tensors._storage
+    assert isinstance(storage, CudaStorage)
+    for values in (storage._outputs, storage._controls):
+        values |= {name: Failing(value) for name, value in values.items()}
+    report = on_gpu.decode_step()
+    assert report is not None
+    assert {result.sequence_id for result in report.results} == {0, 1}
+    for result in report.results:
+        assert isinstance(result, Failed)
+        assert isinstance(result.error, InferenceError)
+        assert result.error.kind == "out_of_memory"
+    assert on_gpu.num_running == 0
