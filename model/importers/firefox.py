@@ -6,7 +6,6 @@ SentencePiece vocabulary for both sides or one for each, mostly with int8 weight
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from model.text.tokenizer import Tokenizer
 
 _NORM_EPSILON = 1e-9
 _DEFAULT_LENGTH_FACTOR = 2.0  # what Firefox sets; its models come without a file of search options
+_LARGEST_LENGTH_FACTOR = 1000
 _PAIR_IN_NAME = re.compile(r"model\.([a-z]{2})([a-z]{2})\.")
 
 
@@ -151,6 +151,8 @@ def _length_factor(path: Path | None) -> float:
     if not isinstance(options, Mapping):
         raise ForeignModelError(f"{path} is no mapping of options to values")
     factor = options.get("max-length-factor", _DEFAULT_LENGTH_FACTOR)
-    if type(factor) not in {int, float} or not (math.isfinite(factor) and factor > 0):
-        raise ForeignModelError(f"{path}: max-length-factor is {factor!r}, must be a number above 0")
+    if type(factor) not in {int, float} or not 0 < factor <= _LARGEST_LENGTH_FACTOR:
+        raise ForeignModelError(
+            f"{path}: max-length-factor is {factor!r}, must be above 0 and at most {_LARGEST_LENGTH_FACTOR}"
+        )
     return float(factor)

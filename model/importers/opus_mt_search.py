@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +79,7 @@ def _id_faults(fields: Mapping[str, Any], vocabulary_size: int, end: int) -> Ite
     def is_id(value: object) -> bool:
         return type(value) is int and 0 <= value < vocabulary_size and value != end
 
-    if fields.get("forced_eos_token_id") not in {None, end}:
+    if fields.get("forced_eos_token_id") not in (None, end):
         yield f"forced_eos_token_id is {fields['forced_eos_token_id']!r}, only the end, {end}, is supported"
     words = fields.get("bad_words_ids") or []
     if not isinstance(words, list) or not all(
@@ -94,7 +93,7 @@ def _id_faults(fields: Mapping[str, Any], vocabulary_size: int, end: int) -> Ite
 
 def _number_faults(fields: Mapping[str, Any]) -> Iterator[str]:
     alpha: Any = fields.get("length_penalty")
-    is_number = type(alpha) in {int, float} and math.isfinite(alpha) and 0 <= alpha <= MAX_ALPHA
+    is_number = type(alpha) in {int, float} and 0 <= alpha <= MAX_ALPHA
     if alpha is not None and not is_number:
         yield f"length_penalty is {alpha!r}, must be a number from 0 to {MAX_ALPHA:g}"
     for name, lowest in (("max_length", 2), ("max_new_tokens", 1)):

@@ -117,12 +117,18 @@ def _table_faults(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> Iter
             yield from _shape_fault(name, tensors[name], (rows, options.model))
             if not torch.equal(tensors[name], tensors[present[0]]):
                 yield f"{name} is unlike {present[0]}, to which it is tied"
-    positions = SinusoidalPositions(options.model, layout="halves")(torch.arange(options.max_positions))
     for name in sorted(tensors.keys() & set(POSITIONS)):
-        if tensors[name].shape != positions.shape:
-            yield from _shape_fault(name, tensors[name], tuple(positions.shape))
-        elif not torch.allclose(tensors[name], positions, rtol=0, atol=_POSITION_TOLERANCE):
-            yield f"{name} is not Transformers' sinusoids, only those are supported"
+        yield from _position_faults(name, tensors[name], options)
+
+
+def _position_faults(name: str, table: Tensor, options: OpusMTOptions) -> Iterator[str]:
+    shape = (options.max_positions, options.model)
+    if tuple(table.shape) != shape:
+        yield from _shape_fault(name, table, shape)
+        return
+    positions = SinusoidalPositions(options.model, layout="halves")(torch.arange(options.max_positions))
+    if not torch.allclose(table, positions, rtol=0, atol=_POSITION_TOLERANCE):
+        yield f"{name} is not Transformers' sinusoids, only those are supported"
 
 
 def _shape_fault(name: str, tensor: Tensor, shape: Shape) -> Iterator[str]:

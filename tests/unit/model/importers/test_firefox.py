@@ -231,7 +231,10 @@ def test_languages_come_from_the_name_or_are_told(student: Path) -> None:
         import_firefox(student, ("en", "en"))
 
 
-@pytest.mark.parametrize("content", ["[", "3", "max-length-factor: long", "max-length-factor: -1"])
+@pytest.mark.parametrize(
+    "content",
+    ["[", "3", "max-length-factor: long", "max-length-factor: -1", f"max-length-factor: 1{'0' * 400}"],
+)
 def test_search_options_that_are_none_are_refused(student: Path, content: str) -> None:
     (student / "config.yml").write_text(content, encoding="utf-8")
     with pytest.raises(ForeignModelError, match=r"config\.yml"):

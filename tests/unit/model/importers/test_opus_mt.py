@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import sys
@@ -17,6 +18,8 @@ from model.checkpoint import load_checkpoint
 from model.commands import import_model as command
 from model.importers.errors import ForeignModelError
 from model.importers.opus_mt import import_opus_mt
+from model.importers.opus_mt_options import read_options
+from model.importers.opus_mt_search import _NEUTRAL, read_search
 from model.importers.origins import import_model
 from model.networks.embeddings import SinusoidalPositions
 from model.scoring.length_penalty import LengthPenalty
@@ -24,6 +27,7 @@ from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from model.text.special_ids import SpecialIds
 from tests.opus_mt_files import (
     SIZE,
+    configuration,
     random_tensors,
     sentencepiece_bytes,
     write_json,
@@ -144,6 +148,50 @@ def test_what_is_not_supported_is_named(
     edit(name, fields)
     with pytest.raises(ForeignModelError, match=message):
         import_opus_mt(folder)
+
+
+IMPOSSIBLE: tuple[object, ...] = (
+    [],
+    [[]],
+    [0],
+    {},
+    {"a": 1},
+    "x",
+    -1,
+    1.5,
+    True,
+    10**400,
+    [None],
+    {"content": []},
+)
+
+
+@pytest.mark.parametrize("value", IMPOSSIBLE, ids=lambda value: str(value)[:12])
+def test_an_option_of_any_kind_is_taken_or_named(value: object) -> None:
+    """Nothing else is raised, whatever stands in a file."""
+    whole = configuration(40)
+    generation: dict[str, object] = dict.fromkeys([*_NEUTRAL, "forced_eos_token_id", "suppress_tokens"])
+    generation |= {"bad_words_ids": None, "max_length": None, "max_new_tokens": None, "length_penalty": None}
+    num_named = 0
+    for name in whole:
+        with contextlib.suppress(ForeignModelError):
+            num_named += 1
+            read_options(whole | {name: value})
+            num_named -= 1
+    for name in generation:
+        with contextlib.suppress(ForeignModelError):
+            num_named += 1
+            read_search(generation | {name: value}, vocabulary_size=40, padding=39, end=0)
+            num_named -= 1
+    assert num_named > len(whole) / 2
+
+
+@pytest.mark.parametrize("name", ["eos_token", "sp_model_kwargs", "separate_vocabs", "added_tokens_decoder"])
+def test_a_setting_of_any_kind_is_taken_or_named(folder: Path, edit: Edit, name: str) -> None:
+    for value in IMPOSSIBLE:
+        edit("tokenizer_config.json", {name: value})
+        with contextlib.suppress(ForeignModelError):
+            import_opus_mt(folder)
 
 
 def test_all_options_are_named_at_once(folder: Path, edit: Edit) -> None:
