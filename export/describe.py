@@ -9,7 +9,8 @@ from pathlib import Path
 
 import onnx
 
-from export.contract.manifest import SCHEMA_VERSION, AttentionInfo, GraphInfo, Manifest, file_info
+from export.contract.files import file_info
+from export.contract.manifest import SCHEMA_VERSION, AttentionInfo, GraphInfo, Manifest
 from export.graphs.of_model import graphs_of
 from export.graphs.to_onnx import Exported
 from export.limits import Limits

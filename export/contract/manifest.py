@@ -33,7 +33,7 @@ from export.contract.field_types import (
     parse_json,
     shortened,
 )
-from export.contract.files import FileInfo, file_faults, file_info, is_inside
+from export.contract.files import FileInfo, file_faults, is_inside
 from export.contract.relations import relation_faults
 from export.contract.tensors import TensorSpec
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, LengthPenalty
@@ -52,8 +52,6 @@ PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
 MAX_MANIFEST_BYTES = 16 << 20
 _MAX_BEAM = 1024
-
-__all__ = ["FileInfo", "file_info"]
 
 
 class ArtifactError(ValueError):
@@ -196,7 +194,7 @@ def load_manifest(folder: Path) -> Manifest:
     if (num_bytes := path.stat().st_size) > MAX_MANIFEST_BYTES:
         raise ArtifactError(f"{path} has {num_bytes} bytes, the limit is {MAX_MANIFEST_BYTES}")
     try:
-        manifest = _parsed(path.read_text(encoding="utf-8"))
+        manifest = parse_manifest(path.read_text(encoding="utf-8"))
     except _OtherSchema as error:
         raise ArtifactError(f"{path} {error}") from None
     except (ValueError, RecursionError) as error:
@@ -210,7 +208,7 @@ class _OtherSchema(ValueError):
     """A manifest of a version that is not read here."""
 
 
-def _parsed(content: str) -> Manifest:
+def parse_manifest(content: str) -> Manifest:
     """The manifest that a JSON text is.
 
     Raises:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from export.contract.field_types import Axis, ElementType, Name, Shape
-
-__all__ = ["SOURCE_AXIS", "Axis", "Pools", "TensorSpec"]
+from export.contract.field_types import ElementType, Name, Shape
 
 SOURCE_AXIS = "source_capacity"
 

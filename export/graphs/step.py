@@ -14,7 +14,8 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from export.contract.tensors import SOURCE_AXIS, Axis, Pools
+from export.contract.field_types import Axis
+from export.contract.tensors import SOURCE_AXIS, Pools
 from model.networks.encoder_decoder import EncoderDecoder
 
 CANDIDATES_PER_BEAM = 2  # at most W of the best 2W continuations end a hypothesis

@@ -27,8 +27,8 @@ def main() -> int:
         try:
             answer = stub.ReloadModels(pb.ReloadModelsRequest(), timeout=arguments.timeout_seconds)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
-                return _tell(_outcomes(error))
+            if (response := _outcomes(error)).models:
+                return _tell(response)
             proxy = proxy_of(arguments.server)
             through = f" (asked through the proxy of {proxy})" if proxy else ""
             print(f"traghetto-reload: {error.code().name}: {error.details()}{through}", file=sys.stderr)

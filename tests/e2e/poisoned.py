@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
-from export.contract.manifest import file_info
+from export.contract.files import file_info
 from model.text.tokenizers import load_tokenizer
 from tests.e2e.copied_artifact import copied_artifact
 

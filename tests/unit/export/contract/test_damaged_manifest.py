@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from export.contract.field_types import MAX_FAULTS
-from export.contract.manifest import MANIFEST_NAME, ArtifactError, Manifest, _parsed, load_manifest
+from export.contract.manifest import MANIFEST_NAME, ArtifactError, Manifest, load_manifest, parse_manifest
 
 BUNDLED = Path(__file__).parents[4] / "export/artifacts"
 FIELDS: dict[str, Any] = json.loads((BUNDLED / "en-it" / MANIFEST_NAME).read_text(encoding="utf-8"))
@@ -36,12 +36,12 @@ def damaged(*changes: tuple[str, Any]) -> dict[str, Any]:
 
 def refusal_of(fields: object) -> str:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is what is looked at
-        _parsed(json.dumps(fields))
+        parse_manifest(json.dumps(fields))
     return str(caught.value)
 
 
 def test_the_manifest_that_is_damaged_here_is_whole() -> None:
-    assert isinstance(_parsed(json.dumps(damaged())), Manifest)
+    assert isinstance(parse_manifest(json.dumps(damaged())), Manifest)
 
 
 @pytest.mark.parametrize(

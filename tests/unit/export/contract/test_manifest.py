@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from export.contract.files import file_info
 from export.contract.graph_names import GraphName
 from export.contract.manifest import (
     MANIFEST_NAME,
@@ -21,7 +22,6 @@ from export.contract.manifest import (
     GraphInfo,
     Manifest,
     SelfCheck,
-    file_info,
     load_manifest,
 )
 from export.contract.tensors import TensorSpec

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from export.contract.files import file_info
-from export.contract.manifest import ArtifactError, load_manifest
+from export.contract.manifest import ArtifactError, load_manifest, parse_manifest
 from model.text.tokenizer import TokenizerError
 from server.config import ServerConfig
 from server.engine.session import ModelSession, SessionConfig
@@ -150,3 +150,10 @@ def test_graphs_load_from_a_cache_of_links(tmp_path: Path, linked: str) -> None:
             shutil.copy(file, folder)
     session = ModelSession.load(folder, load_manifest(folder), SessionConfig(device="cpu"))
     assert session.provider == "CPUExecutionProvider"
+
+
+def test_what_is_exported_fits_its_own_schema(
+    tiny_session: ModelSession, recurrent_session: ModelSession
+) -> None:
+    for session in (tiny_session, recurrent_session):
+        assert parse_manifest(session.manifest.to_json()) == session.manifest
