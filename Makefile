@@ -21,7 +21,7 @@ METRICS_LISTEN ?= 127.0.0.1:9464
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve setup unit test lint format evaluate architectures bench \
+.PHONY: help serve setup unit test cuda-test gpu-check lint format evaluate architectures bench \
 	dashboard dashboard-preview rules fuzz overload soak require-data export lock clean
 
 help:  ## Show this.
@@ -39,6 +39,12 @@ unit: $(VENV)/.dev  ## Run the unit tests: they need no other program, and take 
 
 test: $(VENV)/.dev $(VENV)/.deploy  ## Run all tests, a file at a time on each processor.
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+cuda-test: build/cuda/.ready  ## Test the CUDA path without a GPU: ONNX Runtime's library on a stand-in for a card (needs gcc).
+	$(BIN)/pytest -m cuda tests/cuda $(ARGS)
+
+gpu-check: build/gpu/.ready  ## On a machine with a GPU: an fp16 ARTIFACT there against the same on CPU, and its times.
+	build/gpu/bin/python -m tests.cuda.gpu_check $(ARTIFACT) $(ARGS)
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
 	$(BIN)/ruff check
@@ -102,6 +108,20 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) requirements/image.in -c requirements/build.txt -c requirements/serve.txt -o requirements/image.txt
 	$(LOCK) requirements/deploy-tools.in -o requirements/deploy-tools.txt
+
+# ONNX Runtime for CUDA beside .venv, not in it: they would overwrite each other. Of CUDA itself the headers alone.
+build/cuda/.ready: requirements/serve-cuda.txt requirements/cuda-test.txt | $(VENV)/.dev
+	$(BIN)/python -m venv --clear build/cuda
+	echo "$(CURDIR)/$(VENV)/lib/$$(ls $(VENV)/lib)/site-packages" > "build/cuda/lib/$$(ls $(VENV)/lib)/site-packages/venv.pth"
+	build/cuda/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --ignore-installed \
+		$$(sed -n 's/^\(onnxruntime-gpu==[^ ]*\) .*/\1/p' requirements/serve-cuda.txt)
+	$(PIP) install --quiet --no-deps --target build/cuda/headers --require-hashes -r requirements/cuda-test.txt
+	@touch $@
+
+build/gpu/.ready: requirements/serve-cuda.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear build/gpu
+	build/gpu/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/serve-cuda.txt
+	@touch $@
 
 clean:  ## Remove .venv and everything that can be made again.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
