@@ -21,6 +21,12 @@ class TokenizedText:
     document: Document
     sources: list[list[int]]
 
+    @property
+    def num_kept_characters(self) -> int:
+        """Length of what no model translates, which comes out as it went in."""
+        segments = zip(self.document.segments, self.sources, strict=True)
+        return len(self.document.text) - sum(segment.end - segment.start for segment, ids in segments if ids)
+
 
 async def tokenize(
     model: LoadedModel, texts: Sequence[str], pair: tuple[str, str], segmentation: Segmentation

@@ -73,7 +73,8 @@ class Translator:
                 if source
             }
             faults = attention_size_faults(jobs.values())
-            faults += answer_size_faults(jobs.values(), self._max_answer_bytes)
+            kept = sum(text.num_kept_characters for text in texts if isinstance(text, TokenizedText))
+            faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
             if faults:
                 raise InvalidRequest(faults)
             if request.deadline is not None and request.deadline <= time.monotonic():

@@ -169,8 +169,13 @@ def test_a_larger_message_may_be_allowed(start_server: StartServer) -> None:
         options = (("grpc.max_receive_message_length", -1),)
         with grpc.insecure_channel(server.address, options) as channel:
             stub = pb_grpc.TranslationServiceStub(channel)
-            (item,) = stub.Translate(make_request("a" * (5 << 20)), timeout=PATIENCE_SECONDS).items
+            uncut = make_request("a" * (5 << 20), segmentation=pb.SEGMENTATION_NONE)
+            (item,) = stub.Translate(uncut, timeout=PATIENCE_SECONDS).items
             assert "characters, the limit is" in item.error.message
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Translate(make_request("a" * (5 << 20)), timeout=PATIENCE_SECONDS)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert f"the limit is {6 << 20}: send fewer texts" in str(caught.value.details())
             with pytest.raises(grpc.RpcError) as caught:
                 stub.Translate(make_request("a" * (7 << 20)), timeout=PATIENCE_SECONDS)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
