@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from export.contract.graph_names import GraphName
-from export.contract.manifest import Manifest
+from export.contract.manifest import ArtifactError, Manifest, load_manifest
 from export.describe import describe
 from export.folder import write_graphs, write_manifest, write_proof
 from export.graphs.all_graphs import export_graphs
 from export.graphs.of_model import graphs_of
 from export.graphs.shortlist import shortlist_graphs
-from export.graphs.to_onnx import Exported
+from export.graphs.to_onnx import Exported, ExportError
 from export.limits import Limits, check_heads, check_limits, check_shortlist, position_limit
 from export.precisions import smaller_graphs
 from export.proof.checks import Check, require
@@ -167,4 +167,8 @@ def _finish(subject: _Subject, folder: Path, stage: _Stage, precision: str, limi
         graphs=stage.graphs,
     )
     write_manifest(folder, manifest)
+    try:
+        load_manifest(folder)
+    except ArtifactError as error:
+        raise ExportError(f"a server would refuse it: {error}") from error
     return manifest

@@ -50,7 +50,8 @@ def describe(
         graphs: Run the graphs of that folder.
 
     Raises:
-        ExportError: its shortlist changes the translation of every sentence that could be the self-check.
+        ExportError: its shortlist changes the translation of every sentence that could be the self-check, or
+            all are longer than its sources may be.
     """
     pools = graphs.pools
     shortlist = Shortlist.load(folder) if (folder / SHORTLIST_NAME).is_file() else None
@@ -71,7 +72,7 @@ def describe(
         has_capacities=graphs_of(model).has_capacities,
         attention=_attention(model, tokenizer, sentences),
         graphs={name: _graph_info(name, graph) for name, graph in exported.items()},
-        self_check=find_self_check(graphs, sentences, shortlist),
+        self_check=find_self_check(graphs, sentences, shortlist, limits),
         checkpoint_sha256=checkpoint_sha256(model, tokenizer),
         produced_with=library_versions(*_LIBRARIES),
         files={path.name: file_info(path) for path in sorted(folder.iterdir())},

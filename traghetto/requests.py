@@ -12,7 +12,7 @@ from traghetto.options import ContrastiveSearch, Sampling, TranslateOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 MAX_TEXTS = 1024  # of one call, unless its server is configured otherwise
-MAX_BYTES = 3 * 1024 * 1024  # of the texts of one call: a message may have 4 MiB
+MAX_BYTES = 1 << 20  # of the texts of one call: the answer, which has each twice, has room in 4 MiB
 _PRIORITIES = {
     None: pb.PRIORITY_UNSPECIFIED,
     "interactive": pb.PRIORITY_INTERACTIVE,

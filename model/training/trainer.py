@@ -115,6 +115,7 @@ class Trainer:
             raise ConfigError(
                 f"model: special_ids are {self.special_ids}, the tokenizer's are {self.tokenizer.special_ids}"
             )
+        self._check_vocabulary(output)
         self.tokenizer.save(output)
         self.examples: Sequence[Example] = self._prepared(shards) if shards else self._examples(train_pairs)
         if not self.examples:
@@ -152,6 +153,19 @@ class Trainer:
         left_out = len(examples) - len(kept)
         log.info("%d examples, %d left out as longer than %d tokens", len(kept), left_out, limit)
         return kept
+
+    def _check_vocabulary(self, output: Path) -> None:
+        """Refuse a tokenizer that is not the model's, before any time is spent on it.
+
+        Raises:
+            ConfigError: its size is another, or the run in the output has been trained with another.
+        """
+        size, expected = self.tokenizer.size, self.run.model.vocabulary_size
+        if size != expected:
+            raise ConfigError(f"the tokenizer has {size} pieces, data.vocabulary_size is {expected}")
+        is_begun = (output / SNAPSHOT_NAME).is_file()
+        if is_begun and load_tokenizer(output).serialized != self.tokenizer.serialized:
+            raise ConfigError(f"{output} was trained with another tokenizer")
 
     def _prepared(self, shards: Path) -> Sequence[Example]:
         corpora = self.run.preparation.corpora if self.run.preparation else {}

@@ -13,7 +13,6 @@ from pathlib import Path
 import grpc
 
 from server.addresses import socket_path, split_address
-from server.config import ServerConfig
 from server.tls.certificates import Certificates
 
 SOCKET_MODE = 0o660  # the server's user and group may connect: whoever shall, is put into the group
@@ -45,13 +44,6 @@ def joined_address(host: str, port: int) -> str:
     '[::1]:50051'
     """
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def unlink_sockets(config: ServerConfig) -> None:
-    """Remove the files of Unix sockets, at the end."""
-    for address in (config.listen, config.health_listen, config.admin_listen):
-        if address is not None and (path := socket_path(address)) is not None:
-            Path(path).unlink(missing_ok=True)
 
 
 def _add_port(server: grpc.aio.Server, place: str, address: str, certificates: Certificates | None) -> int:

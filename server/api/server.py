@@ -14,7 +14,7 @@ from server.addresses import split_address
 from server.api.admin import AdminService
 from server.api.grpc_options import plain_options, translation_options
 from server.api.interceptor import CallInterceptor
-from server.api.listening import ServeError, bind, joined_address, unlink_sockets
+from server.api.listening import ServeError, bind, joined_address
 from server.api.malformed import MalformedInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
@@ -111,7 +111,6 @@ class Server:
             if server is not None:
                 await server.stop(0)
         await asyncio.to_thread(self._page.stop)
-        unlink_sockets(self._config)
 
 
 def _plain_server(config: ServerConfig) -> grpc.aio.Server:

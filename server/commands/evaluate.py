@@ -15,7 +15,7 @@ from server.evaluation.carried_over import CarriedOver, carried_over
 from server.evaluation.report import CardError, Row, carried_over_lines, into_card, lines, tables
 from server.evaluation.scores import Pairs, Translated, score
 from server.evaluation.serving import EvaluateError, running_server
-from server.evaluation.translating import Direction, lacking, translate
+from server.evaluation.translating import Direction, lacking, served, translate
 from traghetto import CallError, Client, InvalidArgument, NotServed
 
 DEFAULT_FILES = ("tatoeba.test.tsv.gz", "flores.dev.tsv.gz")
@@ -101,7 +101,7 @@ def _evaluate(
         missing = lacking(client, *languages)
         if missing:
             _print(f"{name} {missing}: the model translates the other direction alone" for name in sets)
-        carried = carried_over(client, cases, missing, beam_size) if cases else None
+        carried = carried_over(client, cases, served(client), beam_size) if cases else None
         if carried:
             _print(carried_over_lines(carried))
     return rows, carried

@@ -147,11 +147,18 @@ def _lines() -> Iterable[bytes]:
 def _lines_of(descriptor: int) -> Iterator[bytes]:
     """The lines of a file, read without Python's buffer."""
     rest = b""  # a thread that waits for input would hold the buffer's lock, and break the process's end
-    while chunk := os.read(descriptor, _CHUNK_BYTES):
+    while chunk := _chunk(descriptor):
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line.removesuffix(b"\r") for line in lines)
     if rest:
         yield rest.removesuffix(b"\r")
+
+
+def _chunk(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _CHUNK_BYTES)
+    except OSError as error:
+        raise _Refused(f"cannot read standard input: {error.strerror}") from error
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from server.documents.clauses import parts
 from server.documents.invisible import trimmed, visible
-from server.documents.protected import has_symbols, has_words
+from server.documents.protected import has_symbols, has_words, literal_ranges
 from server.documents.sentences import line_ranges, sentence_ranges
 from server.documents.warnings import TextWarning, WarningReason
 
@@ -127,12 +127,30 @@ class _Reading:
 
     def read_sentences(self, line: Range) -> None:
         """A line as its sentences."""
-        for sentence in sentence_ranges(self._text, *line, self._language):
+        for sentence in self._sentences(line):
             segment = self._segment(sentence)
             if self._fits(segment.text):
                 self._add_if_needed(segment)
             else:
                 self._read_parts(sentence)
+
+    def _sentences(self, line: Range) -> Iterator[Range]:
+        """The sentences of a line; no sentence ends within an address, a tag or a placeholder."""
+        start, end = line
+        literals = iter(literal_ranges(self._text[start:end]))
+        literal, whole = next(literals, None), None
+        for sentence in sentence_ranges(self._text, *line, self._language):
+            boundary = sentence[0] - start
+            while literal and literal[1] <= boundary:
+                literal = next(literals, None)
+            if whole and literal and literal[0] < boundary:
+                whole = (whole[0], sentence[1])
+                continue
+            if whole:
+                yield whole
+            whole = sentence
+        if whole:
+            yield whole
 
     def _read_parts(self, sentence: Range) -> None:
         """A sentence that is too long as its parts; a word that is too long stays where it is."""

@@ -36,6 +36,15 @@ def literals(text: str) -> Counter[str]:
     return Counter(_LITERAL.findall(text)) if _may_have_literals(text) else Counter()
 
 
+def literal_ranges(text: str) -> list[tuple[int, int]]:
+    """Where those are, in characters, in order.
+
+    >>> literal_ranges("See https://a.example/#!Page now.")
+    [(4, 28)]
+    """
+    return [match.span() for match in _LITERAL.finditer(text)] if _may_have_literals(text) else []
+
+
 def numbers(text: str) -> Counter[str]:
     """The digits of each number, whatever separates them: 1,234.5 and 1.234,5 are the same.
 

@@ -6,6 +6,7 @@ Pure: one thread steps it, and it knows neither clock nor network.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from server.engine.graph_runner import GraphRunner
@@ -74,7 +75,8 @@ class Engine:
 
     def reserve(self, request: SequenceRequest) -> bool:
         """Keep room for a request until `admit` is called with it; False if no lane has room for it now."""
-        with self._turn:
+        # The queue waits for this with its lock held: it takes its turn only for what may use the device.
+        with nullcontext() if self._lanes.has_lane(request) else self._turn:
             return self._lanes.reserve(request)
 
     def admit(self, requests: Sequence[SequenceRequest]) -> StepReport | None:

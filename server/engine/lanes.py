@@ -53,6 +53,10 @@ class Lanes(Mapping[LaneKey, Lane]):
         num_tokens = len(request.source) if session.can_move_rows else session.manifest.max_source_tokens
         return LaneKey(width=request.method.width, capacity=capacity_for(session.manifest, num_tokens))
 
+    def has_lane(self, request: SequenceRequest) -> bool:
+        """Whether the lane that a request needs is open."""
+        return self.key_for(request) in self._lanes
+
     def reserve(self, request: SequenceRequest) -> bool:
         """Keep a row for a request until its lane encodes it; a lane opens for it where there is room.
 

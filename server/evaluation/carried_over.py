@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from model.evaluation.robustness import RobustnessCase, judge, pass_rates, plain_sources
@@ -24,16 +24,16 @@ class CarriedOver:
 
 
 def carried_over(
-    client: Client, cases: Sequence[RobustnessCase], skipped: Direction | None, beam_size: int
+    client: Client, cases: Sequence[RobustnessCase], directions: Collection[Direction], beam_size: int
 ) -> CarriedOver:
-    """Translate the cases and judge them; a text that fails fulfils nothing.
+    """Translate the cases of some directions and judge them; a text that fails fulfils nothing.
 
     Raises:
         CallError: one that every text would meet.
     """
     judged: list[RobustnessCase] = []
     failures: list[list[str]] = []
-    for direction in sorted({_direction(case) for case in cases} - {skipped}, key=str):
+    for direction in sorted({_direction(case) for case in cases}.intersection(directions), key=str):
         chosen = [case for case in cases if _direction(case) == direction]
         plain = plain_sources(chosen).get((direction.source, direction.target), [])
         sources = [*(case.source for case in chosen), *plain]

@@ -81,9 +81,14 @@ def _results(
 
 def lacking(client: Client, first: str, second: str) -> Direction | None:
     """The direction that a model of the other one lacks; None if it has both, or neither: that is a fault."""
-    pairs = {pair for model in client.models() for pair in model.language_pairs}
-    served = {(pair.source_language.lower(), pair.target_language.lower()) for pair in pairs}
-    there, back = [(a.lower(), b.lower()) in served for a, b in ((first, second), (second, first))]
-    if there == back:
+    there, back = Direction(source=first, target=second), Direction(source=second, target=first)
+    has_there, has_back = (direction in served(client) for direction in (there, back))
+    if has_there == has_back:
         return None
-    return Direction(source=second, target=first) if there else Direction(source=first, target=second)
+    return back if has_there else there
+
+
+def served(client: Client) -> set[Direction]:
+    """What the server translates."""
+    pairs = (pair for model in client.models() for pair in model.language_pairs)
+    return {Direction(source=pair.source_language, target=pair.target_language) for pair in pairs}

@@ -163,6 +163,9 @@ def _load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
         ("special_ids", tokenizer.special_ids, manifest.special_ids),
     )
     faults = [f"the tokenizer has {name} {a}, the manifest {b}" for name, a, b in facts if a != b]
+    if (largest := max(manifest.self_check.source)) >= tokenizer.source_size:
+        size = tokenizer.source_size
+        faults.append(f"self_check.source has id {largest}, the tokenizer has {size} pieces of sources")
     for source, target in manifest.language_pairs:
         try:
             tokenizer.encode_source("", target, source_language=source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry
@@ -100,11 +100,19 @@ class MetricsPage:
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"})
         fields = {name.strip().lower(): value.strip() for name, _, value in (i.partition(":") for i in lines)}
-        encode, content_type = choose_encoder(fields.get("accept", ""))
+        encode, content_type = _encoder(fields.get("accept", ""))
         body, headers = encode(self._registry), {"Content-Type": content_type}
         if "gzip" in fields.get("accept-encoding", ""):
             body, headers = gzip.compress(body, compresslevel=1), headers | {"Content-Encoding": "gzip"}
         return _response(HTTPStatus.OK, headers, body, with_body=method == "GET")
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """What writes the page as a client asks for it, and its content type; plain text for nonsense."""
+    try:
+        return choose_encoder(accept)
+    except Exception:  # noqa: BLE001 - prometheus_client raises whatever a version without meaning leads to
+        return choose_encoder("")
 
 
 def _response(

@@ -14,17 +14,15 @@ _BYTES_PER_TOKEN = 4
 _BYTES_PER_HYPOTHESIS = 32  # scores, counts and tags
 
 
-def answer_size_faults(
-    jobs: Iterable[Job], num_kept_characters: int, max_bytes: int | None
-) -> list[Violation]:
+def answer_size_faults(jobs: Iterable[Job], num_kept_bytes: int, max_bytes: int | None) -> list[Violation]:
     """What a call does wrong whose answer is expected to be larger than a message may be.
 
     Args:
-        num_kept_characters: Of the texts, what comes out as it went in.
+        num_kept_bytes: Of the texts, what comes out as it went in.
         max_bytes: Of a message; None for no limit.
     """
     # The best hypothesis of a text is there twice, as the translation too, and what is kept is in both.
-    num_bytes = sum(_num_bytes(job) for job in jobs) + 2 * num_kept_characters
+    num_bytes = sum(_num_bytes(job) for job in jobs) + 2 * num_kept_bytes
     if max_bytes is None or num_bytes <= max_bytes:
         return []
     fault = f"would make an answer of some {num_bytes} bytes, the limit is {max_bytes}: send fewer texts"

@@ -102,7 +102,8 @@ def _whole(text: str, best: Sequence[TranslatedHypothesis], options: SearchOptio
     num_tokens = sum(hypothesis.num_target_tokens for hypothesis in best)
     log_probs = [hypothesis.log_prob for hypothesis in best if hypothesis.log_prob is not None]
     log_prob = sum(log_probs) if len(log_probs) == len(best) else None
-    score = None if log_prob is None else log_prob / length_penalty(num_tokens, options.length_penalty)
+    penalty = length_penalty(num_tokens, options.length_penalty, options.penalty_kind)
+    score = None if log_prob is None else log_prob / penalty
     is_cut = any(hypothesis.stop_reason is StopReason.LENGTH for hypothesis in best)
     return TranslatedHypothesis(
         text=text,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from server.engine.sequence import Hypothesis
-from server.errors import DeadlineExceeded, Draining
-from server.work.job import Job, JobTimes
+from server.errors import DeadlineExceeded, Draining, QueueFull
+from server.work.job import Job, JobFuture, JobTimes
 from server.work.loop_waker import LoopWaker
 from server.work.worker import Worker
 
@@ -16,6 +17,9 @@ Outcome = tuple[Hypothesis, ...] | BaseException
 # A call has no more of the queue than it has texts, or than such a part of it, 1 / 4: one with a book in it
 # would otherwise leave no room to others until it is done.
 _QUEUE_SHARE = 4
+
+
+_ROOM_SECONDS = 0.05  # between two looks whether the queue has room for a further part
 
 
 class _Followed(Protocol):
@@ -36,7 +40,8 @@ async def run_jobs(
     times: list[JobTimes] = []
     for first in range(0, len(jobs), num_together):
         last = first + num_together
-        submitted = worker.submit(jobs[first:last], later=() if first else jobs[last:], is_begun=first > 0)
+        others = [*jobs[:first], *jobs[last:]]
+        submitted = await _submitted(worker, jobs[first:last], others, is_begun=first > 0)
         times += [future.times for _, future in submitted]
         record.follow(times)
         try:
@@ -49,3 +54,24 @@ async def run_jobs(
             if isinstance(outcome, (DeadlineExceeded, Draining)):
                 raise outcome
     return outcomes
+
+
+async def _submitted(
+    worker: Worker, jobs: Sequence[Job], others: Sequence[Job], *, is_begun: bool
+) -> list[tuple[int, JobFuture]]:
+    """A part of a call in the queue; one of a call that has begun waits until there is room for it.
+
+    Raises:
+        QueueFull, Overloaded, Draining: the model does not take it.
+        DeadlineExceeded: the deadline passed before there was room.
+    """
+    while True:
+        try:
+            return worker.submit(jobs, later=others, is_begun=is_begun)
+        except QueueFull:
+            if not is_begun:
+                raise
+        deadline = jobs[0].deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise DeadlineExceeded(was_queued=False)
+        await asyncio.sleep(_ROOM_SECONDS)

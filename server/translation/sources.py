@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from server.documents.document import Document, Segmentation, read_document
-from server.errors import RequestError, SourceTooLong, TextTooLong
+from server.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    RequestError,
+    SourceTooLong,
+    TextTooLong,
+    Violation,
+)
 from server.models.loading import LoadedModel
 
 INLINE_CHARACTERS = 4096  # what takes longer leaves the event loop
+MAX_PIECES = 16_384  # sentences of a call: a book has room, and a megabyte of line breaks does not
 _CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer text is refused before it costs seconds
 
 
@@ -22,33 +33,59 @@ class TokenizedText:
     sources: list[list[int]]
 
     @property
-    def num_kept_characters(self) -> int:
-        """Length of what no model translates, which comes out as it went in."""
-        segments = zip(self.document.segments, self.sources, strict=True)
-        return len(self.document.text) - sum(segment.end - segment.start for segment, ids in segments if ids)
+    def num_kept_bytes(self) -> int:
+        """Length in UTF-8 of what no model translates, which comes out as it went in."""
+        text, place, num_bytes = self.document.text, 0, 0
+        for segment, ids in zip(self.document.segments, self.sources, strict=True):
+            if ids:
+                num_bytes += len(text[place : segment.start].encode())
+                place = segment.end
+        return num_bytes + len(text[place:].encode())
 
 
 async def tokenize(
-    model: LoadedModel, texts: Sequence[str], pair: tuple[str, str], segmentation: Segmentation
+    model: LoadedModel,
+    texts: Sequence[str],
+    pair: tuple[str, str],
+    segmentation: Segmentation,
+    deadline: float | None = None,
 ) -> list[TokenizedText | RequestError]:
     """Segments of each text as ids, or why it has none; only a text that shall not be cut may be too long.
 
-    Long work leaves the event loop to others; for a sentence the hop would take longer than the work.
+    Long work leaves the event loop to others, and ends with the call; for a sentence the hop would take
+    longer than the work.
+
+    Args:
+        deadline: Of the call, on the monotonic clock; None for none.
+
+    Raises:
+        InvalidRequest: the texts have more sentences than a call may have.
+        DeadlineExceeded: it has passed meanwhile.
     """
+    encoder = _Encoder(model, pair[1], deadline)
 
     def tokenized() -> list[TokenizedText | RequestError]:
-        encoder = _Encoder(model, pair[1])
         return [_tokenized(encoder, text, pair[0], segmentation) for text in texts]
 
-    is_short = sum(map(len, texts)) <= INLINE_CHARACTERS
-    return tokenized() if is_short else await asyncio.to_thread(tokenized)
+    if sum(map(len, texts)) <= INLINE_CHARACTERS:
+        return tokenized()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_threads, tokenized)
+    finally:
+        encoder.is_over.set()  # a call that is cancelled leaves the thread to others
+
+
+# Long texts, of two calls at once: other work that leaves the event loop need not wait for them.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="cut")
 
 
 class _Encoder:
     """Makes ids of a call's segments, of equal ones once."""
 
-    def __init__(self, model: LoadedModel, target_language: str) -> None:
+    def __init__(self, model: LoadedModel, target_language: str, deadline: float | None) -> None:
         self._tokenizer, self._target_language = model.tokenizer, target_language
+        self._deadline, self._num_pieces = deadline, 0
+        self.is_over = threading.Event()
         self.max_tokens = model.max_source_tokens
         self.max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
         self._ids: dict[str, list[int]] = {}
@@ -60,7 +97,18 @@ class _Encoder:
         return ids if len(ids) > self._num_special else []
 
     def fits(self, text: str) -> bool:
-        """Whether the model takes it as one sequence."""
+        """Whether the model takes it as one sequence.
+
+        Raises:
+            InvalidRequest: it was asked of too many pieces.
+            DeadlineExceeded: nobody waits for the answer any more.
+        """
+        self._num_pieces += 1
+        if self._num_pieces > MAX_PIECES:
+            fault = f"have more than {MAX_PIECES} sentences and lines, the limit of a call: send fewer"
+            raise InvalidRequest([Violation("texts", fault)])
+        if self.is_over.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline):
+            raise DeadlineExceeded(was_queued=False)
         return len(text) <= self.max_characters and len(self._encoded(text)) <= self.max_tokens
 
     def _encoded(self, text: str) -> list[int]:
@@ -76,6 +124,12 @@ def _tokenized(
         return TextTooLong(len(text), encoder.max_characters)
     document = read_document(text, language, segmentation, encoder.fits)
     sources = [encoder.ids(segment.text) for segment in document.segments]
+    if segmentation is not Segmentation.NONE and not all(
+        sources
+    ):  # nothing that the vocabulary knows: it stays
+        known = [(segment, ids) for segment, ids in zip(document.segments, sources, strict=True) if ids]
+        document = replace(document, segments=tuple(segment for segment, _ in known))
+        sources = [ids for _, ids in known]
     if segmentation is Segmentation.NONE and sources and len(sources[0]) > encoder.max_tokens:
         return SourceTooLong(len(sources[0]), encoder.max_tokens)
     return TokenizedText(document=document, sources=sources)

@@ -63,7 +63,7 @@ class Translator:
         model = request.model
         with model.in_use():
             started = time.monotonic()
-            texts = await tokenize(model, request.texts, request.pair, request.segmentation)
+            texts = await tokenize(model, request.texts, request.pair, request.segmentation, request.deadline)
             record.end_stage("tokenize", started)
             jobs = {
                 (i, j): _job(request, source)
@@ -73,7 +73,7 @@ class Translator:
                 if source
             }
             faults = attention_size_faults(jobs.values())
-            kept = sum(text.num_kept_characters for text in texts if isinstance(text, TokenizedText))
+            kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
             faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
             if faults:
                 raise InvalidRequest(faults)

@@ -116,9 +116,9 @@ class JobQueue:
         """Queue all jobs of a call, or none.
 
         Args:
-            later: More of the call, to be submitted when these are done: they count for when it is done, and
-                for whether it is bulk.
-            is_begun: Whether the call was taken before: it is refused no more.
+            later: More of the call, of its other parts: they count for when it is done, and for whether it is
+                bulk.
+            is_begun: Whether the call was taken before: it is refused for nothing but room.
 
         Returns:
             For each job, in the call's order, an id for `cancel` and its future.
@@ -130,14 +130,15 @@ class JobQueue:
         """
         if not jobs:
             return []
+        works = [self._work_of(job) for job in jobs]
+        all_work = sum(works) + sum(map(self._work_of, later))
         with self._changed:
-            if self._is_closed or (self._is_draining and not is_begun):
+            if self._is_closed or not self._num_runners or (self._is_draining and not is_begun):
                 raise Draining
-            if self._num_without_slot + len(jobs) > self._max_waiting and not is_begun:
+            if self._num_without_slot + len(jobs) > self._max_waiting:
                 raise QueueFull(len(jobs), self._num_without_slot, self._max_waiting)
             now = time.monotonic()
-            works = [self._work_of(job) for job in jobs]
-            flow = self._flow_of(jobs[0], sum(works) + sum(map(self._work_of, later)))
+            flow = self._flow_of(jobs[0], all_work)
             if not (self._takes_late or is_begun):
                 self._backlog.require_in_time([*jobs, *later], flow, now)
             if flow.priority is Priority.INTERACTIVE:

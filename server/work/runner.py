@@ -76,7 +76,11 @@ class Runner:
             Exception: what `prepare` raised; the thread has nothing more to do.
         """
         self.thread.start()
-        self._prepared.result()
+        try:
+            self._prepared.result()
+        except Exception:
+            self.thread.join()
+            raise
 
     def _run(self) -> None:
         try:

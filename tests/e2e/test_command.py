@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -261,6 +262,22 @@ def test_it_ends_with_a_line_and_a_status_and_never_with_a_traceback(
         assert ended.stderr == b""
     else:
         assert message in ended.stderr.splitlines()[-1]
+
+
+def test_an_input_that_cannot_be_read_is_told(server: RunningServer, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "server.commands.translate", "--server", server.address),
+            *("--source", "en", "--target", "it"),
+        ],
+        stdin=descriptor,
+        capture_output=True,
+        check=False,
+    )
+    os.close(descriptor)
+    message = b"traghetto-translate: cannot read standard input: Is a directory\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, b"", message)
 
 
 def test_an_interrupt_ends_it_with_a_status_alone(server: RunningServer) -> None:

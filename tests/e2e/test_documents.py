@@ -109,6 +109,12 @@ def test_nobody_sees_it_so_no_model_does(stub: Stub, make_request: MakeRequest) 
     assert not plain.warnings
 
 
+def test_what_no_vocabulary_knows_stays_where_it_is(stub: Stub, make_request: MakeRequest) -> None:
+    (alone, beside) = stub.Translate(make_request("***\n\ufffd", "Yes.\n\ufffd")).items
+    assert (alone.translation.text, alone.translation.stop_reason) == ("***\n\ufffd", pb.STOP_REASON_COPIED)
+    assert beside.translation.text.endswith("\n\ufffd")
+
+
 def test_what_must_not_change_is_kept_or_told(server: RunningServer) -> None:
     with Client(server.address) as client:
         results = client.translate(["{name}", "Hello {name}, it is 7."], "en", "it")

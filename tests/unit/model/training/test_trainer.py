@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from model.checkpoint import load_checkpoint, unique_weights
-from model.networks.config import TransformerConfig
+from model.networks.config import ConfigError, TransformerConfig
 from model.preparation.prepare import Preparation
 from model.preparation.shards import Shard
 from model.text.parallel_text import DataError
@@ -221,6 +221,15 @@ def test_pairs_with_an_empty_side_are_left_out_and_counted(
         trainer = make_trainer("second")
     assert len(trainer.examples) == 120
     assert "2 pairs with an empty side are left out" in caplog.text
+
+
+def test_a_vocabulary_of_another_size_is_refused_at_once(
+    make_trainer: MakeTrainer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    run = make_trainer("first").run
+    other = dataclasses.replace(run, model=dataclasses.replace(run.model, vocabulary_size=999))
+    with pytest.raises(ConfigError, match=rf"has {tokenizer.size} pieces, data.vocabulary_size is 999"):
+        Trainer(other, tmp_path, tmp_path / "second", CPU, tokenizer)
 
 
 def test_nothing_left_to_train_on_is_an_error(make_trainer: MakeTrainer, tmp_path: Path) -> None:

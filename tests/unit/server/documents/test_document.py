@@ -76,6 +76,21 @@ def test_a_text_is_cut_as_it_is_asked_for(segmentation: Segmentation, expected: 
     assert sources(read("\n Dr. Smith is in. Are you?\r\n\n No.\t", segmentation)) == expected
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "See https://docs.python.org/3/library/unittest.html#unittest.TestCase for more.",
+        "Open https://a.example/#!Page now.",
+        "Get https://a.example/Report.PDF here.",
+        "Is https://a.example/what?Id=7 right?",
+        "Go to www.Example.Com now.",
+        "Click <a title='One. Two.' href='x'> twice.",
+    ],
+)
+def test_no_sentence_ends_within_what_must_not_change(sentence: str) -> None:
+    assert sources(read(f"Yes. {sentence} No.")) == ["Yes.", sentence, "No."]
+
+
 @pytest.mark.parametrize("segmentation", [Segmentation.SENTENCES, Segmentation.LINES])
 def test_what_is_too_long_is_cut_at_clauses_then_at_words_and_told(segmentation: Segmentation) -> None:
     document = read("Short. He came to the town, he saw the sea and the boats. End.", segmentation, most=20)

@@ -57,6 +57,7 @@ def test_the_page_is_there_in_each_of_its_forms(start_page: StartPage) -> None:
     _, open_metrics, content = fetch(port, Accept="application/openmetrics-text; version=1.0.0")
     assert open_metrics.startswith("application/openmetrics-text")
     assert content.endswith(b"# EOF\n")
+    assert fetch(port, Accept="application/openmetrics-text; version=abc")[2] == text
     assert gzip.decompress(fetch(port, **{"Accept-Encoding": "gzip"})[2]) == text
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 
 from server.documents.document import Segmentation
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
-from server.errors import InternalError
+from server.errors import DeadlineExceeded, InternalError, InvalidRequest
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation
 from server.translation.translator import Translator
@@ -58,6 +59,26 @@ def test_the_whole_has_the_sums_of_its_segments() -> None:
     assert (best.num_target_tokens, best.log_prob, best.stop_reason) == (6, -4.0, StopReason.END)
     assert best.score == pytest.approx(-4.0 / (11 / 6))
     assert [len(segment.hypotheses) for segment in item.segments] == [2, 2]
+
+
+def test_the_whole_is_scored_as_its_model_scores() -> None:
+    model = FakeModel(lambda job: (hypothesis(*job.source[1:]),))
+    options = dataclasses.replace(OPTIONS, penalty_kind="power")
+    (item,) = translate(request_of(model, "Aa b! Ccc d!", options=options, segmentation=SENTENCES))
+    assert item.best.score == pytest.approx(-4.0 / 6)
+
+
+def test_more_sentences_than_a_call_may_have_are_refused_before_the_work() -> None:
+    model = FakeModel(copy)
+    with pytest.raises(InvalidRequest, match="more than 16384 sentences and lines, the limit of a call"):
+        translate(request_of(model, "a\n" * 16_385, segmentation=SENTENCES))
+    assert model.worker.jobs == []
+
+
+def test_cutting_ends_with_the_deadline() -> None:
+    request = request_of(FakeModel(copy), "a b. " * 1000, segmentation=SENTENCES)
+    with pytest.raises(DeadlineExceeded):
+        translate(dataclasses.replace(request, deadline=time.monotonic()))
 
 
 def test_one_segment_that_is_cut_short_makes_the_whole_so() -> None:
@@ -134,7 +155,7 @@ def test_a_book_takes_a_part_of_the_queue_at_a_time() -> None:
     model, record = FakeModel(copy), FakeRecord()  # its queue takes 8
     (item,) = translate(request_of(model, "Aa! B! Cc! D! Ee!", segmentation=SENTENCES), record)
     assert len(item.segments) == 5
-    assert model.worker.calls == [(2, 3, False), (2, 0, True), (1, 0, True)]
+    assert model.worker.calls == [(2, 3, False), (2, 3, True), (1, 4, True)]
     assert len(record.times) == 5
 
 

@@ -191,10 +191,21 @@ def test_a_call_that_has_begun_goes_on_whatever_else_waits() -> None:
     queue.submit([job_of()] * 3, later=[job_of()] * 2)
     with pytest.raises(QueueFull):
         queue.submit([job_of()])
+    with pytest.raises(QueueFull):
+        queue.submit([job_of()] * 2, is_begun=True)
     queue.drain()
+    for sequence_id in list(queue._waiting)[:2]:
+        queue.cancel([sequence_id])
     queue.submit([job_of()] * 2, is_begun=True)
-    assert queue.num_waiting == 5
+    assert queue.num_waiting == 3
     queue.close()
+    with pytest.raises(Draining):
+        queue.submit([job_of()], is_begun=True)
+
+
+def test_no_runner_is_left_for_a_call_that_has_begun() -> None:
+    queue = queue_of(1)
+    queue.fail(queue.portions[0])
     with pytest.raises(Draining):
         queue.submit([job_of()], is_begun=True)
 
