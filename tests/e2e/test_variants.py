@@ -38,7 +38,7 @@ _PATHS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "base")
 NAMES = sorted({load_run_config(path).model: path.stem for path in _PATHS}.values())
 LIMITS = Limits(max_source_tokens=128, max_target_tokens=128)
 TEXTS = 12
-STEPS = 60
+STEPS = 90
 SMALL_TRANSFORMER = {"model_size": 64, "feed_forward_size": 64, "max_positions": 128}
 SMALL_RECURRENT = {"model_size": 32, "embedding_size": 24}
 

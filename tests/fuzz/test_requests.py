@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from export.contract.manifest import AttentionInfo
+from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from server.api.malformed import MALFORMED, forgiving
 from server.api.options import parse_options
@@ -37,7 +38,10 @@ def served() -> LoadedModel:
     """A model that has only its limits."""
     attention = AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9))
     manifest = SimpleNamespace(
-        attention=attention, target_limit=DEFAULT_TARGET_LIMIT, language_pairs=(("en", "it"), ("it", "en"))
+        attention=attention,
+        target_limit=DEFAULT_TARGET_LIMIT,
+        length_penalty=DEFAULT_LENGTH_PENALTY,
+        language_pairs=(("en", "it"), ("it", "en")),
     )
     model = SimpleNamespace(name="tiny", max_target_tokens=MAX_TARGET_TOKENS, manifest=manifest)
     return cast("LoadedModel", model)

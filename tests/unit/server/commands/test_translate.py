@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import grpc
 import pytest
@@ -14,6 +17,15 @@ import pytest
 from server.commands.translate import main
 from tests.unit.traghetto.misbehaving import Answer, Context, Service, busy, echo, refuse, serving
 from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+
+@contextmanager
+def file_of(content: bytes) -> Iterator[TextIO]:
+    """A file as a shell gives it to a command."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield io.TextIOWrapper(file)
 
 
 @pytest.fixture
@@ -25,8 +37,9 @@ def run_in_vain(
     def run(*arguments: str, stdin: str = "") -> str:
         flags = ["--source=en", "--target=it", "--server=127.0.0.1:1", f"--attention={tmp_path / 'a.png'}"]
         monkeypatch.setattr(sys, "argv", ["traghetto-translate", *flags, *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        assert main() == 2
+        with file_of(stdin.encode()) as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            assert main() == 2
         printed, error = capsys.readouterr()
         assert printed == ""
         assert not list(tmp_path.iterdir())
@@ -57,10 +70,10 @@ def translate_lines(
     """Run the command on a file, with a server that answers so; gives status, output and messages."""
 
     def run(content: bytes, answer: Answer, *flags: str) -> tuple[int, str, list[str]]:
-        with serving(Service(answer)) as address:
+        with serving(Service(answer)) as address, file_of(content) as file:
             arguments = ["--source=en", "--target=it", f"--server={address}", *flags]
             monkeypatch.setattr(sys, "argv", ["traghetto-translate", *arguments])
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+            monkeypatch.setattr(sys, "stdin", file)
             status = main()
         printed, errors = capsys.readouterr()
         return status, printed, errors.splitlines()
