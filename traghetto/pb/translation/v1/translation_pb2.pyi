@@ -288,11 +288,12 @@ class TranslateRequest(_message.Message):
         length.
 
         At least 1, and at most as many as the server is configured to accept: the
-        call fails with INVALID_ARGUMENT otherwise. A text has no limit of its own but
-        that of the message: it is cut into segments, as TranslateOptions.segmentation
-        says, and nothing of it is dropped. What is between segments, white space and
-        line breaks foremost, comes out as it went in, and so does what is at both
-        ends of the text.
+        call fails with INVALID_ARGUMENT otherwise. A text has no limit of its own: it
+        is cut into segments, as TranslateOptions.segmentation says, and nothing of it
+        is dropped. All texts of a call together have 16,384 segments at most, and
+        their answer must fit into a message: INVALID_ARGUMENT otherwise. What is
+        between segments, white space and line breaks foremost, comes out as it went
+        in, and so does what is at both ends of the text.
 
         Invisible characters inside a segment, as soft hyphens, zero-width spaces,
         marks of direction and controls, are kept from the model: see
