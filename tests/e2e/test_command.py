@@ -265,7 +265,7 @@ def test_it_ends_with_a_line_and_a_status_and_never_with_a_traceback(
 
 
 def test_an_input_that_cannot_be_read_is_told(server: RunningServer, tmp_path: Path) -> None:
-    descriptor = os.open(tmp_path, os.O_RDONLY)
+    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "server.commands.translate", "--server", server.address),
@@ -276,7 +276,7 @@ def test_an_input_that_cannot_be_read_is_told(server: RunningServer, tmp_path: P
         check=False,
     )
     os.close(descriptor)
-    message = b"traghetto-translate: cannot read standard input: Is a directory\n"
+    message = b"traghetto-translate: cannot read standard input: Bad file descriptor\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, b"", message)
 
 
