@@ -17,6 +17,7 @@ from torch import Tensor
 from export.artifact import build_artifact
 from export.contract.manifest import PROOF_NAME, load_manifest
 from export.limits import Limits
+from export.proof.checks import ProofError
 from model.checkpoint import load_checkpoint
 from model.networks.config import RecurrentConfig
 from model.networks.encoder_decoder import EncoderDecoder
@@ -53,7 +54,7 @@ class Variant:
     artifact: Path
 
 
-def train(name: str, tokenizer: Tokenizer, data: Path, folder: Path) -> Path:
+def train(name: str, tokenizer: Tokenizer, data: Path, folder: Path, steps: int) -> Path:
     """Train a configuration at a small size, on the test data: the checkpoint."""
     is_recurrent = isinstance(load_run_config(CONFIGS / f"{name}.yaml").model, RecurrentConfig)
     small = {
@@ -70,9 +71,9 @@ def train(name: str, tokenizer: Tokenizer, data: Path, folder: Path) -> Path:
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(small), encoding="utf-8")
-    trainer = Trainer(load_run_config(path), data, folder / f"{name}-run", torch.device("cpu"), tokenizer)
-    trainer.train(STEPS)
-    return folder / f"{name}-run" / BEST_FOLDER
+    run = folder / f"{name}-{steps}-steps"
+    Trainer(load_run_config(path), data, run, torch.device("cpu"), tokenizer).train(steps)
+    return run / BEST_FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -85,18 +86,19 @@ def variant(
     """A variant's artifact in fp32, made once."""
     folder = tmp_path_factory.mktemp("variants")
 
+    def made(name: str, steps: int) -> Variant:
+        model, loaded = load_checkpoint(train(name, tokenizer, data_folder, folder, steps))
+        build_artifact(model, loaded, folder / name, precision="fp32", pairs=short_pairs, limits=LIMITS)
+        return Variant(name, model, loaded, folder / name)
+
     @functools.cache
     def variant(name: str) -> Variant:
-        model, loaded = load_checkpoint(train(name, tokenizer, data_folder, folder))
-        build_artifact(
-            model,
-            loaded,
-            folder / name,
-            precision="fp32",
-            pairs=short_pairs,
-            limits=LIMITS,
-        )
-        return Variant(name, model, loaded, folder / name)
+        try:
+            return made(name, STEPS)
+        except ProofError:
+            # Of models that have hardly learned, two hypotheses may be equal up to rounding, and a beam then
+            # keeps either: more training decides it. What is wrong stays wrong.
+            return made(name, 2 * STEPS)
 
     return variant
 
