@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from model.importers.errors import ForeignModelError
-
-_CODE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
+from model.text.language_codes import is_language_code
 
 
 def language_code(text: str) -> str:
@@ -19,7 +16,7 @@ def language_code(text: str) -> str:
     'zho-Hans'
     """
     code = text.replace("_", "-")
-    if not _CODE.fullmatch(code):
+    if not is_language_code(code):
         raise ForeignModelError(f"{text!r} is no BCP-47 language code, say with --languages what is meant")
     return code
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from model.text.one_vocabulary import OneVocabulary
 from model.text.sentencepiece_tokenizer import FILE_NAME
 from model.text.special_ids import SpecialIds
 from model.text.tokenizer import TokenizerError
@@ -15,7 +16,7 @@ from model.text.tokenizer import TokenizerError
 LANGUAGES_NAME = "languages.json"
 
 
-class OneDirectionTokenizer:
+class OneDirectionTokenizer(OneVocabulary):
     """One vocabulary for source and target, with the special ids that its file has.
 
     A source is encoded as `[pieces..., end]`: which language it is translated into follows from the model.
@@ -35,13 +36,8 @@ class OneDirectionTokenizer:
             raise TokenizerError(
                 f"languages are {source_language!r} and {target_language!r}, must be two different codes"
             )
-        self._model = model
+        super().__init__(model)
         self._direction = (source_language, target_language)
-        self._processor = sentencepiece.SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"not a SentencePiece model: {error}") from error
         self._special_ids = _special_ids(self._processor)
 
     @classmethod
@@ -81,21 +77,6 @@ class OneDirectionTokenizer:
         return self._model + self._languages_json()
 
     @property
-    def size(self) -> int:
-        """V, the number of pieces."""
-        return int(self._processor.GetPieceSize())
-
-    @property
-    def source_size(self) -> int:
-        """V, which source and target share."""
-        return self.size
-
-    @property
-    def has_one_vocabulary(self) -> bool:
-        """True: there is one file."""
-        return True
-
-    @property
     def languages(self) -> tuple[str, ...]:
         """Those of source and target."""
         return self._direction
@@ -104,14 +85,6 @@ class OneDirectionTokenizer:
     def directions(self) -> tuple[tuple[str, str], ...]:
         """The one."""
         return (self._direction,)
-
-    def piece(self, token_id: int) -> str:
-        """The piece behind an id, "▁" marking a space."""
-        return str(self._processor.IdToPiece(token_id))
-
-    def source_piece(self, token_id: int) -> str:
-        """The piece behind an id: of a source and of a target the same."""
-        return self.piece(token_id)
 
     def encode_source(
         self, text: str, target_language: str, *, source_language: str | None = None

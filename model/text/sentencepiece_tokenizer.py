@@ -14,6 +14,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from model.text.normalisation import normalisation_rules, rules_as_tsv
+from model.text.one_vocabulary import OneVocabulary
 from model.text.special_ids import DEFAULT_SPECIAL_IDS, SpecialIds
 from model.text.tokenizer import TokenizerError
 
@@ -37,7 +38,7 @@ def language_tag(language: str) -> str:
     return f"<2{language}>"
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(OneVocabulary):
     """A joint vocabulary for all languages, with byte fallback, so that no character is lost.
 
     A source sentence is encoded as `[tag of the target language, pieces..., END_ID]`: the tag lets
@@ -52,12 +53,7 @@ class SentencePieceTokenizer:
     """
 
     def __init__(self, model: bytes) -> None:
-        self._model = model
-        self._processor = sentencepiece.SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"not a SentencePiece model: {error}") from error
+        super().__init__(model)
         ids = tuple(getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id"))
         if ids != (PADDING_ID, UNKNOWN_ID, START_ID, END_ID):
             raise TokenizerError(
@@ -88,21 +84,6 @@ class SentencePieceTokenizer:
         return self._model
 
     @property
-    def size(self) -> int:
-        """V, the number of pieces."""
-        return int(self._processor.GetPieceSize())
-
-    @property
-    def source_size(self) -> int:
-        """V, which source and target share."""
-        return self.size
-
-    @property
-    def has_one_vocabulary(self) -> bool:
-        """True: there is one file."""
-        return True
-
-    @property
     def languages(self) -> tuple[str, ...]:
         """The languages it has a tag for, in the order they were given in training."""
         tags = (re.fullmatch(r"<2(.+)>", self.piece(i)) for i in range(END_ID + 1, self.size))
@@ -112,14 +93,6 @@ class SentencePieceTokenizer:
     def directions(self) -> tuple[tuple[str, str], ...]:
         """From each language to each other one: a tag says which, and nothing where a source is from."""
         return tuple(itertools.permutations(self.languages, 2))
-
-    def piece(self, token_id: int) -> str:
-        """The piece behind an id, "▁" marking a space."""
-        return str(self._processor.IdToPiece(token_id))
-
-    def source_piece(self, token_id: int) -> str:
-        """The piece behind an id: of a source and of a target the same."""
-        return self.piece(token_id)
 
     def encode_source(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from model.text.language_codes import is_language_code
 from server.api.options import parse_options
 from server.documents.document import Segmentation
 from server.errors import InvalidRequest, NotServed, Violation, quoted
@@ -24,7 +24,6 @@ _PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
     pb.PRIORITY_BULK: Priority.BULK,
 }
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # RFC 5646, as far as its form goes
 
 
 def parse_request(
@@ -82,7 +81,7 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
     return [
         Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
         for name, value in languages
-        if not _LANGUAGE.fullmatch(value)
+        if not is_language_code(value)
     ]
 
 
