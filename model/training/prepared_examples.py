@@ -31,10 +31,11 @@ class PreparedExamples(Sequence[Example]):
 
     def __init__(self, folder: Path, weights: Mapping[str, float], seed: int) -> None:
         chance = np.random.default_rng(seed)
-        self._shards = [Shard(folder / name) for name in prepared_corpora(folder)]
+        names = list(prepared_corpora(folder))
+        self._shards = [Shard(folder / name) for name in names]
         indices = [
             _weighted(len(shard), weights.get(name, 1.0), chance)
-            for name, shard in zip(prepared_corpora(folder), self._shards, strict=True)
+            for name, shard in zip(names, self._shards, strict=True)
         ]
         self._index = np.concatenate([np.empty(0, np.int64), *indices])
         self._shard = np.repeat(np.arange(len(indices), dtype=np.uint16), [len(i) for i in indices])

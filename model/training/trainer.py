@@ -107,8 +107,9 @@ class Trainer:
         names = () if shards else run.data.train
         train_pairs = [pair for name in names for pair in read_pairs(data / name)]
         self.dev_pairs = _sample(read_pairs(data / run.data.dev), run.data.dev_sentences, run.training.seed)
-        self.tokenizer = tokenizer or (load_tokenizer(shards) if shards else self._tokenizer(train_pairs))
-        if shards and load_tokenizer(shards).serialized != self.tokenizer.serialized:
+        prepared = load_tokenizer(shards) if shards else None
+        self.tokenizer = tokenizer or prepared or self._tokenizer(train_pairs)
+        if prepared and prepared.serialized != self.tokenizer.serialized:
             raise ConfigError(f"{shards} was prepared with another tokenizer than the checkpoint's")
         self.special_ids = run.model.special_ids
         if self.tokenizer.special_ids != self.special_ids:
