@@ -98,22 +98,27 @@ def _evaluate(
             _print(lines(row, beam_size, time.monotonic() - started))
             rows.append(row)
             started = time.monotonic()
-        missing = lacking(client, *languages)
+        directions = served(client)
+        missing = lacking(directions, *_both_ways(languages))
         if missing:
             _print(f"{name} {missing}: the model translates the other direction alone" for name in sets)
-        carried = carried_over(client, cases, served(client), beam_size) if cases else None
+        carried = carried_over(client, cases, directions, beam_size) if cases else None
         if carried:
             _print(carried_over_lines(carried))
     return rows, carried
+
+
+def _both_ways(languages: Sequence[str]) -> tuple[Direction, Direction]:
+    first, second = languages
+    return Direction(source=first, target=second), Direction(source=second, target=first)
 
 
 def _translations(
     client: Client, sets: Mapping[str, Pairs], languages: Sequence[str], beam_size: int
 ) -> Iterator[Translated]:
     """Each file in each direction that the model has."""
-    there = Direction(source=languages[0], target=languages[1])
-    back = Direction(source=languages[1], target=languages[0])
-    missing = lacking(client, *languages)
+    there, back = _both_ways(languages)
+    missing = lacking(served(client), there, back)
     for name, pairs in sets.items():
         for direction in (there, back):
             if direction == missing:

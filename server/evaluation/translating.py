@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -30,6 +30,10 @@ class Direction:
 
     source: str
     target: str
+
+    def lower(self) -> Direction:
+        """The same in lower case: codes that differ in case alone are one."""
+        return Direction(source=self.source.lower(), target=self.target.lower())
 
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
@@ -79,16 +83,15 @@ def _results(
         yield None, str(error)
 
 
-def lacking(client: Client, first: str, second: str) -> Direction | None:
+def served(client: Client) -> set[Direction]:
+    """What the server translates, in lower case."""
+    pairs = (pair for model in client.models() for pair in model.language_pairs)
+    return {Direction(source=pair.source_language, target=pair.target_language).lower() for pair in pairs}
+
+
+def lacking(directions: Collection[Direction], there: Direction, back: Direction) -> Direction | None:
     """The direction that a model of the other one lacks; None if it has both, or neither: that is a fault."""
-    there, back = Direction(source=first, target=second), Direction(source=second, target=first)
-    has_there, has_back = (direction in served(client) for direction in (there, back))
+    has_there, has_back = (direction.lower() in directions for direction in (there, back))
     if has_there == has_back:
         return None
     return back if has_there else there
-
-
-def served(client: Client) -> set[Direction]:
-    """What the server translates."""
-    pairs = (pair for model in client.models() for pair in model.language_pairs)
-    return {Direction(source=pair.source_language, target=pair.target_language) for pair in pairs}
