@@ -16,6 +16,7 @@ from model.shortlist.learning import add_shortlist
 from model.text.parallel_text import DataError
 from model.text.tokenizer import TokenizerError
 from model.training.config import load_run_config
+from model.training.processes import Processes, join_processes, leave_processes
 from model.training.trainer import BEST_FOLDER, Trainer
 
 log = logging.getLogger("traghetto.train")
@@ -47,26 +48,35 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run the command; exit status 2 for a fault in its input."""
     arguments = _parser().parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    processes = join_processes(torch.device(arguments.device))
+    logging.basicConfig(
+        level=logging.INFO if processes.is_first else logging.ERROR, format="%(asctime)s %(message)s"
+    )
     try:
-        run = load_run_config(arguments.config)
-        tokenizer, weights = None, None
-        if arguments.initial:
-            model, tokenizer = load_checkpoint(arguments.initial)
-            weights = unique_weights(model)
-        trainer = Trainer(
-            run, arguments.data, arguments.output, torch.device(arguments.device), tokenizer, weights
-        )
+        _train(arguments, processes)
     except (ConfigError, DataError, CheckpointError, TokenizerError) as error:
         print(f"traghetto-train: {error}", file=sys.stderr)
         return 2
+    finally:
+        leave_processes()
+    return 0
+
+
+def _train(arguments: argparse.Namespace, processes: Processes) -> None:
+    run = load_run_config(arguments.config)
+    tokenizer, weights = None, None
+    if arguments.initial:
+        model, tokenizer = load_checkpoint(arguments.initial)
+        weights = unique_weights(model)
+    trainer = Trainer(run, arguments.data, arguments.output, processes, tokenizer, weights)
     bleu = trainer.train(arguments.max_steps)
+    if not processes.is_first:
+        return
     if run.data.shortlist_candidates and is_prepared(arguments.data):
         log.warning("shards have no pairs to learn a shortlist from: traghetto-shortlist learns it")
     elif run.data.shortlist_candidates:
         add_shortlist(arguments.output / BEST_FOLDER, arguments.data, run.data)
     print(f"best dev BLEU {bleu:.2f}, checkpoint {arguments.output / BEST_FOLDER}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class Preparation:
         vocabulary_size: V of the vocabulary that is learned.
         max_tokens: Longer examples are left out, and counted.
         data: Folder with the files that the configuration names.
-        output: Receives the tokenizer, a folder of shards for each corpus, the dev file, and a report.
-        dev: File of the data folder that trainings choose by; it is copied.
+        output: Receives the tokenizer, a folder of shards for each corpus, the dev files, and a report.
+        dev: Files of the data folder that trainings choose by; they are copied.
     """
 
     config: PreparationConfig
@@ -49,7 +49,7 @@ class Preparation:
     max_tokens: int
     data: Path
     output: Path
-    dev: str
+    dev: tuple[str, ...]
 
     def run(self) -> None:
         """Do it all; what an earlier run left in the output is replaced, but for a tokenizer, which is used.
@@ -59,11 +59,11 @@ class Preparation:
         """
         self.output.mkdir(parents=True, exist_ok=True)
         (self.output / REPORT_NAME).unlink(missing_ok=True)  # what has one is whole
+        self._copy_dev()
         with tempfile.TemporaryDirectory(dir=self.output, prefix=".clean-") as folder:
             corpora = self._clean(Path(folder))
             tokenizer = self._tokenizer(corpora)
             sizes = self._write(corpora, tokenizer)
-        self._copy_dev()
         self._report(corpora, sizes)
 
     def _clean(self, folder: Path) -> dict[str, CleanCorpus]:
@@ -123,11 +123,12 @@ class Preparation:
         return sizes
 
     def _copy_dev(self) -> None:
-        source, target = self.data / self.dev, self.output / self.dev
-        if not source.is_file():
-            raise DataError(f"no data file {source}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        for name in self.dev:
+            source, target = self.data / name, self.output / name
+            if not source.is_file():
+                raise DataError(f"no data file {source}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
 
     def _report(self, corpora: Mapping[str, CleanCorpus], sizes: Mapping[str, tuple[int, int]]) -> None:
         files = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,8 +47,9 @@ def learn_shortlist(
         tokenizer: The model's.
         max_targets: Most likely translations kept for each source token.
         max_tokens: Longer sentences are left out, as they are of training.
-        max_links: Bounds the memory: of pairs with more links than this together, random ones are left
-            out. The number of all pairs left out is logged.
+        max_links: Bounds the memory: of pairs with more links than this together the longest are left
+            out, whose links grow with the square of their length and tell the least. The number of all
+            pairs left out is logged.
 
     Raises:
         TokenizerError: The tokenizer has no tag for a language.
@@ -75,7 +75,7 @@ def add_shortlist(checkpoint: Path, data: Path, config: DataConfig) -> Shortlist
     """
     tokenizer = load_tokenizer(checkpoint)
     pairs = [pair for name in config.train for pair in read_pairs(data / name)]
-    dev_pairs = read_pairs(data / config.dev)
+    dev_pairs = [pair for name in config.dev for pair in read_pairs(data / name)]
     shortlist = learn_shortlist(
         pairs, config.languages, tokenizer, config.shortlist_candidates, max_tokens=config.max_tokens
     )
@@ -91,9 +91,10 @@ def _tokenize(
     """Both columns as ids without tag and END_ID, of the pairs that fit."""
     tokenized = [tuple(tokenizer.encode_target(text)[:-1] for text in pair) for pair in pairs]
     fitting = [pair for pair in tokenized if max(map(len, pair)) + 2 <= max_tokens]  # tag and END_ID
-    random.Random(0).shuffle(fitting)
-    links = np.cumsum([num_links(*pair) + max(map(len, pair)) for pair in fitting])  # the tag is linked too
-    kept = fitting[: int(np.searchsorted(links, max_links, side="right"))]
+    links = np.array([num_links(*pair) + max(map(len, pair)) for pair in fitting])  # the tag is linked too
+    order = np.argsort(links, kind="stable")
+    num_kept = int(np.searchsorted(np.cumsum(links[order]), max_links, side="right"))
+    kept = [fitting[i] for i in sorted(order[:num_kept].tolist())]
     log.info(
         "learning a shortlist from %d pairs, %d left out as longer than %d tokens, %d over %d links",
         len(kept),

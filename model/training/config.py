@@ -22,10 +22,11 @@ class DataConfig:
 
     Args:
         languages: BCP-47 codes of the two columns; both directions are trained.
-        train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz.
+        train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz. A run keeps what
+            is best by the mean of all dev files.
         vocabulary_size: Pieces of the joint SentencePiece vocabulary.
         max_tokens: Longer sentences are left out of training (their number is printed).
-        dev_sentences: How many dev pairs of each direction are translated at each evaluation.
+        dev_sentences: How many pairs of each dev file and direction are translated at each evaluation.
         concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
             the data's sentences.
         max_concatenated: Most sentences in one of them.
@@ -35,7 +36,7 @@ class DataConfig:
 
     languages: tuple[str, str]
     train: tuple[str, ...]
-    dev: str
+    dev: tuple[str, ...]
     vocabulary_size: int
     max_tokens: int = 128
     dev_sentences: int = 400
@@ -50,6 +51,8 @@ class DataConfig:
             faults.append(f"languages is {languages}, must be two different codes")
         if not self.train:
             faults.append("train names no file")
+        if not self.dev or len(set(self.dev)) < len(self.dev):
+            faults.append(f"dev is {list(self.dev)}, must be one or more different files")
         if self.concatenated_pairs < 0 or self.max_concatenated < 2:
             faults.append(
                 f"concatenated_pairs is {self.concatenated_pairs} and max_concatenated "
@@ -154,6 +157,8 @@ def load_run_config(path: Path) -> RunConfig:
         files = [name for corpus in preparation.corpora.values() for name in corpus.files]
         if isinstance(sections["data"], dict):
             sections["data"].setdefault("train", files)
+    if isinstance(sections["data"], dict) and isinstance(sections["data"].get("dev"), str):
+        sections["data"]["dev"] = [sections["data"]["dev"]]  # one file needs no list
     data = from_fields(DataConfig, sections["data"], "data")
     fields = sections["model"] or {}
     if not isinstance(fields, dict):

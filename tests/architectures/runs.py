@@ -21,7 +21,8 @@ from model.text.tokenizers import load_tokenizer
 from model.training.batches import Example
 from model.training.config import DataConfig, load_run_config
 from model.training.curves import append_row
-from model.training.trainer import BEST_FOLDER, SNAPSHOT_NAME, Trainer, average
+from model.training.snapshots import SNAPSHOT_NAME, average
+from model.training.trainer import BEST_FOLDER, Trainer
 from tests.architectures.variants import CONFIGS, VARIANTS, Places
 
 log = logging.getLogger("traghetto.study")
@@ -54,10 +55,10 @@ class StudyTrainer(Trainer):
 
     _shared: tuple[DataConfig, list[Example]] | None = None
 
-    def _examples(self, pairs: list[tuple[str, str]]) -> list[Example]:
+    def _examples(self, pairs: list[tuple[str, str]], tokenizer: Tokenizer) -> list[Example]:
         shared = StudyTrainer._shared
         if shared is None or shared[0] != self.run.data:
-            shared = StudyTrainer._shared = (self.run.data, super()._examples(pairs))
+            shared = StudyTrainer._shared = (self.run.data, super()._examples(pairs, tokenizer))
         return shared[1]
 
     def _step(self, indices: list[int]) -> tuple[float, int]:

@@ -29,7 +29,7 @@ def _preparation(data: Path, output: Path, **fields: object) -> Preparation:
         max_tokens=40,
         data=data,
         output=output,
-        dev="dev.tsv",
+        dev=("dev.tsv",),
     )
 
 
@@ -103,7 +103,15 @@ def test_without_augmentation_texts_are_as_they_were(data: Path, pairs: list[tup
 
 def test_nothing_left_is_an_error_and_leaves_no_report(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("One 1.\tUno 2.\n\tDue.\n")
+    (tmp_path / "dev.tsv").write_text("One.\tUno.\n")
     with pytest.raises(DataError, match="no pair is left to train on"):
         _preparation(tmp_path, tmp_path / "out").run()
     with pytest.raises(DataError, match="is not prepared"):
         list(prepared_corpora(tmp_path / "out"))
+
+
+def test_a_missing_dev_file_is_named_before_any_work(data: Path) -> None:
+    (data / "dev.tsv").unlink()
+    with pytest.raises(DataError, match=r"no data file .*/dev\.tsv"):
+        _preparation(data, data / "out").run()
+    assert list((data / "out").iterdir()) == []

@@ -19,7 +19,11 @@ from model.training.config import DataConfig
 
 LANGUAGES = ("en", "it")
 DATA = DataConfig(
-    languages=LANGUAGES, train=("en-it.tsv",), dev="en-it.tsv", vocabulary_size=600, shortlist_candidates=20
+    languages=LANGUAGES,
+    train=("en-it.tsv",),
+    dev=("en-it.tsv",),
+    vocabulary_size=600,
+    shortlist_candidates=20,
 )
 CONFIG = """
 data: {{languages: [en, it], train: [en-it.tsv], dev: en-it.tsv, vocabulary_size: 600{more}}}

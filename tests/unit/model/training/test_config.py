@@ -123,15 +123,26 @@ def test_heads_must_divide_the_model_into_even_sizes(model_size: int, num_heads:
         TransformerConfig(vocabulary_size=10, model_size=model_size, num_heads=num_heads)
 
 
+def test_dev_is_one_file_or_a_list(tmp_path: Path) -> None:
+    for dev, files in (("a.tsv", ("a.tsv",)), (["a.tsv", "b.tsv"], ("a.tsv", "b.tsv"))):
+        sections = {"data": {**DATA, "dev": dev}, "model": {}, "training": {"max_steps": 1}}
+        assert load_run_config(write(tmp_path, sections)).data.dev == files
+
+
 def test_every_fault_of_the_data_is_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         DataConfig(
-            languages=("it", "it"), train=(), dev="dev.tsv", vocabulary_size=100, shortlist_candidates=-1
+            languages=("it", "it"),
+            train=(),
+            dev=("dev.tsv",) * 2,
+            vocabulary_size=100,
+            shortlist_candidates=-1,
         )
     for fault in (
         "shortlist_candidates is -1, must be at least 0",
         "['it', 'it'], must be two different codes",
         "train names no file",
+        "dev is ['dev.tsv', 'dev.tsv'], must be one or more different files",
         "vocabulary_size is 100",
     ):
         assert fault in str(caught.value)

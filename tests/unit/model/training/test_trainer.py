@@ -19,7 +19,9 @@ from model.text.sentencepiece_tokenizer import PADDING_ID
 from model.text.tokenizer import Tokenizer
 from model.training.batches import epoch_batches, make_batch
 from model.training.config import DataConfig, RunConfig, TrainingConfig, load_run_config
-from model.training.trainer import Trainer, autocast, average, learning_rate
+from model.training.schedule import autocast, learning_rate
+from model.training.snapshots import average
+from model.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 MakeTrainer = Callable[..., Trainer]
@@ -30,7 +32,7 @@ def make_trainer(short_pairs: list[tuple[str, str]], tokenizer: Tokenizer, tmp_p
     """A trainer of a tiny model on 60 pairs; the same name goes on with the same run."""
     (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in short_pairs[:60]), encoding="utf-8")
     data = DataConfig(
-        languages=("en", "it"), train=("pairs.tsv",), dev="pairs.tsv", vocabulary_size=600, dev_sentences=3
+        languages=("en", "it"), train=("pairs.tsv",), dev=("pairs.tsv",), vocabulary_size=600, dev_sentences=3
     )
     model = TransformerConfig(
         vocabulary_size=600,
@@ -108,6 +110,21 @@ def test_the_best_checkpoint_is_the_average_of_the_snapshots_with_its_dev_senten
         torch.testing.assert_close(weight, expected[name], rtol=2**-11, atol=1e-6)  # it may be kept as fp16
     assert tokenizer.serialized == trainer.tokenizer.serialized
     assert len((trainer.output / "best" / "sentences.tsv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_run_is_judged_by_the_mean_of_all_dev_files(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    run = make_trainer("first").run
+    (tmp_path / "other.tsv").write_text("Hello.\tCiao.\nYes.\tSì.\n", encoding="utf-8")
+    run = dataclasses.replace(run, data=dataclasses.replace(run.data, dev=("pairs.tsv", "other.tsv")))
+    trainer = Trainer(run, tmp_path, tmp_path / "run", CPU)
+    best = trainer.train()
+    with (trainer.output / "dev.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["step"] == "12"]
+    names = [f"{name} {way}" for name in run.data.dev for way in ("en-it", "it-en")]
+    assert [row["direction"] for row in rows] == names
+    assert best >= sum(float(row["bleu"]) for row in rows) / 4 - 0.005
+    lines = (trainer.output / "best" / "sentences.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 3 + 2
 
 
 def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(make_trainer: MakeTrainer) -> None:
@@ -196,7 +213,7 @@ def test_a_prepared_folder_is_trained_on_and_resumed(
         max_tokens=60,
         data=tmp_path,
         output=shards,
-        dev="pairs.tsv",
+        dev=("pairs.tsv",),
     ).run()
     number = len(Shard(shards / "short"))
     whole = Trainer(run, shards, tmp_path / "whole", CPU)

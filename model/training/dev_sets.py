@@ -1,0 +1,87 @@
+"""The dev sets of a run: sampled once, translated greedily in both directions, scored one by one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model.evaluation.quality import Quality, evaluate
+from model.searches.beam_search import greedy_search_batch
+from model.text.parallel_text import read_pairs
+from model.text.tokenizer import Tokenizer
+from model.training.batches import pad
+from model.training.config import RunConfig
+from model.training.schedule import autocast
+
+DEV_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevSets:
+    """Dev pairs by file, each set as large as the configuration says.
+
+    Args:
+        pairs: By the file's name.
+        languages: Of the two columns.
+        precision: Of matrix products, as in training.
+    """
+
+    pairs: dict[str, list[tuple[str, str]]]
+    languages: tuple[str, str]
+    precision: str
+
+    def quality(self, model: nn.Module, tokenizer: Tokenizer, device: torch.device) -> dict[str, Quality]:
+        """BLEU and chrF by direction "en-it"; with several files by file and direction."""
+        model.eval()
+        first, second = self.languages
+        scores = {}
+        for name, pairs in self.pairs.items():
+            mark = f"{name} " if len(self.pairs) > 1 else ""
+            for one, other, columns in (
+                (first, second, pairs),
+                (second, first, [(b, a) for a, b in pairs]),
+            ):
+                sources = [tokenizer.encode_source(a, other, source_language=one) for a, _ in columns]
+                texts = self._translate(sources, model, tokenizer, device)
+                scores[f"{mark}{one}-{other}"] = evaluate(texts, [b for _, b in columns])
+        return scores
+
+    def _translate(
+        self, sources: Sequence[list[int]], model: nn.Module, tokenizer: Tokenizer, device: torch.device
+    ) -> list[str]:
+        texts = [""] * len(sources)
+        padding = tokenizer.special_ids.padding
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+        for start in range(0, len(order), DEV_BATCH):
+            chosen = order[start : start + DEV_BATCH]
+            source = pad([sources[i] for i in chosen], padding).to(device)
+            limit = 2 * source.shape[1] + 10
+            with autocast(device, self.precision):
+                rows = greedy_search_batch(model, source, source == padding, limit)
+            for i, row in zip(chosen, rows, strict=True):
+                texts[i] = tokenizer.detokenize(row)
+        return texts
+
+    def write(self, path: Path) -> None:
+        """All pairs as tab-separated lines: what an export's proof translates."""
+        lines = (f"{a}\t{b}\n" for pairs in self.pairs.values() for a, b in pairs)
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def load_dev_sets(run: RunConfig, data: Path) -> DevSets:
+    """Sample the dev files of a data folder.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    count, seed = run.data.dev_sentences, run.training.seed
+    pairs = {}
+    for name in run.data.dev:
+        lines = read_pairs(data / name)
+        pairs[name] = random.Random(seed).sample(lines, min(count, len(lines)))
+    return DevSets(pairs=pairs, languages=run.data.languages, precision=run.training.precision)
