@@ -18,6 +18,7 @@ from export.limits import Limits, check_heads, check_limits, check_shortlist, po
 from export.precisions import smaller_graphs
 from export.proof.checks import Check, require
 from export.proof.graph_model import GraphModel
+from export.proof.half_checks import half_checks
 from export.proof.sentences import CAPACITY, LanguagePair, Pairs, Sentence, prepare
 from export.proof.shortlist_checks import shortlist_checks, shortlist_figures
 from export.proof.step_checks import log_prob_checks, neighbour_checks
@@ -126,7 +127,7 @@ def _smaller(subject: _Subject, folder: Path, exact: _Stage, precision: str, max
         stage = replace(exact, exported=exported, graphs=graphs, distance_to_fp32=distance).plus(quality)
         if all(check.passed for check in quality):
             break
-    return stage
+    return stage.plus(half_checks(model, tokenizer, sentences)) if precision == "fp16" else stage
 
 
 def _with_shortlist(

@@ -19,7 +19,9 @@ SOCKET_MODE = 0o660  # the server's user and group may connect: whoever shall, i
 
 
 class ServeError(RuntimeError):
-    """An address cannot be bound, or a worker died."""
+    """An address cannot be bound."""
+
+    exit_status = 1
 
 
 def bind(server: grpc.aio.Server, address: str, certificates: Certificates | None = None) -> str:

@@ -18,6 +18,7 @@ from server.api.listening import ServeError, bind, joined_address
 from server.api.malformed import MalformedInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
+from server.models.failures import worker_error
 from server.models.serving import ServedModels
 from server.telemetry.metrics import Metrics
 from server.telemetry.metrics_page import MetricsPage
@@ -89,11 +90,11 @@ class Server:
         """Wait for the end.
 
         Raises:
-            ServeError: a worker died.
+            WorkerError: a worker died.
         """
         while not stopping.is_set():
-            if failed := self._served.failed:
-                raise ServeError(f"the worker of model {', '.join(failed)} failed")
+            if failures := self._served.failures:
+                raise worker_error(failures)
             if self._certificates is not None:  # also where no client comes, for the metric and the log
                 await asyncio.to_thread(self._certificates.refresh)
             try:

@@ -12,6 +12,7 @@ from server.api.listening import ServeError
 from server.api.server import Server
 from server.command_line import parse_config
 from server.config import ServerConfig, ServerConfigError
+from server.models.failures import WorkerError
 from server.models.loading import UNSERVABLE
 from server.models.serving import ServedModels
 from server.telemetry.logs import configure_logs
@@ -83,7 +84,7 @@ async def _serve(config: ServerConfig) -> None:
 
 
 def main() -> int:
-    """Run the command; exit status 2 for a fault in its input, 1 for one while serving."""
+    """Run the command; exit status 2 for a fault in its input, 1 for one while serving, 3 for a lost GPU."""
     try:
         config = parse_config(sys.argv[1:])
         configure_logs(config.log_level, config.log_format)
@@ -92,9 +93,9 @@ def main() -> int:
     except (*UNSERVABLE, TlsError) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
-    except ServeError as error:
+    except (ServeError, WorkerError) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
-        return 1
+        return error.exit_status
     return 0
 
 

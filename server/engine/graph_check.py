@@ -11,7 +11,7 @@ from export.contract.graph_names import GraphName
 from export.contract.manifest import ArtifactError, Manifest
 from export.contract.tensors import TensorSpec
 
-Graphs = Mapping[str, onnxruntime.InferenceSession]
+Graphs = dict[str, onnxruntime.InferenceSession]
 
 _ELEMENT_TYPES = {"tensor(float)": "float32"}  # ONNX Runtime calls the others as NumPy does
 _CONTROLS = {

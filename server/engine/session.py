@@ -106,6 +106,13 @@ class ModelSession:
             turn=turn,
         )
 
+    def close(self) -> None:
+        """Give back the graphs, in turn: to free memory may spoil a capture as well. No run may follow."""
+        with self.turn:
+            self.graphs.clear()
+            if self.exclusive_graphs is not None:
+                self.exclusive_graphs.clear()
+
     def without_exclusive_graphs(self) -> ModelSession:
         """This session for a machine on which more threads are not faster; saves their weights' memory."""
         return replace(self, exclusive_graphs=None)

@@ -45,6 +45,7 @@ class LoadedModel:
     manifest: Manifest
     sha256: str
     tokenizer: Tokenizer
+    session: ModelSession
     worker: Worker
     max_source_tokens: int
     max_target_tokens: int
@@ -77,7 +78,12 @@ class LoadedModel:
     async def retire(self) -> None:
         """Stop its worker once no call needs it."""
         await self._is_idle.wait()
-        await asyncio.to_thread(self.worker.stop)
+        await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """End its worker, and give back its graphs."""
+        self.worker.stop()
+        self.session.close()
 
 
 class PoolsTooLarge(RuntimeError):
@@ -123,6 +129,7 @@ def load_model(
         manifest=manifest,
         sha256=manifest.digest(),
         tokenizer=tokenizer,
+        session=session,
         worker=worker,
         provider=session.provider,
         load_seconds=ready - started,

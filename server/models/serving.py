@@ -69,9 +69,10 @@ class ServedModels:
         self._series = [self._publish(model) for model in self.current.in_order]  # by artifact
 
     @property
-    def failed(self) -> list[str]:
-        """Names of models that serve no more."""
-        return [model.name for model in self.current.in_order if model.worker.has_failed]
+    def failures(self) -> dict[str, Exception]:
+        """By their names the models that serve no more, and what their workers died of."""
+        models = self.current.in_order
+        return {model.name: model.worker.failure for model in models if model.worker.failure is not None}
 
     def reload_soon(self) -> None:
         """Reload, though nobody waits for it."""
@@ -126,7 +127,7 @@ class ServedModels:
             self._refuse_if_stopping()
             self.current = Models(models)
         except (ArtifactError, Draining):
-            await asyncio.to_thread(new.worker.stop)
+            await asyncio.to_thread(new.stop)
             raise
         self._series[i].remove()  # calls that the old one still has are the last of it
         self._series[i] = self._publish(new)

@@ -116,5 +116,7 @@ def _run(engine: Engine, manifest: Manifest, requests: Sequence[SequenceRequest]
         for report in (engine.admit(waiting.take(engine.num_free, engine.reserve)), engine.decode_step()):
             for result in report.results if report else ():
                 if isinstance(result, Failed):
-                    raise ArtifactError(f"model {manifest.name} fails its self-check: {result.error}")
+                    raise ArtifactError(
+                        f"model {manifest.name} fails its self-check: {result.error}"
+                    ) from result.error
                 yield result

@@ -66,7 +66,7 @@ class Runner:
         self._reported: Exception | None = None  # the last one that several shared
         self._num_advanced = 0  # hypotheses, in the present round
         self._num_failures = 0  # since the last translation
-        self.has_failed = False
+        self.failure: Exception | None = None  # that it died of
         self.thread = threading.Thread(target=self._run, name=f"runner-{name}", daemon=True)
 
     def start(self) -> None:
@@ -91,16 +91,19 @@ class Runner:
         else:
             self._prepared.set_result(None)
             self._loop()
-        self._engine.clear()  # what it captured is of this thread
+        try:
+            self._engine.clear()  # what it captured is of this thread
+        except InferenceError as error:  # a device that is lost takes nothing back
+            self._report(error)
 
     def _loop(self) -> None:
         with self._busy_runners.busy():
             try:
                 while self._round():
                     self.num_running = self._engine.num_running
-            except Exception:
+            except Exception as error:
                 log.exception("model %s: a runner failed", self._name)
-                self._give_up()
+                self._give_up(error)
             self.num_running = 0
             for sequence_id in list(self._live):
                 end_abandoned(self._release(sequence_id), self._metrics)
@@ -179,9 +182,9 @@ class Runner:
             self._check(self._engine)
             self._num_failures = 0
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: Exception) -> None:
         """Leave what waits to the other runners, if there are any."""
-        self.has_failed = True
+        self.failure = error
         for live in self._queue.fail(self._portion):
             end_abandoned(live, self._metrics)
 

@@ -62,9 +62,14 @@ class Worker:
         )
 
     @property
+    def failure(self) -> Exception | None:
+        """What a runner died of: the model serves no more."""
+        return next((runner.failure for runner in self._runners if runner.failure is not None), None)
+
+    @property
     def has_failed(self) -> bool:
-        """Whether a runner died: the model serves no more."""
-        return any(runner.has_failed for runner in self._runners)
+        """Whether a runner died."""
+        return self.failure is not None
 
     def start(self) -> None:
         """Start the threads, one after the other: each prepares its engine first.

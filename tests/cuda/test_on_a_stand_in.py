@@ -168,3 +168,16 @@ def test_the_check_of_a_real_gpu_runs_all_its_parts(
         "step times",
     ]
     assert not [part for part in parts if "error" in part]
+
+
+@of_each_model
+def test_an_error_of_the_card_is_of_its_rows_and_one_that_stays_ends_the_worker(
+    run_on_card: Run, libraries: Path, artifacts: dict[str, Path], tmp_path: Path, model: str
+) -> None:
+    printed = json.loads(
+        run_on_card("failing", libraries, artifacts[model], STANDIN_LOG=tmp_path / "card.log")
+    )
+    *before, lost = printed["rounds"]
+    assert before == [["translated"] * NUM_SLOTS] * 3  # who failed together was run again alone
+    assert set(lost) <= {"InternalError", "Draining"}
+    assert printed["is_lost"]

@@ -6,7 +6,6 @@ told is copied to the GPU before a step, and of its results only what searches r
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,7 +121,7 @@ class CudaScores:
         self._graphs, self._shape, self._storage, self._bindings = graphs, shape, storage, bindings
         attention = graphs.session.manifest.graphs.get(GraphName.ATTENTION)
         self._attention = frozenset(spec.name for spec in attention.outputs) if attention else frozenset()
-        self._replays: dict[tuple[str, int], int] = defaultdict(graphs.new_replay)
+        self._replays: dict[tuple[str, int], int] = {}  # of what was captured
 
     def step(self, rows: int, requested: Outputs) -> StepOutputs:
         """Run one decoder step and score every token, see `LaneTensors.step`."""
@@ -148,20 +147,24 @@ class CudaScores:
 
         Source: microsoft/onnxruntime issue 32243, that a first run computes more than once.
         """
-        is_first = (graph, rows) not in self._replays
-        states = self._graphs.session.manifest.states if is_first and graph == GraphName.DECODER_STEP else ()
-        pools = self._storage.pools
+        replay = self._replays.get((graph, rows))
+        if replay is not None:
+            self._replay(graph, rows, replay)
+            return
+        states = self._graphs.session.manifest.states if graph == GraphName.DECODER_STEP else ()
+        pools, replay = self._storage.pools, self._graphs.new_replay()
         with device_errors("keeping states on the GPU"):
             before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
-        self._replay(graph, rows)
+        self._replay(graph, rows, replay)
         if before:
             with device_errors("bringing states back on the GPU"):
                 for name, state in before.items():
                     pools[name].update_inplace(state)
-            self._replay(graph, rows)
+            self._replay(graph, rows, replay)
+        self._replays[graph, rows] = replay  # only now: of a run that failed nothing is known
 
-    def _replay(self, graph: str, rows: int) -> None:
-        self._graphs.run(graph, self._bindings.get(graph, rows), self._replays[graph, rows])
+    def _replay(self, graph: str, rows: int, replay: int) -> None:
+        self._graphs.run(graph, self._bindings.get(graph, rows), replay)
 
 
 def _on_device(array: Array) -> Any:

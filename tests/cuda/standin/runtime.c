@@ -41,6 +41,16 @@ void standin_log(const char *format, ...) {
 // For the test: a heading in the log.
 void standin_mark(const char *text) { standin_log("mark %s", text); }
 
+// For the test: the next call that waits, copies, allocates or replays fails, or that one and all after it.
+static int failure, is_lost;
+void standin_fail(int error, int lost) { failure = error, is_lost = lost; }
+
+static cudaError_t outcome(void) {
+    int error = failure;
+    if (!is_lost) failure = 0;
+    return error;
+}
+
 static int setting(const char *name, int otherwise) {
     const char *value = getenv(name);
     return value ? atoi(value) : otherwise;
@@ -155,6 +165,8 @@ static cudaError_t reserve(const char *what, void **place, size_t num_bytes) {
         standin_log("refused %zu", num_bytes);
         return cudaErrorMemoryAllocation;
     }
+    cudaError_t error = outcome();
+    if (error) return free(start), error;
     memset(start, 0, num_bytes + 512);
     *(size_t *)start = num_bytes;
     *place = start + 512;
@@ -196,7 +208,7 @@ static cudaError_t copied(void *to, const void *from, size_t n, enum cudaMemcpyK
     static const char *kinds[] = {"host_to_host", "to_device", "to_host", "on_device", "default"};
     memmove(to, from, n);
     standin_log("copy %s %zu %s", kinds[kind], n, waits ? "waits" : "goes_on");
-    return cudaSuccess;
+    return outcome();
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t n, enum cudaMemcpyKind k) {
     return copied(to, from, n, k, 1);
@@ -211,7 +223,7 @@ cudaError_t cudaMemcpy2DAsync(
     (void)s;
     for (size_t i = 0; i < height; i++)
         copied((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width, k, 0);
-    return cudaSuccess;
+    return outcome();
 }
 cudaError_t cudaMemcpyFromSymbol(void *to, const void *symbol, size_t n, size_t offset, enum cudaMemcpyKind k) {
     (void)symbol, (void)offset, (void)k;
@@ -300,9 +312,9 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t m, enum cudaMemPoolAttr a, voi
     *(uint64_t *)v = 0;
     return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize(void) { standin_log("wait device"); return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t s) { (void)s; standin_log("wait stream"); return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t e) { (void)e; standin_log("wait event"); return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize(void) { standin_log("wait device"); return outcome(); }
+cudaError_t cudaStreamSynchronize(cudaStream_t s) { (void)s; standin_log("wait stream"); return outcome(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t e) { (void)e; standin_log("wait event"); return outcome(); }
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *status) {
     (void)s;
     *status = is_capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
@@ -332,7 +344,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t g, 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s) {
     (void)s;
     standin_log("replay %p", (void *)exec);
-    return cudaSuccess;
+    return outcome();
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { standin_log("release %p", (void *)exec); return cudaSuccess; }
 cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t run, void *data) { (void)s; run(data); return cudaSuccess; }

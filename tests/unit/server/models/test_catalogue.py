@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -35,6 +36,7 @@ def loaded(tiny_session: ModelSession, tokenizer: Tokenizer) -> MakeModel:
             manifest=manifest,
             sha256=manifest.digest(),
             tokenizer=tokenizer,
+            session=tiny_session,
             worker=Worker(name, [Engine(tiny_session, 1)], metrics, 8, BusyRunners()),
             max_source_tokens=64,
             max_target_tokens=64,
@@ -112,3 +114,21 @@ def test_a_long_name_is_shortened_in_the_answer(loaded: MakeModel) -> None:
             models.find(name, "en", language)
         assert len(str(caught.value)) < 500
         assert info_of(caught.value).ByteSize() < 1000
+
+
+def test_a_model_that_ends_gives_its_graphs_back_in_turn(
+    loaded: MakeModel, tiny_session: ModelSession
+) -> None:
+    model = loaded("a", EN_IT)
+    graphs, turns = dict(tiny_session.graphs), []
+
+    class Turn(contextlib.AbstractContextManager[None]):
+        def __enter__(self) -> None:
+            turns.append(len(graphs))
+
+        def __exit__(self, *_: object) -> None:
+            turns.append(len(graphs))
+
+    model.session = dataclasses.replace(tiny_session, graphs=graphs, turn=Turn())
+    model.stop()
+    assert turns == [len(tiny_session.graphs), 0]
