@@ -130,5 +130,6 @@ def test_a_model_that_ends_gives_its_graphs_back_in_turn(
             turns.append(len(graphs))
 
     model.session = dataclasses.replace(tiny_session, graphs=graphs, turn=Turn())
+    model.worker.start()
     model.stop()
     assert turns == [len(tiny_session.graphs), 0]
