@@ -141,6 +141,12 @@ class ServerConfig:
     max_queue: int = _option(4096, "sentences that may wait for a slot of each model")
     max_texts: int = _option(1024, "texts in one call")
     max_beam_size: int = _option(16, "largest beam that a call may ask for")
+    max_call_tokens: int | None = _optional(
+        int,
+        "largest cost of a call: its source tokens and the target tokens expected of them, times the beam; "
+        "0: none",
+        default=1 << 22,  # a book: 16,384 sentences of 64 tokens, in and out, by a beam of 4
+    )
     queue_late_calls: bool = _option(
         default=False, help_text="let calls wait that are not expected to be done before their deadline"
     )
@@ -294,6 +300,7 @@ _LEAST = {  # of a number that is there; an operator's 0 for none is None by now
     "max_queue": 1,
     "max_texts": 1,
     "max_beam_size": 1,
+    "max_call_tokens": 0,
     "time_limit_seconds": 0,
     "max_source_tokens": 0,
     "max_target_tokens": 0,

@@ -13,9 +13,9 @@ from traghetto.calls import Caller, Steps, Try, Wait
 from traghetto.failures import failure_of
 from traghetto.in_order import in_order_async
 from traghetto.options import TranslateOptions
-from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts
 from traghetto.results import ModelDescription, Result
+from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
 
@@ -67,7 +67,7 @@ class AsyncClient:
             self._channel = grpc.aio.insecure_channel(address, options)
         else:
             self._channel = grpc.aio.secure_channel(address, channel_credentials(tls), options)
-        self._stub = pb_grpc.TranslationServiceStub(self._channel)
+        self._stub = stub_of(self._channel)
 
     async def __aenter__(self) -> Self:
         return self

@@ -34,6 +34,8 @@ _NOT_CONNECTED = (
 )
 # HTTP/2's REFUSED_STREAM (RFC 9113, section 8.7): the server has not begun with the call.
 _REFUSED_STREAM = "RST_STREAM with error code 7"
+# What gRPC says, as UNKNOWN, where a connection ended with an error: TLS has met bytes that were damaged.
+_STREAM_REMOVED = "Stream removed"
 _CLOSED_HERE = "Channel closed"
 _SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
 
@@ -76,6 +78,13 @@ class Failure:
         return None if self.pushback_ms is None or self.pushback_ms < 0 else self.pushback_ms / 1000
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether it is gRPC that says so, of a connection that is not there or no more, and no server."""
+        if self.code is grpc.StatusCode.UNKNOWN:
+            return self.status is None and self.message.startswith(_STREAM_REMOVED)
+        return self.status is None and self.code is grpc.StatusCode.UNAVAILABLE
+
+    @property
     def kind(self) -> Kind:
         """What to think of another try."""
         if self.pushback_ms is not None and self.pushback_ms < 0:
@@ -84,7 +93,7 @@ class Failure:
             return Kind.BUSY
         if self.code is grpc.StatusCode.CANCELLED:  # gRPC's answer while a server closes its port
             return Kind.FINAL if self.message.startswith(_CLOSED_HERE) else Kind.REFUSED
-        if self.code is not grpc.StatusCode.UNAVAILABLE:
+        if self.code is not grpc.StatusCode.UNAVAILABLE and not self.is_unanswered:
             return Kind.FINAL
         if self.message.startswith(_NOT_CONNECTED):
             return Kind.UNREACHED
@@ -131,7 +140,7 @@ def error_of(  # noqa: PLR0911 - a return for each kind of error
             return MessageTooLarge(message) if seconds is None else ServerBusy(message, seconds)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(message, timeout_seconds)
-        case grpc.StatusCode.UNAVAILABLE if status is None:
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.UNKNOWN if failure.is_unanswered:
             through = f", through the proxy of {proxy}" if proxy else ""
             return ServerUnavailable(code, f"{message} (asked {security}{through})", proxy)
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:

@@ -14,9 +14,9 @@ from traghetto.calls import Caller, Steps, Try, Wait
 from traghetto.failures import failure_of
 from traghetto.in_order import in_order
 from traghetto.options import TranslateOptions
-from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts
 from traghetto.results import ModelDescription, Result
+from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
 
@@ -64,7 +64,7 @@ class Client:
             self._channel = grpc.insecure_channel(address, options)
         else:
             self._channel = grpc.secure_channel(address, channel_credentials(tls), options)
-        self._stub = pb_grpc.TranslationServiceStub(self._channel)
+        self._stub = stub_of(self._channel)
 
     def __enter__(self) -> Self:
         return self

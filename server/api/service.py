@@ -32,7 +32,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_beam_size = config.max_beam_size
         self._time_limit_seconds = config.time_limit_seconds
-        self._translator = Translator(config.max_message_bytes)
+        self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every loaded model."""

@@ -17,7 +17,8 @@ class Scheduler:
 
     Attributes:
         num_tokens: Source tokens of all that wait.
-        num_without_room: Requests that had no room in the last `take`.
+        is_blocked: Whether one that had no room in the last `take` has been passed too often: nobody may pass
+            it any more.
 
     >>> from server.engine.sequence import Beam
     >>> scheduler = Scheduler()
@@ -40,11 +41,17 @@ class Scheduler:
     def __init__(self) -> None:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
         self._num_passes: Counter[int] = Counter()  # takes in which others passed one that had no room
+        self._passed: list[int] = []  # had no room in the last one
         self.num_tokens = 0
-        self.num_without_room = 0
+        self.is_blocked = False
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def num_without_room(self) -> int:
+        """Requests that had no room in the last `take`."""
+        return len(self._passed)
 
     @property
     def last(self) -> SequenceRequest | None:
@@ -79,7 +86,7 @@ class Scheduler:
             max_tokens: What is left of the budget; if it is whole, one source alone may exceed it.
         """
         taken: list[SequenceRequest] = []
-        passed: list[int] = []
+        self._passed, self.is_blocked = [], False
         tokens = 0
         for request in self._waiting.values():
             num_tokens = len(request.source)
@@ -89,14 +96,17 @@ class Scheduler:
             if has_room(request):
                 taken.append(request)
                 tokens += num_tokens
-            elif self._num_passes[request.sequence_id] < MAX_PASSES:
-                passed.append(request.sequence_id)
-            else:
-                passed.append(request.sequence_id)
+                continue
+            self._passed.append(request.sequence_id)
+            if self._num_passes[request.sequence_id] >= MAX_PASSES:
+                self.is_blocked = True
                 break
-        self.num_without_room = len(passed)
         for request in taken:  # only now: if `has_room` raises, all still wait
             self.remove(request.sequence_id)
         if taken:
-            self._num_passes.update(passed)
+            self.count_passes()
         return taken
+
+    def count_passes(self) -> None:
+        """Count that others went before those that had no room, be they of this scheduler or not."""
+        self._num_passes.update(self._passed)

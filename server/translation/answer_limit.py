@@ -14,6 +14,13 @@ _BYTES_PER_TOKEN = 4
 _BYTES_PER_HYPOTHESIS = 32  # scores, counts and tags
 
 
+def usual_target_tokens(job: Job) -> int:
+    """The tokens that a translation of such a source usually has, within its limit."""
+    num_source_tokens = len(job.source)
+    usual = int(_TARGET_TOKENS_PER_SOURCE_TOKEN * num_source_tokens)
+    return min(usual, job.options.target_limit(num_source_tokens))
+
+
 def answer_size_faults(jobs: Iterable[Job], num_kept_bytes: int, max_bytes: int | None) -> list[Violation]:
     """What a call does wrong whose answer is expected to be larger than a message may be.
 
@@ -30,7 +37,5 @@ def answer_size_faults(jobs: Iterable[Job], num_kept_bytes: int, max_bytes: int 
 
 
 def _num_bytes(job: Job) -> int:
-    num_source_tokens = len(job.source)
-    expected = int(_TARGET_TOKENS_PER_SOURCE_TOKEN * num_source_tokens)
-    num_bytes = _BYTES_PER_TOKEN * min(expected, job.options.target_limit(num_source_tokens))
+    num_bytes = _BYTES_PER_TOKEN * usual_target_tokens(job)
     return num_bytes + job.options.num_hypotheses * (num_bytes + _BYTES_PER_HYPOTHESIS)

@@ -14,6 +14,7 @@ from server.errors import DeadlineExceeded, InvalidRequest, RequestError
 from server.translation.answer_limit import answer_size_faults
 from server.translation.assembling import assembled, segment_result, untranslated
 from server.translation.attention_limit import attention_size_faults
+from server.translation.cost_limit import cost_faults
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation, Translations
 from server.translation.running import Outcome, run_jobs
@@ -42,11 +43,12 @@ class Translator:
 
     Args:
         max_answer_bytes: What the answer of a call may have; None for no limit.
+        max_call_tokens: What a call may cost, see `cost_faults`; None for no limit.
     """
 
-    def __init__(self, max_answer_bytes: int | None = None) -> None:
+    def __init__(self, max_answer_bytes: int | None = None, max_call_tokens: int | None = None) -> None:
         self._waker = LoopWaker()
-        self._max_answer_bytes = max_answer_bytes
+        self._max_answer_bytes, self._max_call_tokens = max_answer_bytes, max_call_tokens
 
     async def translate(self, request: TranslationRequest, record: Record) -> Translations:
         """Translate every text of a call.
@@ -56,7 +58,7 @@ class Translator:
             an error of its own.
 
         Raises:
-            InvalidRequest: it may make more attention than a call may, or too large an answer.
+            InvalidRequest: it may make more attention than a call may, or too large an answer, or costs more.
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
@@ -75,6 +77,7 @@ class Translator:
             faults = attention_size_faults(jobs.values())
             kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
             faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
+            faults += cost_faults(jobs.values(), self._max_call_tokens)
             if faults:
                 raise InvalidRequest(faults)
             if request.deadline is not None and request.deadline <= time.monotonic():

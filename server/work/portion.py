@@ -41,19 +41,39 @@ class Portion:
         return sum(claimed.num_without_room for claimed in self.claimed.values())
 
     def hand_out(self, reserve: Callable[[SequenceRequest], bool]) -> list[SequenceRequest]:
-        """Take from what is claimed as much as one encoder run bears; bulk first if it was passed over."""
+        """Take from what is claimed as much as one encoder run bears; bulk first if it was passed over.
+
+        A lane for which there is no memory while others run opens when they have ended: once too many have
+        joined before one that waits for it, nobody does, of whichever priority.
+        """
         bulk = self.claimed[Priority.BULK]
         num_bulk = len(bulk)
         requests: list[SequenceRequest] = []
-        for priority in sorted(self.claimed, key=lambda p: (p is Priority.BULK) is not self.was_bulk_passed):
+        passed: list[Scheduler] = []
+        for claimed in self._in_turn():
             num_tokens = sum(len(request.source) for request in requests)
             if num_tokens < MAX_ENCODE_TOKENS:
                 num_free = self.num_slots - self.num_handed_out
-                taken = self.claimed[priority].take(num_free, reserve, MAX_ENCODE_TOKENS - num_tokens)
+                taken = claimed.take(num_free, reserve, MAX_ENCODE_TOKENS - num_tokens)
                 self.num_handed_out += len(taken)
                 requests += taken
+                if not taken:
+                    passed.append(claimed)
+                if claimed.is_blocked:
+                    break
+        if requests:
+            for claimed in passed:
+                claimed.count_passes()
         self.was_bulk_passed = bool(requests) and len(bulk) == num_bulk > 0
         return requests
+
+    def _in_turn(self) -> list[Scheduler]:
+        """The priorities' claimed jobs, those first that nobody may pass."""
+        bulk = self.claimed[Priority.BULK]
+        return sorted(
+            self.claimed.values(),
+            key=lambda claimed: (not claimed.is_blocked, (claimed is bulk) is not self.was_bulk_passed),
+        )
 
     def return_bulk(self) -> SequenceRequest | None:
         """Give back the last bulk job that is claimed and not handed out; None if there is none."""

@@ -88,6 +88,22 @@ def test_the_longest_text_that_is_allowed_is_translated(stub: Stub, make_request
         assert item.WhichOneof("result") == expected
 
 
+def test_a_call_of_too_much_work_is_refused_before_it(
+    server: RunningServer, stub: Stub, make_request: MakeRequest
+) -> None:
+    def num_steps() -> float:
+        return server.scrape()["translator_decode_steps_total"]
+
+    before = num_steps()
+    dearest = make_request(*["cat " * 250] * 1024, beam_size=16)
+    found = violations(lambda: stub.Translate(dearest))
+    assert found["texts"] == (
+        f"would cost {1024 * (252 + 256) * 16} tokens, source and expected target times the beam, "
+        "the limit is 4194304: send fewer texts or a smaller beam"
+    )
+    assert num_steps() == before
+
+
 def test_a_call_of_nothing_but_long_texts_still_succeeds(stub: Stub, make_request: MakeRequest) -> None:
     items = stub.Translate(make_request("cat " * 300, "cat " * 500, segmentation=NONE)).items
     assert [item.error.code for item in items] == [code_pb2.INVALID_ARGUMENT] * 2

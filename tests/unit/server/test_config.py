@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
     "max_beam_size": ("7", "8"),
+    "max_call_tokens": ("7", "8"),
     "time_limit_seconds": ("7.5", "8.5"),
     "max_source_tokens": ("7", "8"),
     "max_target_tokens": ("7", "8"),

@@ -81,6 +81,23 @@ def serving(service: Service, *options: tuple[str, int]) -> Iterator[str]:
     """Serve on a free port, with options of gRPC; gives HOST:PORT."""
     server = grpc.server(ThreadPoolExecutor(16), options=options)
     pb_grpc.add_TranslationServiceServicer_to_server(service, server)
+    with _listening(server) as address:
+        yield address
+
+
+@contextmanager
+def answering(content: bytes) -> Iterator[str]:
+    """Answer each call with these bytes, which may be no message; gives HOST:PORT."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    methods = {"Translate": grpc.unary_unary_rpc_method_handler(lambda _, __: content)}
+    name = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+    with _listening(server) as address:
+        yield address
+
+
+@contextmanager
+def _listening(server: grpc.Server) -> Iterator[str]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

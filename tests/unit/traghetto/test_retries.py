@@ -22,6 +22,7 @@ STREAM_LIMIT = Failure(
 CLOSING = Failure(code=grpc.StatusCode.CANCELLED, message="")
 CLOSED_HERE = Failure(code=grpc.StatusCode.CANCELLED, message="Channel closed!")
 DIED = Failure(code=UNAVAILABLE, message="recvmsg:Connection reset by peer")
+DAMAGED = Failure(code=grpc.StatusCode.UNKNOWN, message="Stream removed (Unwrap failed (TSI_DATA_CORRUPTED))")
 FAULT = Failure(code=grpc.StatusCode.INTERNAL, message="a fault of the server")
 
 
@@ -55,6 +56,7 @@ def make_retries(policy: RetryPolicy | None = None, budget: RetryBudget | None =
         (STREAM_LIMIT, Kind.REFUSED),
         (CLOSED_HERE, Kind.FINAL),
         (DIED, Kind.DIED),
+        (DAMAGED, Kind.DIED),
         (FAULT, Kind.FINAL),
         (Failure(code=grpc.StatusCode.DEADLINE_EXCEEDED, message=""), Kind.FINAL),
     ],

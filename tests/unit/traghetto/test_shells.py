@@ -12,7 +12,17 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.unit.traghetto.misbehaving import Context, Mortal, Service, busy, echo, refuse, serving, stopping
+from tests.unit.traghetto.misbehaving import (
+    Context,
+    Mortal,
+    Service,
+    answering,
+    busy,
+    echo,
+    refuse,
+    serving,
+    stopping,
+)
 from traghetto import (
     AsyncClient,
     Client,
@@ -98,6 +108,17 @@ def test_what_is_no_text_is_refused_before_anything_is_sent(translate: Translate
         with pytest.raises(InvalidText, match=r"texts\[1\]"):
             translate(address, ["Yes.", "\ud800"])
     assert service.sizes == []
+
+
+def test_an_answer_that_is_no_message_is_a_fault_and_no_traceback(
+    translate: Translate, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        answering(b"\xff" * 20) as address,
+        pytest.raises(ServerFault, match="INTERNAL: the answer does not"),
+    ):
+        translate(address, ["Yes."])
+    assert not caplog.records
 
 
 def test_a_busy_server_is_asked_again_when_it_says(translate: Translate) -> None:

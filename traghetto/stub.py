@@ -1,0 +1,43 @@
+"""The methods of a channel, for both clients: an answer that does not parse is a `Failure`.
+
+gRPC itself would log a traceback, and end the call as INTERNAL in plain Python and with None in asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from traghetto.failures import Failure
+from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
+
+_UNREADABLE = Failure(
+    code=grpc.StatusCode.INTERNAL,
+    message="the answer does not parse: it was damaged on its way, or is another's",
+)
+
+
+def stub_of(channel: grpc.Channel | grpc.aio.Channel) -> pb_grpc.TranslationServiceStub:
+    """What calls a server's methods; each returns its answer, or a `Failure` where that is no message."""
+    return pb_grpc.TranslationServiceStub(_Forgiving(channel))  # type: ignore[arg-type]
+
+
+class _Forgiving:
+    """What the generated stub needs of a channel."""
+
+    def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, path: str, response_deserializer: Callable[[bytes], Any], **fields: Any) -> Any:
+        """A method of one message in and one out."""
+
+        def read(content: bytes) -> Any:
+            try:
+                return response_deserializer(content)
+            except DecodeError:
+                return _UNREADABLE
+
+        return self._channel.unary_unary(path, response_deserializer=read, **fields)
