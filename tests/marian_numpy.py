@@ -1,9 +1,10 @@
-"""A Marian student in NumPy, written from the formulas alone: what the imported model is held against."""
+"""A Marian network in NumPy, written from the formulas alone: what the imported model is held against."""
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,16 +41,31 @@ def read_values(path: Path) -> dict[str, Floats]:
     return values
 
 
+def swish(x: Floats) -> Floats:
+    activated: Floats = x / (1 + np.exp(-x))
+    return activated
+
+
 class MarianStudent:
-    """A Transformer encoder and an SSRU decoder, post-norm, in double precision.
+    """A Transformer encoder and a decoder of SSRUs or self-attention, post-norm, in double precision.
 
     Args:
         values: From `read_values`.
         num_heads: H.
+        activation: Of the feed-forward networks; None for ReLU.
+        denominator: Of the exponent of the positions' wavelengths; None for Marian's, E/2 - 1.
     """
 
-    def __init__(self, values: dict[str, Floats], num_heads: int) -> None:
+    def __init__(
+        self,
+        values: dict[str, Floats],
+        num_heads: int,
+        *,
+        activation: Callable[[Floats], Floats] | None = None,
+        denominator: int | None = None,
+    ) -> None:
         self.w, self.num_heads = values, num_heads
+        self.activation, self.denominator = activation or (lambda x: np.maximum(x, 0)), denominator
         self.source, self.target = (values[name if name in values else "Wemb"] for name in _TABLES)
         self.size = self.target.shape[1]
 
@@ -61,11 +77,20 @@ class MarianStudent:
         x += self._positions(len(x))
         for i in range(1, self._depth("decoder", "_context_Wq") + 1):
             layer = f"decoder_l{i}"
-            x = self._norm(x + self._ssru(x, f"{layer}_rnn"), f"{layer}_rnn_ffn_ln")
+            if f"{layer}_self_Wq" in self.w:
+                looked_back = self._attend(x, x, f"{layer}_self", is_causal=True)
+                x = self._norm(x + looked_back, f"{layer}_self_Wo_ln")
+            else:
+                x = self._norm(x + self._ssru(x, f"{layer}_rnn"), f"{layer}_rnn_ffn_ln")
             x = self._norm(x + self._attend(x, memory, f"{layer}_context"), f"{layer}_context_Wo_ln")
             x = self._norm(x + self._feed_forward(x, f"{layer}_ffn"), f"{layer}_ffn_ffn_ln")
-        scores: Floats = x @ self.target.T + self.w["decoder_ff_logit_out_b"]
+        scores: Floats = x @ self._output().T + self.w["decoder_ff_logit_out_b"]
         return scores
+
+    def _output(self) -> Floats:
+        if "decoder_ff_logit_out_W" in self.w:
+            return self.w["decoder_ff_logit_out_W"].T
+        return self.w.get("decoder_ff_logit_out_Wt", self.target)
 
     def _encode(self, source: list[int]) -> Floats:
         x = self._tokens(self.source, source) + self._positions(len(source))
@@ -84,7 +109,7 @@ class MarianStudent:
 
     def _positions(self, count: int) -> Floats:
         half = self.size // 2
-        frequency = np.exp(-np.arange(half) * math.log(10000) / (half - 1))
+        frequency = np.exp(-np.arange(half) * math.log(10000) / (self.denominator or half - 1))
         angle = np.arange(count)[:, None] * frequency
         return np.concatenate((np.sin(angle), np.cos(angle)), axis=1)
 
@@ -92,7 +117,7 @@ class MarianStudent:
         product: Floats = x @ self.w[f"{name}_W{part}"] + self.w[f"{name}_b{part}"]
         return product
 
-    def _attend(self, x: Floats, memory: Floats, name: str) -> Floats:
+    def _attend(self, x: Floats, memory: Floats, name: str, *, is_causal: bool = False) -> Floats:
         query, key, value = (
             np.split(self._affine(of, name, part), self.num_heads, axis=1)
             for of, part in ((x, "q"), (memory, "k"), (memory, "v"))
@@ -100,12 +125,14 @@ class MarianStudent:
         heads = []
         for q, k, v in zip(query, key, value, strict=True):
             scores = q @ k.T / math.sqrt(q.shape[1])
+            if is_causal:
+                scores[np.triu_indices(len(x), 1)] = -np.inf
             weights = np.exp(scores - scores.max(axis=1, keepdims=True))
             heads.append(weights / weights.sum(axis=1, keepdims=True) @ v)
         return self._affine(np.concatenate(heads, axis=1), name, "o")
 
     def _feed_forward(self, x: Floats, name: str) -> Floats:
-        return self._affine(np.maximum(self._affine(x, name, "1"), 0), name, "2")
+        return self._affine(self.activation(self._affine(x, name, "1")), name, "2")
 
     def _ssru(self, x: Floats, name: str) -> Floats:
         candidate = x @ self.w[f"{name}_W"]

@@ -14,14 +14,15 @@ from model.unfinished_folder import unfinished_folder
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="traghetto-import",
-        description="Make a checkpoint of a foreign model: of OPUS-MT in the layout of Transformers, or a "
-        "student of Firefox Translations or Bergamot. traghetto-export then makes an artifact of it.",
+        description="Make a checkpoint of a foreign model: of OPUS-MT in the layout of Transformers, of "
+        "Marian as it writes them, or a student of Firefox Translations or Bergamot. traghetto-export "
+        "then makes an artifact of it.",
     )
     parser.add_argument(
         "model",
         type=Path,
-        help="folder with config.json, weights and a tokenizer; or with model*.bin, vocab*.spm, and perhaps "
-        "lex*.bin and a .yml",
+        help="folder with config.json, weights and a tokenizer; or with an .npz, vocabularies, and perhaps "
+        "decoder.yml; or with model*.bin, vocab*.spm, and perhaps lex*.bin and a .yml",
     )
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint's folder")
     parser.add_argument(
@@ -29,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("SOURCE", "TARGET"),
         help="codes of the languages (default: those of tokenizer_config.json, or in the name of "
-        "model.enpt.*.bin); where one model has several, with commas between them",
+        "model.enpt.*.bin or .npz); where one model has several, with commas between them, or * for all "
+        "targets of a native Marian model",
     )
     return parser
 

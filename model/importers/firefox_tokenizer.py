@@ -8,7 +8,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from model.importers.errors import ForeignModelError
-from model.importers.marian_options import MarianSizes
+from model.importers.marian_options import MarianNetwork
 from model.importers.sentencepiece_file import read_sentencepiece
 from model.text.one_direction_tokenizer import OneDirectionTokenizer
 from model.text.piece_map import END_PIECE, PieceMap
@@ -16,7 +16,7 @@ from model.text.piece_map_tokenizer import PieceMapTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
 
 
-def read_tokenizer(paths: Sequence[Path], languages: tuple[str, str], sizes: MarianSizes) -> Tokenizer:
+def read_tokenizer(paths: Sequence[Path], languages: tuple[str, str], network: MarianNetwork) -> Tokenizer:
     """Read one vocabulary, or those of source and target.
 
     Raises:
@@ -25,7 +25,9 @@ def read_tokenizer(paths: Sequence[Path], languages: tuple[str, str], sizes: Mar
     """
     names = ", ".join(path.name for path in paths)
     expected = (
-        [sizes.vocabulary] if sizes.source_vocabulary is None else [sizes.source_vocabulary, sizes.vocabulary]
+        [network.vocabulary]
+        if network.source_vocabulary is None
+        else [network.source_vocabulary, network.vocabulary]
     )
     if len(paths) != len(expected):
         raise ForeignModelError(f"{names}: {len(paths)} vocabularies, the model has {len(expected)}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from model.importers.errors import ForeignModelError
+from model.importers.imported_model import ImportedModel
 from model.shortlist.shortlist import NO_TAG, Shortlist, ShortlistError, ShortlistTable
 
 _MAGIC = 0xF11A48D5013417F5
@@ -33,6 +35,20 @@ def read_marian_shortlist(path: Path, vocabulary_size: int) -> Shortlist:
         return Shortlist(vocabulary_size, {NO_TAG: _table(content, vocabulary_size)})
     except (ForeignModelError, ShortlistError) as error:
         raise ForeignModelError(f"{path}: {error}") from error
+
+
+def with_shortlist(imported: ImportedModel, path: Path | None) -> ImportedModel:
+    """A model with its shortlist, if it has one; of two vocabularies it is left out.
+
+    Raises:
+        ForeignModelError: The file is damaged, or of another vocabulary.
+    """
+    if path is None:
+        return imported
+    if not imported.tokenizer.has_one_vocabulary:
+        reason = f"{path.name}: shortlists of two vocabularies are not supported"
+        return replace(imported, omissions=(reason,))
+    return replace(imported, shortlist=read_marian_shortlist(path, imported.tokenizer.size))
 
 
 def _table(content: bytes, vocabulary_size: int) -> ShortlistTable:

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceProcessor
-
 from model.importers.errors import ForeignModelError, require
 from model.importers.json_file import read_json
-from model.importers.languages import language_code, language_codes
+from model.importers.languages import language_codes, marked_targets
 from model.importers.opus_mt_options import OpusMTOptions
-from model.importers.sentencepiece_file import read_sentencepiece
+from model.importers.sentencepiece_file import check_cover, read_sentencepiece
 from model.text.piece_map import END_PIECE, UNKNOWN_PIECE, PieceMap, is_language_mark
 from model.text.piece_map_tokenizer import PieceMapTokenizer
 from model.text.tokenizer import TokenizerError
@@ -44,8 +42,8 @@ def read_tokenizer(
         target = _pieces(folder / _TARGET_VOCABULARY, options.target_vocabulary)
     require([*_id_faults(target, options)], str(folder))
     models = tuple(read_sentencepiece(folder / name) for name in (_SOURCE_MODEL, _TARGET_MODEL))
-    _check_cover(folder / _SOURCE_MODEL, models[0], source)
-    _check_cover(folder / _TARGET_MODEL, models[1], target)
+    check_cover(folder / _SOURCE_MODEL, models[0], source)
+    check_cover(folder / _TARGET_MODEL, models[1], target)
     sources, marks = _languages(settings, source, languages)
     try:
         pieces = PieceMap(
@@ -114,41 +112,16 @@ def _id_faults(target: Sequence[str], options: OpusMTOptions) -> Iterator[str]:
             yield f"{name} is {i}, which is {target[i]!r} in the vocabulary and must be {piece!r}"
 
 
-def _check_cover(path: Path, model: bytes, pieces: Sequence[str]) -> None:
-    """Some pieces of a file may be without an id, most may not: then it belongs to another model."""
-    processor, known = SentencePieceProcessor(), set(pieces)
-    processor.LoadFromSerializedProto(model)
-    size = int(processor.GetPieceSize())
-    num_missing = sum(processor.IdToPiece(i) not in known for i in range(size))
-    if 2 * num_missing > size:
-        raise ForeignModelError(
-            f"{path} is of another model: {num_missing} of its {size} pieces are not in the vocabulary"
-        )
-
-
 def _languages(
     settings: Mapping[str, Any], source_pieces: Sequence[str], languages: tuple[str, str] | None
 ) -> tuple[tuple[str, ...], dict[str, str | None]]:
     """The source languages, and by each target language its mark."""
-    stated = settings.get("source_lang"), settings.get("target_lang")
-    sources = language_codes(languages[0] if languages else _stated(stated[0], "source_lang"))
-    marks = [piece for piece in source_pieces if is_language_mark(piece)]
-    if not marks:
-        targets = language_codes(languages[1] if languages else _stated(stated[1], "target_lang"))
-        if len(targets) > 1:
-            raise ForeignModelError(
-                f"languages are {', '.join(targets)}, the model has no marks for target languages: name one"
-            )
-        return sources, dict.fromkeys(targets)
-    by_code = {mark[2:-2].replace("_", "-"): mark for mark in marks}
-    if languages is None:
-        return sources, {language_code(code): mark for code, mark in by_code.items()}
-    targets = language_codes(languages[1])
-    if unknown := [code for code in targets if code not in by_code]:
-        raise ForeignModelError(
-            f"the model has no mark for {', '.join(unknown)}, only for {', '.join(sorted(by_code))}"
-        )
-    return sources, {code: by_code[code] for code in targets}
+    if languages is not None:
+        return language_codes(languages[0]), marked_targets(source_pieces, languages[1])
+    sources = language_codes(_stated(settings.get("source_lang"), "source_lang"))
+    if any(map(is_language_mark, source_pieces)):
+        return sources, marked_targets(source_pieces, None)
+    return sources, marked_targets(source_pieces, _stated(settings.get("target_lang"), "target_lang"))
 
 
 def _stated(value: object, name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from model.importers.errors import ForeignModelError
 from model.importers.firefox import import_firefox
 from model.importers.imported_model import ImportedModel
+from model.importers.marian import import_marian
 from model.importers.opus_mt import CONFIG_NAME, import_opus_mt
 
 
@@ -23,13 +24,11 @@ def import_model(folder: Path, languages: tuple[str, str] | None = None) -> Impo
         raise ForeignModelError(f"no folder {folder}")
     if (folder / CONFIG_NAME).is_file():
         return import_opus_mt(folder, languages)
-    if archives := sorted(path.name for path in folder.glob("*.npz")):
-        raise ForeignModelError(
-            f"{folder}: {', '.join(archives)}: native Marian models are not supported, only those that "
-            "Transformers' converter wrote (config.json), and Marian's binary files"
-        )
+    if any(folder.glob("*.npz")):
+        return import_marian(folder, languages)
     if not any(folder.glob("model*.bin*")):
         raise ForeignModelError(
-            f"{folder} has neither {CONFIG_NAME}, as OPUS-MT for Transformers, nor model*.bin, as Firefox"
+            f"{folder} has neither {CONFIG_NAME}, as Transformers, nor an .npz, as Marian, nor model*.bin, "
+            "as Firefox"
         )
     return import_firefox(folder, languages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -31,3 +32,19 @@ def read_sentencepiece(path: Path) -> bytes:
     except RuntimeError as error:
         raise ForeignModelError(f"{path} is no SentencePiece model: {error}") from error
     return content
+
+
+def check_cover(path: Path, model: bytes, pieces: Sequence[str]) -> None:
+    """Hold a SentencePiece file against a vocabulary: some of its pieces may be without an id, most may not.
+
+    Raises:
+        ForeignModelError: It belongs to another model.
+    """
+    processor, known = SentencePieceProcessor(), set(pieces)
+    processor.LoadFromSerializedProto(model)
+    size = int(processor.GetPieceSize())
+    num_missing = sum(processor.IdToPiece(i) not in known for i in range(size))
+    if 2 * num_missing > size:
+        raise ForeignModelError(
+            f"{path} is of another model: {num_missing} of its {size} pieces are not in the vocabulary"
+        )

@@ -75,4 +75,8 @@ def test_scores_of_beams_are_those_of_transformers(address: str, expected: list[
 
 def test_the_page_leaves_out_what_another_test_runs_or_downloads() -> None:
     skipped = [block for block in blocks_of(PAGE.read_text(encoding="utf-8")) if block.role == "skip"]
-    assert [block.argument for block in skipped] == ["tests/e2e/test_firefox.py runs them", "it downloads"]
+    assert [block.argument for block in skipped] == [
+        "tests/e2e/test_imported.py runs them",
+        "tests/e2e/test_firefox.py runs them",
+        "it downloads",
+    ]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from model.importers.errors import ForeignModelError
-from model.importers.marian_binary import MarianFile, read_marian_binary
+from model.importers.marian_binary import read_marian_binary
+from model.importers.marian_file import MarianFile
 from tests.marian_files import (
     FLOAT32,
     INT8,
