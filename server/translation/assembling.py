@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from model.scoring.length_penalty import length_penalty
 from model.text.tokenizer import Tokenizer
 from server.documents.document import Document, Segment, utf8_ranges
+from server.documents.form import in_form
 from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
 from server.documents.protected import damage, has_protected, lost
@@ -41,9 +42,10 @@ def segment_result(
     source: list[int],
     hypotheses: Sequence[Hypothesis] | None,
     tokenizer: Tokenizer,
+    pair: tuple[str, str],
     options: SearchOptions,
 ) -> SegmentResult:
-    """As many of a segment's hypotheses as the options ask for, as text.
+    """As many of a segment's hypotheses as the options ask for, as text in the form of their source.
 
     Args:
         hypotheses: All that the engine has, the best first; None where it was not asked.
@@ -55,7 +57,13 @@ def segment_result(
     texts = texts_of(source, needed, tokenizer, options)
     if len(texts) > 1:
         texts = kept_first(segment.text, texts)[: options.num_hypotheses]
+    texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
     return SegmentResult(hypotheses=texts, num_source_tokens=len(source))
+
+
+def _in_form(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
+    text = in_form(source, hypothesis.text, pair)
+    return hypothesis if text == hypothesis.text else replace(hypothesis, text=text)
 
 
 def untranslated(document: Document, options: SearchOptions) -> Translation:

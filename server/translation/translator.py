@@ -136,7 +136,8 @@ def _item(
             return outcome
         if isinstance(outcome, BaseException):
             raise outcome
-        results.append(segment_result(segment, source, outcome, request.model.tokenizer, request.options))
+        tokenizer, pair = request.model.tokenizer, request.pair
+        results.append(segment_result(segment, source, outcome, tokenizer, pair, request.options))
     if not any(text.sources):
         return untranslated(text.document, request.options)
     return assembled(text.document, results, request.pair, request.options)
