@@ -12,9 +12,9 @@ SYSTEM_PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 UV ?= $(BIN)/uv
 
-# The bundled models; for a language pair that several serve, the first is the default.
+# The bundled models; the first is served, the other is a small one to look into.
 MODELS := en-it en-it-lstm
-ARTIFACTS ?= $(MODELS:%=export/artifacts/%)
+ARTIFACTS ?= export/artifacts/en-it
 ARTIFACT ?= export/artifacts/en-it
 LISTEN ?= 127.0.0.1:50051
 METRICS_LISTEN ?= 127.0.0.1:9464

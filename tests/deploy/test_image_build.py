@@ -122,7 +122,7 @@ def test_it_serves_and_answers_the_probes(image: Builder, tmp_path: Path) -> Non
     probes = load(FOLDER / "overlays" / "cpu").server
     with running(image, tmp_path / "log") as (process, ready):
         address, health, models = ready.groups()
-        assert models == "en-it(int8),en-it-lstm(int8)"
+        assert models == "en-it(int8)"
         with grpc.insecure_channel(health) as channel:
             for name in ("startupProbe", "readinessProbe", "livenessProbe"):
                 request = health_pb2.HealthCheckRequest(service=probes[name]["grpc"].get("service", ""))
