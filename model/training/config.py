@@ -136,7 +136,7 @@ class RunConfig:
             )
 
 
-def load_run_config(path: Path) -> RunConfig:
+def load_run_config(path: Path, initial: ModelConfig | None = None) -> RunConfig:
     """Read a run from YAML with the sections data, model and training, and perhaps preparation.
 
     With the last one data.train may be left out: it is then all files of the corpora.
@@ -144,12 +144,22 @@ def load_run_config(path: Path) -> RunConfig:
     A file may name another beside it as its `base`: of a section that both have, the fields that it
     does not give itself are the base's.
 
+    Args:
+        initial: Of the model that the run starts from: the section model may then be left out.
+
     Raises:
         ConfigError: a file cannot be read, a section or field is unknown or missing, or a value is
             impossible.
     """
     sections = _read_sections(path)
-    if set(sections) - set(_OPTIONAL) != set(_SECTIONS):
+    if initial is not None and "model" not in sections and isinstance(sections.get("data"), dict):
+        sections["data"].setdefault("vocabulary_size", initial.vocabulary_size)
+        return _run_config(path, sections, initial)
+    return _run_config(path, sections, None)
+
+
+def _run_config(path: Path, sections: dict[str, Any], initial: ModelConfig | None) -> RunConfig:
+    if {*sections, *(("model",) if initial else ())} - set(_OPTIONAL) != set(_SECTIONS):
         raise ConfigError(f"{path}: needs exactly the sections {', '.join(_SECTIONS)}")
     preparation = None
     if "preparation" in sections:
@@ -160,12 +170,15 @@ def load_run_config(path: Path) -> RunConfig:
     if isinstance(sections["data"], dict) and isinstance(sections["data"].get("dev"), str):
         sections["data"]["dev"] = [sections["data"]["dev"]]  # one file needs no list
     data = from_fields(DataConfig, sections["data"], "data")
-    fields = sections["model"] or {}
-    if not isinstance(fields, dict):
-        raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
-    model = model_config({"vocabulary_size": data.vocabulary_size, **fields})
+    model = initial or _model_config(sections["model"] or {}, data)
     training = from_fields(TrainingConfig, sections["training"], "training")
     return RunConfig(data=data, model=model, training=training, preparation=preparation)
+
+
+def _model_config(fields: object, data: DataConfig) -> ModelConfig:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
+    return model_config({"vocabulary_size": data.vocabulary_size, **fields})
 
 
 def _read_sections(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
