@@ -22,6 +22,8 @@ _NEEDS = {
     "heads": "attention",
     "tls_certificate": "tls_key",
     "tls_key": "tls_certificate",
+    "input": "output",
+    "output": "input",
 }
 
 
@@ -42,6 +44,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
             parser.error(f"{_flag(name)} needs {_flag(other)}")
     if parsed.attention and len(parsed.texts) > 1:
         parser.error(f"--attention draws one text, not {len(parsed.texts)}")
+    if parsed.input and (parsed.texts or parsed.attention):
+        parser.error(f"--input goes with no {'text' if parsed.texts else '--attention'}")
+    if parsed.input and parsed.input.absolute() == parsed.output.absolute():
+        parser.error(f"--output is --input, {parsed.input}")
     return parsed
 
 
@@ -75,6 +81,15 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
 def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)"
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="a file to translate instead; docs/files.md has the formats",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="of --input: where its translation is put"
     )
     parser.add_argument("--source", required=True, help="language of the texts, for example en")
     parser.add_argument("--target", required=True, help="language to translate into, for example it")

@@ -1,0 +1,38 @@
+"""Which file is read how, by the end of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from server.files.json_file import read_json
+from server.files.plain_file import read_paragraphs
+from server.files.po_file import read_po
+from server.files.subtitles import read_srt, read_vtt
+from server.files.text_file import FileError, TextFile
+
+READERS: Mapping[str, Callable[[bytes], TextFile]] = {
+    ".json": read_json,
+    ".po": read_po,
+    ".pot": read_po,
+    ".srt": read_srt,
+    ".txt": read_paragraphs,
+    ".vtt": read_vtt,
+}
+
+
+def read_file(path: Path) -> TextFile:
+    """A file's content and the places in it that are translated.
+
+    Raises:
+        FileError: the end of its name is unknown, or its content is not what it says.
+        OSError: it cannot be read.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(READERS)
+        raise FileError(f"{path} ends in {path.suffix or 'nothing'!r}, known are {known}")
+    try:
+        return reader(path.read_bytes())
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from error
