@@ -28,7 +28,7 @@ def translate_file(client: Client, arguments: argparse.Namespace) -> bool:
     is_whole = True
     with tqdm(total=job.num_places, unit="text", disable=not sys.stderr.isatty()) as bar:
         for done in job.run(client):
-            where = f"traghetto-translate: {arguments.input}, line {job.line_of(done.number)}"
+            where = f"traghetto-translate: {arguments.input}, {job.where(done.number)}"
             if isinstance(done.result, TextError):
                 is_whole = False
                 tqdm.write(f"{where}: {done.result.message}", file=sys.stderr)

@@ -34,9 +34,10 @@ class TextFile:
     content: bytes
     places: tuple[Place, ...]
 
-    def line_of(self, number: int) -> int:
+    def where(self, number: int) -> str:
         """The line, from 1, on which a place begins."""
-        return self.content.count(b"\n", 0, self.places[number].start) + 1
+        line = self.content.count(b"\n", 0, self.places[number].start) + 1
+        return f"line {line}"
 
     def filled(self, texts: Sequence[str | None]) -> bytes:
         """The content with a text in each place; None leaves a place as it is."""

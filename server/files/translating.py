@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+
+import grpc
 
 from server.files.formats import read_file
 from server.files.journal import Journal, write_whole
-from server.files.text_file import TextFile
+from server.files.text_file import FileError
 from traghetto import (
     Client,
     DeadlineExceeded,
@@ -59,13 +62,14 @@ class FileTranslation:
     def __init__(
         self, source: Path, output: Path, languages: tuple[str, str], options: TranslateOptions
     ) -> None:
-        self._file: TextFile = read_file(source)
+        self._file = read_file(source)
+        self._places = self._file.places
         self._output, self._languages, self._options = output, languages, options
-        self.num_places = len(self._file.places)
+        self.num_places = len(self._places)
 
-    def line_of(self, number: int) -> int:
-        """The line of the file, from 1, on which a place begins."""
-        return self._file.line_of(number)
+    def where(self, number: int) -> str:
+        """Where a place is, for people."""
+        return self._file.where(number)
 
     def run(self, client: Client) -> Iterator[Done]:
         """Translate what the journal does not have, and write the output; a place that fails stays as it is.
@@ -92,14 +96,36 @@ class FileTranslation:
         return {"languages": self._languages, **{name: repr(value) for name, value in self._options.items()}}
 
     def _results(self, client: Client, numbers: Sequence[int]) -> Iterator[tuple[int, Result]]:
-        calls = [numbers[i : i + _PLACES_PER_CALL] for i in range(0, len(numbers), _PLACES_PER_CALL)]
+        calls = self._calls(numbers)
 
         def translate(call: Sequence[int]) -> list[Result]:
-            texts = [self._file.places[i].text for i in call]
+            texts = [self._places[i].text for i in call]
+            options = self._options.copy()
+            if (form := self._places[call[0]].format) != "plain":
+                options["format"] = form
             try:
-                return client.translate(texts, *self._languages, **self._options)
+                results = client.translate(texts, *self._languages, **options)
             except OF_ONE_CALL as error:
                 return [TextError(error.code, str(error))] * len(call)
+            return [self._checked(i, result) for i, result in zip(call, results, strict=True)]
 
         for call, results in zip(calls, in_order(translate, calls, _CALLS_UNDER_WAY), strict=True):
             yield from zip(call, results, strict=True)
+
+    def _calls(self, numbers: Sequence[int]) -> list[Sequence[int]]:
+        """Some places each, of one format."""
+        calls = []
+        for _, same in groupby(numbers, key=lambda i: self._places[i].format):
+            group = list(same)
+            calls += [group[i : i + _PLACES_PER_CALL] for i in range(0, len(group), _PLACES_PER_CALL)]
+        return calls
+
+    def _checked(self, number: int, result: Result) -> Result:
+        """A translation that can be written in its place."""
+        if isinstance(result, TextError):
+            return result
+        try:
+            self._places[number].written(result.text)
+        except FileError as error:
+            return TextError(grpc.StatusCode.INTERNAL, str(error))
+        return result
