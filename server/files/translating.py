@@ -114,7 +114,7 @@ class FileTranslation:
 
     def _calls(self, numbers: Sequence[int]) -> list[Sequence[int]]:
         """Some places each, of one format."""
-        calls = []
+        calls: list[Sequence[int]] = []
         for _, same in groupby(numbers, key=lambda i: self._places[i].format):
             group = list(same)
             calls += [group[i : i + _PLACES_PER_CALL] for i in range(0, len(group), _PLACES_PER_CALL)]
