@@ -75,7 +75,7 @@ def test_a_word_document_is_texts_with_their_styles() -> None:
 def test_styles_go_with_their_words_and_all_else_stays() -> None:
     content = archive(**{"word/document.xml": DOCUMENT, "word/styles.xml": "<w:styles/>", "x.bin": "\0"})
     file = read_docx(content)
-    texts: list[str | None] = shouted(file)
+    texts: list[str | None] = [*shouted(file)]
     texts[0] = 'Auf <x id="3"/><x id="1"/>&lt;dem&gt; Tisch <g id="2">schläft</g> die Katze.'
     texts[4] = None
     filled = file.filled(texts)
