@@ -66,7 +66,7 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         while not journal.exists() or journal.read_text(encoding="utf-8").count("\n") < 40:
             assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
         assert not output.exists()
         num_done = num_translated(running)
         assert ended(start(running.address, "--input", source, "--output", output, "--beam-size", 1))[0] == 0
