@@ -75,6 +75,7 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
         method=method,
         attention=attention,
         segmentation=parsed.segmentation,
+        format=parsed.format,
     )
 
 
@@ -101,6 +102,11 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         choices=("sentences", "lines", "none"),
         help="how texts are cut before they are translated (default: sentences; of --attention, none)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("plain", "html", "xml", "markdown"),
+        help="what the texts are written in (default: plain)",
     )
     parser.add_argument(
         "--max-tokens", type=_int32, metavar="N", help="longest translation of a sentence, in tokens"

@@ -33,7 +33,7 @@ def literals(text: str) -> Counter[str]:
     >>> literals("Hi {name}, see https://a.example/b?c=1. It is 50% of %s.")
     Counter({'{name}': 1, 'https://a.example/b?c=1': 1, '%s': 1})
     """
-    return Counter(_LITERAL.findall(text)) if _may_have_literals(text) else Counter()
+    return Counter(_LITERAL.findall(text)) if may_have_literals(text) else Counter()
 
 
 def literal_ranges(text: str) -> list[tuple[int, int]]:
@@ -42,7 +42,7 @@ def literal_ranges(text: str) -> list[tuple[int, int]]:
     >>> literal_ranges("See https://a.example/#!Page now.")
     [(4, 28)]
     """
-    return [match.span() for match in _LITERAL.finditer(text)] if _may_have_literals(text) else []
+    return [match.span() for match in _LITERAL.finditer(text)] if may_have_literals(text) else []
 
 
 def numbers(text: str) -> Counter[str]:
@@ -53,7 +53,7 @@ def numbers(text: str) -> Counter[str]:
     """
     if _DIGIT.search(text) is None:
         return Counter()
-    return Counter(map(_digits, _NUMBER.findall(_without_literals(text))))
+    return Counter(map(_digits, _NUMBER.findall(without_literals(text))))
 
 
 def lost(source: str, target: str) -> tuple[list[str], list[str]]:
@@ -97,19 +97,21 @@ def has_words(text: str) -> bool:
     >>> [has_words(text) for text in ("* * *", "https://a.example", "{count} cats", "7", "\U0001f60e")]
     [False, False, True, True, False]
     """
-    return any(map(str.isalnum, _without_literals(text)))
+    return any(map(str.isalnum, without_literals(text)))
 
 
 def has_symbols(text: str) -> bool:
     """Whether there is anything but punctuation, such as an emoji, beside literals."""
-    return any(unicodedata.category(character) == "So" for character in _without_literals(text))
+    return any(unicodedata.category(character) == "So" for character in without_literals(text))
 
 
-def _without_literals(text: str) -> str:
-    return _LITERAL.sub(" ", text) if _may_have_literals(text) else text
+def without_literals(text: str) -> str:
+    """A text with a space in the place of each of them."""
+    return _LITERAL.sub(" ", text) if may_have_literals(text) else text
 
 
-def _may_have_literals(text: str) -> bool:
+def may_have_literals(text: str) -> bool:
+    """Whether there is a mark without which no literal is: false spares the search for them."""
     return any([mark in text for mark in _LITERAL_MARKS])  # noqa: C419 - twice as fast as a generator
 
 

@@ -39,9 +39,9 @@ def test_every_sentence_is_a_job_and_what_is_between_them_stays() -> None:
     model, record = FakeModel(copy), FakeRecord()
     text = " Aé bb.\r\n\n  Cc d. E f g?\t"
     first, second = translate(request_of(model, text, "h", segmentation=SENTENCES), record)
-    assert first.best.text == " xx xxx\r\n\n  xx xx x x xx\t"
+    assert first.best.text == " xx xxx.\r\n\n  xx xx x x xx?\t"
     assert [segment.source for segment in first.segments] == [(1, 8), (13, 18), (19, 25)]
-    assert [segment.target for segment in first.segments] == [(1, 7), (12, 17), (18, 24)]
+    assert [segment.target for segment in first.segments] == [(1, 8), (13, 18), (19, 26)]
     assert [segment.num_source_tokens for segment in first.segments] == [4, 4, 5]
     assert second.best.text == "x"
     assert [len(job.source) for job in model.worker.jobs] == [4, 4, 5, 3]
@@ -102,7 +102,7 @@ def test_one_segment_that_fails_makes_the_text_an_error() -> None:
 def test_what_is_too_long_is_cut_and_told() -> None:
     model = FakeModel(copy)
     (item,) = translate(request_of(model, "a bb c, dd e fff gg h", segmentation=SENTENCES))
-    assert item.best.text == "x xx xx xx x xxx xx x"
+    assert item.best.text == "x xx xx, xx x xxx xx x"
     assert [len(job.source) for job in model.worker.jobs] == [5, 4, 5]
     assert item.warnings == [TextWarning(reason=WarningReason.SENTENCE_SPLIT, segment=0)]
 
