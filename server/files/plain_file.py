@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.files.text_file import Place, TextFile, decoded
+from server.files.text_file import Format, Place, TextFile, decoded
 
 
-def read_whole(text_format: str) -> Callable[[bytes], TextFile]:
+def read_whole(text_format: Format) -> Callable[[bytes], TextFile]:
     """How to read a file that is one text of a format."""
 
     def read(content: bytes) -> TextFile:

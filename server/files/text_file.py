@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Format = Literal["plain", "html", "xml", "markdown"]
 
 
 class FileError(ValueError):
@@ -24,7 +27,7 @@ class Place:
     end: int
     text: str
     written: Callable[[str], bytes]
-    format: str = "plain"
+    format: Format = "plain"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,9 +100,7 @@ class FileTranslation:
 
         def translate(call: Sequence[int]) -> list[Result]:
             texts = [self._places[i].text for i in call]
-            options = self._options.copy()
-            if (form := self._places[call[0]].format) != "plain":
-                options["format"] = form
+            options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
             try:
                 results = client.translate(texts, *self._languages, **options)
             except OF_ONE_CALL as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,39 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         expected = translated(running.address, texts, beam_size=1)
     assert output.read_text(encoding="utf-8") == "\n\n".join(expected)
     assert not journal.exists()
+
+
+def test_styles_of_a_document_stand_at_words_of_its_translation(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "letter.docx", tmp_path / "letter.it.docx"
+    document = (
+        '<w:document xmlns:w="w"><w:body><w:p><w:r><w:t xml:space="preserve">The cat is on the </w:t></w:r>'
+        "<w:r><w:rPr><w:b/></w:rPr><w:t>table</w:t></w:r><w:r><w:t>.</w:t></w:r></w:p></w:body></w:document>"
+    )
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("word/document.xml", document)
+        archive.writestr("word/styles.xml", "<w:styles/>")
+    assert ended(start(server.address, "--input", source, "--output", output)) == (0, "", "")
+    (expected,) = translated(server.address, ["The cat is on the table."])
+    with zipfile.ZipFile(output) as archive:
+        written = archive.read("word/document.xml").decode()
+        assert archive.read("word/styles.xml") == b"<w:styles/>"
+    shown = re.findall(r"<w:r>(<w:rPr><w:b/></w:rPr>)?<w:t[^>]*>([^<]*)</w:t></w:r>", written)
+    assert "".join(text for _, text in shown) == expected
+    assert len([text for style, text in shown if style]) == 1
+
+
+def test_a_web_page_keeps_all_but_its_words(server: RunningServer, tmp_path: Path) -> None:
+    source, output = tmp_path / "page.html", tmp_path / "page.it.html"
+    page = "<!doctype html>\n<p class=a>The cat is <em>on the table</em>.</p>\n<script>a < b</script>\n"
+    source.write_text(page, encoding="utf-8")
+    assert ended(start(server.address, "--input", source, "--output", output)) == (0, "", "")
+    written = output.read_text(encoding="utf-8")
+    (expected,) = translated(server.address, ["The cat is on the table."])
+    assert re.fullmatch(r"<!doctype html>\n<p class=a>(.*)</p>\n<script>a < b</script>\n", written)
+    assert re.sub(r"<script>.*</script>|<[^>]*>", "", written).strip() == expected
+    assert written.count("<em>") == written.count("</em>") == 1
 
 
 @pytest.mark.parametrize(
