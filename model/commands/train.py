@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         dest="initial",
         type=Path,
         metavar="CHECKPOINT",
-        help="start from these weights and this tokenizer",
+        help="start from these weights and this tokenizer, also of an imported model; the configuration may "
+        "then leave out its section model",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
@@ -63,11 +64,11 @@ def main() -> int:
 
 
 def _train(arguments: argparse.Namespace, processes: Processes) -> None:
-    run = load_run_config(arguments.config)
-    tokenizer, weights = None, None
+    tokenizer, weights, initial = None, None, None
     if arguments.initial:
         model, tokenizer = load_checkpoint(arguments.initial)
-        weights = unique_weights(model)
+        weights, initial = unique_weights(model), model.config
+    run = load_run_config(arguments.config, initial)
     trainer = Trainer(run, arguments.data, arguments.output, processes, tokenizer, weights)
     bleu = trainer.train(arguments.max_steps)
     if not processes.is_first:

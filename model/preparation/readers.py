@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model.text.parallel_text import DataError, numbered_lines, numbered_pairs
+from model.text.parallel_text import DataError, numbered_lines, numbered_pairs, read_pairs
 
 _XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -63,6 +63,19 @@ def read(folder: Path, name: str, languages: Languages) -> Iterator[Pair]:
     if not path.is_file():
         raise DataError(f"no data file {path}")
     return _READERS[ending](path, languages)
+
+
+def read_all(folder: Path, name: str, languages: Languages) -> list[tuple[str, str]]:
+    """All pairs of a file; one whose ending is no format's is read as tab-separated.
+
+    Raises:
+        DataError: no such file, or damaged content, with its place.
+    """
+    path = folder / name
+    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if "," not in name and ending not in _READERS:
+        return read_pairs(path)
+    return [(pair.first, pair.second) for pair in read(folder, name, languages)]
 
 
 def _read_tsv(path: Path, languages: Languages) -> Iterator[Pair]:

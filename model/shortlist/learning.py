@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.preparation.readers import read_all
 from model.shortlist.coverage import measure
 from model.shortlist.lexical_alignment import lexical_table, num_links
 from model.shortlist.shortlist import Shortlist, ShortlistTable
-from model.text.parallel_text import read_pairs
 from model.text.tokenizer import Tokenizer
 from model.text.tokenizers import load_tokenizer
 from model.training.config import DataConfig
@@ -74,8 +74,10 @@ def add_shortlist(checkpoint: Path, data: Path, config: DataConfig) -> Shortlist
         TokenizerError: The tokenizer has no tag for a language.
     """
     tokenizer = load_tokenizer(checkpoint)
-    pairs = [pair for name in config.train for pair in read_pairs(data / name)]
-    dev_pairs = [pair for name in config.dev for pair in read_pairs(data / name)]
+    pairs, dev_pairs = (
+        [pair for name in names for pair in read_all(data, name, config.languages)]
+        for names in (config.train, config.dev)
+    )
     shortlist = learn_shortlist(
         pairs, config.languages, tokenizer, config.shortlist_candidates, max_tokens=config.max_tokens
     )

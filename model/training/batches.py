@@ -53,14 +53,21 @@ def concatenated(pairs: Sequence[tuple[str, str]], count: int, most: int, seed: 
 def both_directions(
     pairs: Sequence[tuple[str, str]], languages: tuple[str, str], tokenizer: Tokenizer
 ) -> list[Example]:
-    """Each pair as two examples, one a direction."""
-    first, second = languages
+    """Each pair as an example of each direction that the tokenizer has marks for, two or one."""
     examples = []
-    for a, b in pairs:
-        for source, target, one, other in ((a, b, first, second), (b, a, second, first)):
-            ids = tokenizer.encode_source(source, other, source_language=one)
-            examples.append(Example(tuple(ids), tuple(tokenizer.encode_target(target))))
+    directions = directions_of(languages, tokenizer)
+    for pair in pairs:
+        for source, target in directions:
+            text, reference = pair[languages.index(source)], pair[languages.index(target)]
+            ids = tokenizer.encode_source(text, target, source_language=source)
+            examples.append(Example(tuple(ids), tuple(tokenizer.encode_target(reference))))
     return examples
+
+
+def directions_of(languages: tuple[str, str], tokenizer: Tokenizer) -> list[tuple[str, str]]:
+    """Source and target of the directions between two languages that a tokenizer has marks for."""
+    first, second = languages
+    return [pair for pair in ((first, second), (second, first)) if pair in tokenizer.directions]
 
 
 def pad(rows: Sequence[Sequence[int]], padding_id: int) -> Tensor:

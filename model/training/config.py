@@ -24,7 +24,8 @@ class DataConfig:
         languages: BCP-47 codes of the two columns; both directions are trained.
         train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz. A run keeps what
             is best by the mean of all dev files.
-        vocabulary_size: Pieces of the joint SentencePiece vocabulary.
+        vocabulary_size: Pieces of the joint SentencePiece vocabulary; None for that of the model that a run
+            starts from.
         max_tokens: Longer sentences are left out of training (their number is printed).
         dev_sentences: How many pairs of each dev file and direction are translated at each evaluation.
         concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
@@ -37,7 +38,7 @@ class DataConfig:
     languages: tuple[str, str]
     train: tuple[str, ...]
     dev: tuple[str, ...]
-    vocabulary_size: int
+    vocabulary_size: int | None = None
     max_tokens: int = 128
     dev_sentences: int = 400
     concatenated_pairs: int = 0
@@ -60,7 +61,7 @@ class DataConfig:
             )
         if self.shortlist_candidates < 0:
             faults.append(f"shortlist_candidates is {self.shortlist_candidates}, must be at least 0")
-        if self.vocabulary_size < 300:
+        if self.vocabulary_size is not None and self.vocabulary_size < 300:
             faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
         check(faults, "data")
 
@@ -136,7 +137,7 @@ class RunConfig:
             )
 
 
-def load_run_config(path: Path) -> RunConfig:
+def load_run_config(path: Path, initial: ModelConfig | None = None) -> RunConfig:
     """Read a run from YAML with the sections data, model and training, and perhaps preparation.
 
     With the last one data.train may be left out: it is then all files of the corpora.
@@ -144,12 +145,19 @@ def load_run_config(path: Path) -> RunConfig:
     A file may name another beside it as its `base`: of a section that both have, the fields that it
     does not give itself are the base's.
 
+    Args:
+        initial: Of the model that the run starts from: the section model may then be left out.
+
     Raises:
         ConfigError: a file cannot be read, a section or field is unknown or missing, or a value is
             impossible.
     """
     sections = _read_sections(path)
-    if set(sections) - set(_OPTIONAL) != set(_SECTIONS):
+    return _run_config(path, sections, initial if "model" not in sections else None)
+
+
+def _run_config(path: Path, sections: dict[str, Any], initial: ModelConfig | None) -> RunConfig:
+    if {*sections, *(("model",) if initial else ())} - set(_OPTIONAL) != set(_SECTIONS):
         raise ConfigError(f"{path}: needs exactly the sections {', '.join(_SECTIONS)}")
     preparation = None
     if "preparation" in sections:
@@ -160,12 +168,17 @@ def load_run_config(path: Path) -> RunConfig:
     if isinstance(sections["data"], dict) and isinstance(sections["data"].get("dev"), str):
         sections["data"]["dev"] = [sections["data"]["dev"]]  # one file needs no list
     data = from_fields(DataConfig, sections["data"], "data")
-    fields = sections["model"] or {}
-    if not isinstance(fields, dict):
-        raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
-    model = model_config({"vocabulary_size": data.vocabulary_size, **fields})
+    model = initial or _model_config(sections["model"] or {}, data)
     training = from_fields(TrainingConfig, sections["training"], "training")
     return RunConfig(data=data, model=model, training=training, preparation=preparation)
+
+
+def _model_config(fields: object, data: DataConfig) -> ModelConfig:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
+    if data.vocabulary_size is None:
+        raise ConfigError("data: vocabulary_size is missing, and there is no checkpoint to take it from")
+    return model_config({"vocabulary_size": data.vocabulary_size, **fields})
 
 
 def _read_sections(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

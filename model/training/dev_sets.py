@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from model.evaluation.quality import Quality, evaluate
+from model.preparation.readers import read_all
 from model.searches.beam_search import greedy_search_batch
-from model.text.parallel_text import read_pairs
 from model.text.tokenizer import Tokenizer
-from model.training.batches import pad
+from model.training.batches import directions_of, pad
 from model.training.config import RunConfig
 from model.training.schedule import autocast
 
@@ -38,17 +38,14 @@ class DevSets:
     def quality(self, model: nn.Module, tokenizer: Tokenizer, device: torch.device) -> dict[str, Quality]:
         """BLEU and chrF by direction "en-it"; with several files by file and direction."""
         model.eval()
-        first, second = self.languages
         scores = {}
         for name, pairs in self.pairs.items():
             mark = f"{name} " if len(self.pairs) > 1 else ""
-            for one, other, columns in (
-                (first, second, pairs),
-                (second, first, [(b, a) for a, b in pairs]),
-            ):
-                sources = [tokenizer.encode_source(a, other, source_language=one) for a, _ in columns]
+            columns = dict(zip(self.languages, zip(*pairs, strict=True), strict=True))
+            for one, other in directions_of(self.languages, tokenizer):
+                sources = [tokenizer.encode_source(text, other, source_language=one) for text in columns[one]]
                 texts = self._translate(sources, model, tokenizer, device)
-                scores[f"{mark}{one}-{other}"] = evaluate(texts, [b for _, b in columns])
+                scores[f"{mark}{one}-{other}"] = evaluate(texts, columns[other])
         return scores
 
     def _translate(
@@ -82,6 +79,6 @@ def load_dev_sets(run: RunConfig, data: Path) -> DevSets:
     count, seed = run.data.dev_sentences, run.training.seed
     pairs = {}
     for name in run.data.dev:
-        lines = read_pairs(data / name)
+        lines = read_all(data, name, run.data.languages)
         pairs[name] = random.Random(seed).sample(lines, min(count, len(lines)))
     return DevSets(pairs=pairs, languages=run.data.languages, precision=run.training.precision)

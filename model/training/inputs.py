@@ -8,11 +8,11 @@ from pathlib import Path
 
 from model.networks.config import ConfigError
 from model.preparation.prepare import is_prepared
-from model.text.parallel_text import read_pairs
+from model.preparation.readers import read_all
 from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
 from model.text.tokenizer import Tokenizer
 from model.text.tokenizers import load_tokenizer
-from model.training.batches import Example, both_directions, concatenated
+from model.training.batches import Example, both_directions, concatenated, directions_of
 from model.training.config import RunConfig
 from model.training.prepared_examples import PreparedExamples
 from model.training.snapshots import SNAPSHOT_NAME
@@ -29,7 +29,7 @@ def training_pairs(run: RunConfig, data: Path) -> Pairs:
         DataError: a file is missing or damaged.
     """
     names = () if is_prepared(data) else run.data.train
-    return [pair for name in names for pair in read_pairs(data / name)]
+    return [pair for name in names for pair in read_all(data, name, run.data.languages)]
 
 
 def run_tokenizer(
@@ -52,6 +52,9 @@ def run_tokenizer(
         raise ConfigError(
             f"the tokenizer has {tokenizer.size} pieces, data.vocabulary_size is {run.model.vocabulary_size}"
         )
+    if not directions_of(run.data.languages, tokenizer):
+        known = ", ".join("-".join(pair) for pair in tokenizer.directions)
+        raise ConfigError(f"data.languages is {list(run.data.languages)}, the model translates {known}")
     is_begun = (output / SNAPSHOT_NAME).is_file()
     if is_begun and load_tokenizer(output).serialized != tokenizer.serialized:
         raise ConfigError(f"{output} was trained with another tokenizer")
@@ -61,9 +64,10 @@ def run_tokenizer(
 def _learnt(run: RunConfig, pairs: Pairs, output: Path) -> Tokenizer:
     if (output / FILE_NAME).is_file():
         return load_tokenizer(output)
-    log.info("learning a vocabulary of %d pieces", run.data.vocabulary_size)
+    size = run.model.vocabulary_size
+    log.info("learning a vocabulary of %d pieces", size)
     text = dict.fromkeys(sentence for pair in pairs for sentence in pair)
-    return train_tokenizer(text, run.data.vocabulary_size, run.data.languages)
+    return train_tokenizer(text, size, run.data.languages)
 
 
 def examples_of(run: RunConfig, pairs: Pairs, tokenizer: Tokenizer) -> list[Example]:

@@ -21,6 +21,7 @@ from model.training.config import RunConfig
 from model.training.curves import Curves
 from model.training.dev_sets import load_dev_sets
 from model.training.inputs import examples_of, prepared_examples, run_tokenizer, training_pairs
+from model.training.loss import smoothed_loss
 from model.training.processes import Processes
 from model.training.schedule import autocast, learning_rate
 from model.training.snapshots import average, load_snapshot, save_snapshot
@@ -181,12 +182,11 @@ class Trainer:
         """Label-smoothed cross-entropy in nats, summed over target tokens."""
         with autocast(self.device, self.config.precision):
             logits = self._parallel(batch.source.to(self.device), batch.target_input.to(self.device))
-        return nn.functional.cross_entropy(
-            logits.float().flatten(0, 1),  # (B · T, V)
+        return smoothed_loss(
+            logits.float().flatten(0, 1),
             batch.target_output.to(self.device).flatten(),
-            ignore_index=self.special_ids.padding,
-            label_smoothing=self.config.label_smoothing,
-            reduction="sum",
+            padding_id=self.special_ids.padding,
+            smoothing=self.config.label_smoothing,
         )
 
     def _remember(self) -> None:
