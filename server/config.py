@@ -102,6 +102,9 @@ class ServerConfig:
         "process may have files",
     )
     keepalive_seconds: float | None = _optional(
+    handshake_seconds: float = _option(
+        10.0, "how long a new connection may take until it speaks HTTP/2, TLS included; then it is closed"
+    )
         float,
         "silence on a connection after which the client is asked for a sign of life; 0: never",
         default=60.0,
@@ -250,7 +253,8 @@ class ServerConfig:
             yield f"{name} {grace} needs --max-connection-age-seconds"
 
     def _connection_faults(self) -> Iterator[str]:
-        for name in ("keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"):
+        names = ("handshake_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds")
+        for name in names:
             seconds = getattr(self, name)
             if seconds is not None and not 0.001 <= seconds <= MAX_AGE_SECONDS:
                 yield f"{self._called(name)} is {seconds}, must be from 0.001 to {MAX_AGE_SECONDS}"

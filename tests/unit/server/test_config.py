@@ -34,6 +34,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "drain_seconds": ("7.5", "8.5"),
     "max_connection_age_seconds": ("7.5", "8.5"),
     "max_connections": ("7", "8"),
+    "handshake_seconds": ("7.5", "8.5"),
     "keepalive_seconds": ("7.5", "8.5"),
     "keepalive_timeout_seconds": ("7.5", "8.5"),
     "min_ping_seconds": ("7.5", "8.5"),
@@ -145,7 +146,9 @@ def test_an_age_that_grpc_cannot_count_is_refused(value: str, name: str) -> None
         parse_config(["model", *arguments], {})
 
 
-@pytest.mark.parametrize("name", ["keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"])
+@pytest.mark.parametrize(
+    "name", ["handshake_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"]
+)
 @pytest.mark.parametrize("value", ["0.0009", "2147484.0", "inf", "-1.0", "nan"])
 def test_a_time_between_signs_of_life_that_grpc_cannot_count_is_refused(value: str, name: str) -> None:
     with pytest.raises(ServerConfigError, match=f"^{flag(name)} is {value}, must be from"):
