@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from server.files.text_file import FileError, Place, TextFile
@@ -21,7 +22,8 @@ class Archive:
         read: Reads a member by its name; None for one without text.
 
     Raises:
-        FileError: it is no ZIP file, damaged, encrypted, or unpacks to more than 1 GiB.
+        FileError: it is no ZIP file, damaged, encrypted, has two members of one name, or unpacks to more
+            than 1 GiB.
     """
 
     def __init__(self, content: bytes, read: ReadMember) -> None:
@@ -31,6 +33,9 @@ class Archive:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 if (size := sum(info.file_size for info in archive.infolist())) > _MAX_BYTES:
                     raise FileError(f"it unpacks to {size} bytes, the limit is {_MAX_BYTES}")
+                count = Counter(info.filename for info in archive.infolist())
+                if count and count.most_common(1)[0][1] > 1:
+                    raise FileError(f"it has two members {count.most_common(1)[0][0]!r}")
                 for info in archive.infolist():
                     self._read(info.filename, archive.read(info), read)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:

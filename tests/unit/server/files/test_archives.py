@@ -190,6 +190,14 @@ def test_what_would_unpack_to_more_than_memory_is_refused(monkeypatch: pytest.Mo
         read_docx(archive(**{"word/document.xml": "a" * 5000}))
 
 
+def test_two_members_of_one_name_are_refused() -> None:
+    output = io.BytesIO(archive(**{"word/document.xml": "<w:p/>"}))
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(output, "a") as file:
+        file.writestr("word/document.xml", "<w:p/>")
+    with pytest.raises(FileError, match=r"two members 'word/document\.xml'"):
+        read_docx(output.getvalue())
+
+
 def test_xliff_of_another_root_is_refused() -> None:
     with pytest.raises(FileError, match="its root is <a>, must be <xliff>"):
         read_xliff(b"<a/>")
