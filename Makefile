@@ -18,11 +18,13 @@ ARTIFACTS ?= export/artifacts/en-it
 ARTIFACT ?= export/artifacts/en-it
 LISTEN ?= 127.0.0.1:50051
 METRICS_LISTEN ?= 127.0.0.1:9464
+# Of each measurement of `make reliability`.
+SECONDS ?= 10
 # Further arguments for the program that a target runs.
 ARGS ?=
 
 .PHONY: help serve setup unit test cuda-test gpu-check lint format evaluate architectures bench \
-	dashboard dashboard-preview rules fuzz overload soak require-data export lock clean
+	dashboard dashboard-preview rules fuzz overload reliability soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +83,9 @@ fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or 
 
 overload: $(VENV)/.dev  ## Measure a server under more calls than it can bear: docs/reliability.md.
 	$(BIN)/python -m tests.load.overload $(ARGS)
+
+reliability: $(VENV)/.dev  ## Measure all of docs/reliability.md as a table, SECONDS (10) each: some 4 minutes.
+	$(BIN)/python -m tests.load.reliability --seconds $(SECONDS) $(ARGS)
 
 soak: $(VENV)/.dev  ## Ten minutes of random load: does memory grow?
 	$(BIN)/python -m tests.load.soak $(ARGS)

@@ -13,6 +13,7 @@ from typing import Any
 
 from server.addresses import AddressError, is_collector_url, is_local, is_loopback, split_address
 from server.tls.files import PemFile, TlsFiles
+from server.work.client_weights import Weights, WeightsError, parse_weights
 
 DEFAULT_BEAM_SIZE = 4  # of a call that names none, unless --max-beam-size is less
 # gRPC counts a connection's age in milliseconds and 32 bits.
@@ -101,6 +102,9 @@ class ServerConfig:
         "connections to --listen at once; one more is closed as it comes; left out or 0: as many as the "
         "process may have files",
     )
+    handshake_seconds: float = _option(
+        10.0, "how long a new connection may take until it speaks HTTP/2, TLS included; then it is closed"
+    )
     keepalive_seconds: float | None = _optional(
         float,
         "silence on a connection after which the client is asked for a sign of life; 0: never",
@@ -150,6 +154,11 @@ class ServerConfig:
     queue_late_calls: bool = _option(
         default=False, help_text="let calls wait that are not expected to be done before their deadline"
     )
+    client_weights: str | None = _optional(
+        str,
+        "NAME=WEIGHT,... with the common names of clients' certificates: shares of a model, against 1 of "
+        "any other client, while several have work; left out or empty: all alike",
+    )
     time_limit_seconds: float | None = _optional(
         float,
         "time limit of a call whose client sets no deadline; 0: none",
@@ -187,6 +196,7 @@ class ServerConfig:
             *self._age_faults(),
             *self._connection_faults(),
             *self._tls_faults(),
+            *self._weight_faults(),
             *self._trace_faults(),
         ]
         if faults:
@@ -199,6 +209,11 @@ class ServerConfig:
     def max_message_bytes(self) -> int:
         """The largest message of a request and of an answer."""
         return self.max_message_mib << 20
+
+    @property
+    def weights_of_clients(self) -> Weights:
+        """The shares of clients that have another than 1."""
+        return {} if self.client_weights is None else parse_weights(self.client_weights)
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -239,6 +254,17 @@ class ServerConfig:
                 if file and not getattr(self, name):
                     yield f"{file} needs {self._called(name)}"
 
+    def _weight_faults(self) -> Iterator[str]:
+        if self.client_weights is None:
+            return
+        name = self._called("client_weights")
+        try:
+            parse_weights(self.client_weights)
+        except WeightsError as error:
+            yield f"{name}: {error}"
+        if self.tls_client_ca is None:
+            yield f"{name} needs {self._called('tls_client_ca')}: no client has a name without a certificate"
+
     def _age_faults(self) -> Iterator[str]:
         for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds"):
             age = getattr(self, name)
@@ -250,7 +276,8 @@ class ServerConfig:
             yield f"{name} {grace} needs --max-connection-age-seconds"
 
     def _connection_faults(self) -> Iterator[str]:
-        for name in ("keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"):
+        names = ("handshake_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds")
+        for name in names:
             seconds = getattr(self, name)
             if seconds is not None and not 0.001 <= seconds <= MAX_AGE_SECONDS:
                 yield f"{self._called(name)} is {seconds}, must be from 0.001 to {MAX_AGE_SECONDS}"

@@ -66,6 +66,7 @@ class TranslateOptions(TypedDict, total=False):
         method: How to search; None is beam search. Neither of the others goes with `beam_size`.
         attention: Returns the attention of each hypothesis; None returns none.
         skip_scores: Leaves out `score` and `log_prob`, by which greedy search is a little faster.
+        format: What texts are written in: "plain", the default; "html", "xml" or "markdown".
         segmentation: How texts are cut: "sentences", the default; "lines"; or "none", each text one sequence.
         priority: "bulk" for what may take its time; "interactive", the default, goes first.
     """
@@ -78,5 +79,6 @@ class TranslateOptions(TypedDict, total=False):
     method: Sampling | ContrastiveSearch | None
     attention: AttentionOptions | None
     skip_scores: bool
+    format: Literal["plain", "html", "xml", "markdown"] | None
     segmentation: Literal["sentences", "lines", "none"] | None
     priority: Literal["interactive", "bulk"]

@@ -18,6 +18,13 @@ _PRIORITIES = {
     "interactive": pb.PRIORITY_INTERACTIVE,
     "bulk": pb.PRIORITY_BULK,
 }
+_FORMATS = {
+    None: pb.TEXT_FORMAT_UNSPECIFIED,
+    "plain": pb.TEXT_FORMAT_PLAIN,
+    "html": pb.TEXT_FORMAT_HTML,
+    "xml": pb.TEXT_FORMAT_XML,
+    "markdown": pb.TEXT_FORMAT_MARKDOWN,
+}
 _SEGMENTATIONS = {
     None: pb.SEGMENTATION_UNSPECIFIED,
     "sentences": pb.SEGMENTATION_SENTENCES,
@@ -130,8 +137,8 @@ class RequestTemplate:
 
     Raises:
         TypeError: an option of another name, or a value of another type than its field.
-        ValueError: a number does not fit in its field of the contract, or there is no such priority or
-            segmentation.
+        ValueError: a number does not fit in its field of the contract, or there is no such priority,
+            format or segmentation.
     """
 
     def __init__(
@@ -146,6 +153,7 @@ class RequestTemplate:
             model=options.get("model", ""),
             options=_options(options),
             priority=_priority(options.get("priority")),
+            format=_format(options.get("format")),
         )
 
     def with_texts(self, texts: Sequence[str]) -> pb.TranslateRequest:
@@ -160,6 +168,12 @@ def _priority(name: str | None) -> pb.Priority.ValueType:
     if name not in _PRIORITIES:
         raise ValueError(f"priority is {name!r}, must be 'interactive' or 'bulk'")
     return _PRIORITIES[name]
+
+
+def _format(name: str | None) -> pb.TextFormat.ValueType:
+    if name not in _FORMATS:
+        raise ValueError(f"format is {name!r}, must be 'plain', 'html', 'xml' or 'markdown'")
+    return _FORMATS[name]
 
 
 def _segmentation(name: str | None) -> pb.Segmentation.ValueType:

@@ -31,6 +31,7 @@ class WarningReason(StrEnum):
     TOO_LONG = "too_long"  # far longer than the source
     TOO_SHORT = "too_short"  # far shorter than the source
     SOURCE_COPIED = "source_copied"  # it is the source
+    MARKUP = "markup"  # tags or code stand where they are likely to belong, or the text is no XML
 
 
 @dataclass(frozen=True, kw_only=True)

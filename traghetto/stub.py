@@ -20,9 +20,10 @@ _UNREADABLE = Failure(
 )
 
 
-def stub_of(channel: grpc.Channel | grpc.aio.Channel) -> pb_grpc.TranslationServiceStub:
+def stub_of(channel: grpc.Channel | grpc.aio.Channel) -> Any:  # of the one channel, or of the other
     """What calls a server's methods; each returns its answer, or a `Failure` where that is no message."""
-    return pb_grpc.TranslationServiceStub(_Forgiving(channel))  # type: ignore[arg-type]
+    forgiving: Any = _Forgiving(channel)
+    return pb_grpc.TranslationServiceStub(forgiving)
 
 
 class _Forgiving:

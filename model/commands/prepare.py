@@ -39,7 +39,7 @@ def _preparation(config: Path, data: Path, output: Path) -> Preparation:
     return Preparation(
         config=run.preparation,
         languages=run.data.languages,
-        vocabulary_size=run.data.vocabulary_size,
+        vocabulary_size=run.model.vocabulary_size,
         max_tokens=run.data.max_tokens,
         data=data,
         output=output,

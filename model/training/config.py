@@ -24,7 +24,8 @@ class DataConfig:
         languages: BCP-47 codes of the two columns; both directions are trained.
         train, dev: File names below the data folder: UTF-8, tab-separated, plain or .gz. A run keeps what
             is best by the mean of all dev files.
-        vocabulary_size: Pieces of the joint SentencePiece vocabulary.
+        vocabulary_size: Pieces of the joint SentencePiece vocabulary; None for that of the model that a run
+            starts from.
         max_tokens: Longer sentences are left out of training (their number is printed).
         dev_sentences: How many pairs of each dev file and direction are translated at each evaluation.
         concatenated_pairs: So many further pairs are made by joining random ones, for text longer than
@@ -37,7 +38,7 @@ class DataConfig:
     languages: tuple[str, str]
     train: tuple[str, ...]
     dev: tuple[str, ...]
-    vocabulary_size: int
+    vocabulary_size: int | None = None
     max_tokens: int = 128
     dev_sentences: int = 400
     concatenated_pairs: int = 0
@@ -60,7 +61,7 @@ class DataConfig:
             )
         if self.shortlist_candidates < 0:
             faults.append(f"shortlist_candidates is {self.shortlist_candidates}, must be at least 0")
-        if self.vocabulary_size < 300:
+        if self.vocabulary_size is not None and self.vocabulary_size < 300:
             faults.append(f"vocabulary_size is {self.vocabulary_size}, byte fallback needs at least 300")
         check(faults, "data")
 
@@ -152,10 +153,7 @@ def load_run_config(path: Path, initial: ModelConfig | None = None) -> RunConfig
             impossible.
     """
     sections = _read_sections(path)
-    if initial is not None and "model" not in sections and isinstance(sections.get("data"), dict):
-        sections["data"].setdefault("vocabulary_size", initial.vocabulary_size)
-        return _run_config(path, sections, initial)
-    return _run_config(path, sections, None)
+    return _run_config(path, sections, initial if "model" not in sections else None)
 
 
 def _run_config(path: Path, sections: dict[str, Any], initial: ModelConfig | None) -> RunConfig:
@@ -178,6 +176,8 @@ def _run_config(path: Path, sections: dict[str, Any], initial: ModelConfig | Non
 def _model_config(fields: object, data: DataConfig) -> ModelConfig:
     if not isinstance(fields, dict):
         raise ConfigError(f"model: is {fields!r}, must be a mapping of fields to values")
+    if data.vocabulary_size is None:
+        raise ConfigError("data: vocabulary_size is missing, and there is no checkpoint to take it from")
     return model_config({"vocabulary_size": data.vocabulary_size, **fields})
 
 

@@ -64,9 +64,10 @@ def run_tokenizer(
 def _learnt(run: RunConfig, pairs: Pairs, output: Path) -> Tokenizer:
     if (output / FILE_NAME).is_file():
         return load_tokenizer(output)
-    log.info("learning a vocabulary of %d pieces", run.data.vocabulary_size)
+    size = run.model.vocabulary_size
+    log.info("learning a vocabulary of %d pieces", size)
     text = dict.fromkeys(sentence for pair in pairs for sentence in pair)
-    return train_tokenizer(text, run.data.vocabulary_size, run.data.languages)
+    return train_tokenizer(text, size, run.data.languages)
 
 
 def examples_of(run: RunConfig, pairs: Pairs, tokenizer: Tokenizer) -> list[Example]:

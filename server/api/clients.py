@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
+from server.work.client_weights import client_with_certificate
+
+_IPV6 = "ipv6:"
+_HOST_BITS = 64
+
 
 def client_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The name in the client's certificate where there is one, else its address without the port."""
+    """The name in the client's certificate where there is one, else its address as `address_of` has it."""
     for name in context.auth_context().get("x509_common_name", ()):
-        return f"certificate:{name.decode(errors='replace')}"
+        return client_with_certificate(name.decode(errors="replace"))
     return address_of(context.peer())
 
 
 def address_of(peer: str) -> str:
     """A peer as gRPC names it, without what differs from connection to connection.
 
-    >>> [address_of(peer) for peer in ("ipv4:10.0.0.7:51512", "ipv6:%5B::1%5D:51512", "unix:")]
-    ['ipv4:10.0.0.7', 'ipv6:%5B::1%5D', 'unix']
+    That is the port, and of IPv6 the second half of the address too: a host takes as many of these as it
+    likes (RFC 4291, section 2.5.4; RFC 8981). Link-local addresses, which are of one network all, stay whole.
+
+    >>> [address_of(peer) for peer in ("ipv4:10.0.0.7:51512", "ipv6:%5B2001:db8::1:2:3%5D:51512", "unix:")]
+    ['ipv4:10.0.0.7', 'ipv6:2001:db8::/64', 'unix']
     """
-    return peer.rpartition(":")[0]
+    place = peer.rpartition(":")[0]
+    return _network_of(place) if place.startswith(_IPV6) else place
+
+
+def _network_of(place: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(unquote(place.removeprefix(_IPV6)).strip("[]"))
+    except ipaddress.AddressValueError:
+        return place
+    if address.ipv4_mapped is not None:
+        return f"ipv4:{address.ipv4_mapped}"
+    if address.is_link_local:
+        return f"{_IPV6}{address}"
+    return f"{_IPV6}{ipaddress.IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS)}/{_HOST_BITS}"

@@ -27,6 +27,8 @@ def plain_options(config: ServerConfig) -> Options:
         ("grpc.server.max_pending_requests", _MAX_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING),
         ("grpc.server_max_unrequested_time_in_server", _MAX_UNSEEN_SECONDS),
+        # By default gRPC gives a connection that says nothing two minutes.
+        ("grpc.server_handshake_timeout_ms", _milliseconds(config.handshake_seconds)),
         *_keepalive(config),
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from model.text.language_codes import is_language_code
 from server.api.options import parse_options
 from server.documents.document import Segmentation
+from server.documents.markup.reading import Format
 from server.errors import InvalidRequest, NotServed, Violation, quoted
 from server.models.catalogue import Models
 from server.translation.request import TranslationRequest
@@ -18,6 +19,13 @@ _SEGMENTATIONS: dict[int, Segmentation] = {
     pb.SEGMENTATION_SENTENCES: Segmentation.SENTENCES,
     pb.SEGMENTATION_LINES: Segmentation.LINES,
     pb.SEGMENTATION_NONE: Segmentation.NONE,
+}
+_FORMATS: dict[int, Format] = {
+    pb.TEXT_FORMAT_UNSPECIFIED: Format.PLAIN,
+    pb.TEXT_FORMAT_PLAIN: Format.PLAIN,
+    pb.TEXT_FORMAT_HTML: Format.HTML,
+    pb.TEXT_FORMAT_XML: Format.XML,
+    pb.TEXT_FORMAT_MARKDOWN: Format.MARKDOWN,
 }
 _PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
@@ -70,6 +78,7 @@ def parse_request(
         client=client,
         priority=_PRIORITIES[message.priority],
         segmentation=_SEGMENTATIONS[message.options.segmentation],
+        format=_FORMATS[message.format],
     )
 
 
@@ -89,6 +98,7 @@ def _enum_faults(message: pb.TranslateRequest) -> list[Violation]:
     """Values of a newer contract: what they would mean is not known here."""
     fields: tuple[tuple[str, int, Iterable[int], Iterable[str]], ...] = (
         ("priority", message.priority, _PRIORITIES, pb.Priority.keys()),
+        ("format", message.format, _FORMATS, pb.TextFormat.keys()),
         ("options.segmentation", message.options.segmentation, _SEGMENTATIONS, pb.Segmentation.keys()),
     )
     return [

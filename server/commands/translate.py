@@ -15,6 +15,9 @@ from tqdm import tqdm
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
 from server.commands.standard_streams import run_command
 from server.commands.translate_arguments import make_options, make_tls, parse_arguments
+from server.commands.translate_file import translate_file
+from server.commands.translate_results import told
+from server.files.text_file import FileError
 from traghetto import (
     CallError,
     Client,
@@ -25,7 +28,6 @@ from traghetto import (
     ServerBusy,
     ServerFault,
     TextError,
-    TextWarning,
     TlsError,
     Translation,
 )
@@ -71,17 +73,11 @@ def _print_all(results: Iterable[Result | _Fault], *, has_bar: bool) -> bool:
             if isinstance(result, Translation):
                 for warning in result.warnings:
                     tqdm.write(
-                        f"traghetto-translate: text {number}: warning: {_told(warning)}", file=sys.stderr
+                        f"traghetto-translate: text {number}: warning: {told(warning)}", file=sys.stderr
                     )
             print(result.text if isinstance(result, Translation) else "", flush=True)
             bar.update()
     return is_whole
-
-
-def _told(warning: TextWarning) -> str:
-    """A warning on one line: its reason, and the piece of text it is about."""
-    reason = warning.reason.replace("_", " ")
-    return f"{reason}: {warning.text!r}" if warning.text else reason
 
 
 def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterable[str | bytes]) -> bool:
@@ -161,6 +157,21 @@ def _chunk(descriptor: int) -> bytes:
         raise _Refused(f"cannot read standard input: {error.strerror}") from error
 
 
+def _translate(client: Client, arguments: argparse.Namespace) -> bool:
+    """Do what the arguments ask for; False if there was an error.
+
+    Raises:
+        _Refused: a file cannot be read or written.
+    """
+    if arguments.input is not None:
+        try:
+            return translate_file(client, arguments)
+        except OSError as error:
+            raise _Refused(f"{error.filename}: {error.strerror}") from error
+    texts: Iterable[str | bytes] = arguments.texts or _lines()
+    return (_translate_and_draw if arguments.attention else _translate_all)(client, arguments, texts)
+
+
 def main() -> int:
     """Run the command; exit status 1 if a text, the call or a drawing failed, 2 for input it cannot take."""
     return run_command("traghetto-translate", _command)
@@ -170,10 +181,8 @@ def _command() -> int:
     arguments = parse_arguments()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    translate = _translate_and_draw if arguments.attention else _translate_all
     status = 1
     try:
-        texts: Iterable[str | bytes] = arguments.texts or _lines()
         with Client(
             arguments.server,
             arguments.timeout,
@@ -181,12 +190,12 @@ def _command() -> int:
             keepalive_seconds=arguments.keepalive_seconds,
             max_message_mib=arguments.max_message_mib,
         ) as client:
-            return 0 if translate(client, arguments, texts) else 1
+            return 0 if _translate(client, arguments) else 1
     except CallError as error:
         message = str(error)
     except UnicodeDecodeError as error:
         status, message = 2, _not_utf8(error)
-    except (DrawingUnavailable, InvalidText, TlsError, _Refused) as error:
+    except (DrawingUnavailable, FileError, InvalidText, TlsError, _Refused) as error:
         status, message = 2, str(error)
     print(f"traghetto-translate: {message}", file=sys.stderr)
     return status

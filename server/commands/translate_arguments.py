@@ -22,6 +22,8 @@ _NEEDS = {
     "heads": "attention",
     "tls_certificate": "tls_key",
     "tls_key": "tls_certificate",
+    "input": "output",
+    "output": "input",
 }
 
 
@@ -42,6 +44,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
             parser.error(f"{_flag(name)} needs {_flag(other)}")
     if parsed.attention and len(parsed.texts) > 1:
         parser.error(f"--attention draws one text, not {len(parsed.texts)}")
+    if parsed.input and (parsed.texts or parsed.attention):
+        parser.error(f"--input goes with no {'text' if parsed.texts else '--attention'}")
+    if parsed.input and parsed.input.absolute() == parsed.output.absolute():
+        parser.error(f"--output is --input, {parsed.input}")
     return parsed
 
 
@@ -69,12 +75,22 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
         method=method,
         attention=attention,
         segmentation=parsed.segmentation,
+        format=parsed.format,
     )
 
 
 def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="what to translate (default: lines of standard input)"
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="a file to translate instead; docs/files.md has the formats",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="of --input: where its translation is put"
     )
     parser.add_argument("--source", required=True, help="language of the texts, for example en")
     parser.add_argument("--target", required=True, help="language to translate into, for example it")
@@ -86,6 +102,11 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmentation",
         choices=("sentences", "lines", "none"),
         help="how texts are cut before they are translated (default: sentences; of --attention, none)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("plain", "html", "xml", "markdown"),
+        help="what the texts are written in (default: plain)",
     )
     parser.add_argument(
         "--max-tokens", type=_int32, metavar="N", help="longest translation of a sentence, in tokens"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from server.documents.clauses import parts
 from server.documents.invisible import trimmed, visible
+from server.documents.markup.skeleton import Skeleton
 from server.documents.protected import has_symbols, has_words, literal_ranges
 from server.documents.sentences import line_ranges, sentence_ranges
 from server.documents.warnings import TextWarning, WarningReason
@@ -32,12 +33,16 @@ class Segment:
 
     Args:
         start, end: Its place in the text, in characters.
-        text: What the model is given: the same without invisible characters.
+        text: What the model is given: the same without invisible characters, and without markup.
+        skeleton: Of a text with markup, what the translation gets back.
+        is_inner: Whether it is the value of an attribute within the segment before it.
     """
 
     start: int
     end: int
     text: str
+    skeleton: Skeleton | None = None
+    is_inner: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,7 @@ class Document:
     """A text, cut.
 
     Args:
-        segments: In order, none within another; what is between them stays as it is.
+        segments: In order, none within another but inner ones; what is between them stays as it is.
         warnings: What the cutting could not keep.
     """
 
@@ -53,11 +58,16 @@ class Document:
     segments: tuple[Segment, ...]
     warnings: tuple[TextWarning, ...] = ()
 
+    @property
+    def outer_segments(self) -> list[Segment]:
+        """Those that are not within another."""
+        return [segment for segment in self.segments if not segment.is_inner]
+
     def joined(self, targets: Sequence[str], pair: tuple[str, str]) -> tuple[str, list[Range]]:
         """The text with a target in the place of each segment.
 
         Args:
-            targets: One for each segment.
+            targets: One for each segment that is not an inner one.
             pair: Source and target language, as BCP-47 tags. Where the source puts no space between two
                 sentences and the target's script has one there, one is added.
 
@@ -68,7 +78,7 @@ class Document:
         pieces: list[str] = []
         ranges: list[Range] = []
         place = length = 0
-        for segment, target in zip(self.segments, targets, strict=True):
+        for segment, target in zip(self.outer_segments, targets, strict=True):
             gap = self.text[place : segment.start] or (space if ranges else "")
             length += len(gap)
             pieces += [gap, target]
@@ -190,8 +200,17 @@ class _Reading:
         self.warnings.append(TextWarning(reason=reason, segment=segment))
 
 
+def nested(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Segments in order, those told apart that lie within another: values of attributes in a sentence."""
+    end = 0
+    for segment in sorted(segments, key=lambda segment: segment.start):
+        is_inner = segment.start < end
+        yield segment if segment.is_inner == is_inner else replace(segment, is_inner=is_inner)
+        end = max(end, segment.end)
+
+
 def utf8_ranges(text: str, ranges: Sequence[Range]) -> Iterator[Range]:
-    """Ranges in characters, ascending, as ranges in bytes of UTF-8.
+    """Ranges in characters, in order of their beginnings, as ranges in bytes of UTF-8.
 
     >>> list(utf8_ranges("è qui", [(0, 1), (2, 5)]))
     [(0, 2), (3, 6)]
@@ -201,10 +220,9 @@ def utf8_ranges(text: str, ranges: Sequence[Range]) -> Iterator[Range]:
         return
     place = num_bytes = 0
     for start, end in ranges:
-        first = num_bytes + len(text[place:start].encode())
-        num_bytes = first + len(text[start:end].encode())
-        place = end
-        yield first, num_bytes
+        num_bytes += len(text[place:start].encode())
+        place = start
+        yield num_bytes, num_bytes + len(text[start:end].encode())
 
 
 def _is_unspaced(language: str) -> bool:

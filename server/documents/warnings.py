@@ -20,6 +20,7 @@ class WarningReason(StrEnum):
     TOO_LONG = "too_long"  # beside the source
     TOO_SHORT = "too_short"  # beside the source
     SOURCE_COPIED = "source_copied"  # it is the source, not a translation
+    MARKUP = "markup"  # tags stand where the model did not put them, or the markup is no XML
 
 
 @dataclass(frozen=True, kw_only=True)

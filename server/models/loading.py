@@ -23,6 +23,7 @@ from server.models.machine import available_bytes, free_gpu_bytes, num_processor
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
+from server.work.job_queue import QueueRules
 from server.work.worker import Worker
 
 log = logging.getLogger("traghetto.models")
@@ -119,7 +120,7 @@ def load_model(
         busy_runners,
         check,
         prepare=partial(_prepare, session=session, config=config),
-        takes_late=config.queue_late_calls,
+        rules=QueueRules(takes_late=config.queue_late_calls, weights=config.weights_of_clients),
     )
     loaded = time.monotonic()
     with blaming(folder):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from model.scoring.length_penalty import length_penalty
 from model.text.tokenizer import Tokenizer
@@ -15,6 +15,7 @@ from server.documents.protected import damage, has_protected, lost
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
 from server.translation.detokenizing import certain_text, texts_of
+from server.translation.marking import Place, marked
 from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
 from server.work.options import SearchOptions
 
@@ -24,12 +25,22 @@ class SegmentResult:
     """What the model made of one segment.
 
     Args:
-        hypotheses: At least one, the best first.
+        hypotheses: At least one, the best first; with its source's markup.
         num_source_tokens: Special ones included.
+        text: Of the best one, without markup.
+        inner: Where in the best one segments within this one are, by where they begin in the source.
+        warnings: Of its markup.
     """
 
     hypotheses: list[TranslatedHypothesis]
     num_source_tokens: int
+    text: str
+    inner: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+    def without_attention(self) -> SegmentResult:
+        """The same for a client that did not ask for it."""
+        return replace(self, hypotheses=[replace(h, attention=None) for h in self.hypotheses])
 
 
 def kept_first(source: str, hypotheses: Sequence[TranslatedHypothesis]) -> list[TranslatedHypothesis]:
@@ -44,21 +55,34 @@ def segment_result(
     tokenizer: Tokenizer,
     pair: tuple[str, str],
     options: SearchOptions,
+    *,
+    inner: Mapping[Place, str],
 ) -> SegmentResult:
     """As many of a segment's hypotheses as the options ask for, as text in the form of their source.
 
     Args:
         hypotheses: All that the engine has, the best first; None where it was not asked.
+        inner: What is written for segments within this one, by their places in the text.
     """
     if hypotheses is None:
-        return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0)
+        return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0, text="")
     # Those beyond are only for what must stay as it is: they are made text where there is any.
     needed = hypotheses if has_protected(segment.text) else hypotheses[: options.num_hypotheses]
     texts = texts_of(source, needed, tokenizer, options)
     if len(texts) > 1:
         texts = kept_first(segment.text, texts)[: options.num_hypotheses]
     texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
-    return SegmentResult(hypotheses=texts, num_source_tokens=len(source))
+    if segment.skeleton is None:
+        return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
+    filled = [marked(segment, hypothesis, tokenizer, pair[1], inner) for hypothesis in texts]
+    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and texts[0].attention is None
+    return SegmentResult(
+        hypotheses=[replace(h, text=form.text) for h, form in zip(texts, filled, strict=True)],
+        num_source_tokens=len(source),
+        text=texts[0].text,
+        inner=filled[0].inner,
+        warnings=[*filled[0].moved, *([""] if is_guessed else [])],
+    )
 
 
 def _in_form(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
@@ -80,7 +104,12 @@ def assembled(
     document: Document, results: Sequence[SegmentResult], pair: tuple[str, str], options: SearchOptions
 ) -> Translation:
     """The translation of a text from that of its segments, of which there is at least one."""
-    text, ranges = document.joined([result.hypotheses[0].text for result in results], pair)
+    outer = [
+        result for segment, result in zip(document.segments, results, strict=True) if not segment.is_inner
+    ]
+    text, ranges = document.joined([result.hypotheses[0].text for result in outer], pair)
+    if len(outer) < len(results):
+        ranges = _with_inner(document.segments, ranges, results)
     if len(results) == 1:
         before, after = document.text[: document.segments[0].start], document.text[document.segments[0].end :]
         hypotheses = results[0].hypotheses
@@ -99,10 +128,33 @@ def assembled(
                 hypotheses=result.hypotheses,
                 num_source_tokens=result.num_source_tokens,
             )
-            for source, target, result in zip(sources, utf8_ranges(text, ranges), results, strict=True)
+            for source, target, result in zip(sources, _in_utf8(text, ranges), results, strict=True)
         ],
         warnings=[*document.warnings, *_warnings(document.segments, results)],
     )
+
+
+def _with_inner(
+    segments: Sequence[Segment], outer: Sequence[Place], results: Sequence[SegmentResult]
+) -> list[Place]:
+    """Where in a translation all segments are, from where those are that are not within another."""
+    ranges, places = [], iter(outer)
+    place, inner = (0, 0), dict[int, Place]()
+    for segment, result in zip(segments, results, strict=True):
+        if segment.is_inner:
+            start, end = inner[segment.start]
+            ranges.append((place[0] + start, place[0] + end))
+        else:
+            place, inner = next(places), dict(result.inner)
+            ranges.append(place)
+    return ranges
+
+
+def _in_utf8(text: str, ranges: Sequence[Place]) -> list[Place]:
+    """Ranges in any order, in bytes."""
+    in_order = sorted(ranges)
+    places = dict(zip(in_order, utf8_ranges(text, in_order), strict=True))
+    return [places[place] for place in ranges]
 
 
 def _whole(text: str, best: Sequence[TranslatedHypothesis], options: SearchOptions) -> TranslatedHypothesis:
@@ -125,10 +177,13 @@ def _whole(text: str, best: Sequence[TranslatedHypothesis], options: SearchOptio
 def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> Iterator[TextWarning]:
     for number, (segment, result) in enumerate(zip(segments, results, strict=True)):
         best = result.hypotheses[0]
-        placeholders, numbers = lost(segment.text, best.text)
-        for text in placeholders:
+        placeholders, numbers = lost(segment.text, result.text)
+        stand_ins = segment.skeleton.stand_ins if segment.skeleton else ()
+        for text in (text for text in placeholders if text not in stand_ins):
             yield TextWarning(reason=WarningReason.PLACEHOLDER, segment=number, text=text)
         for text in numbers:
             yield TextWarning(reason=WarningReason.NUMBER, segment=number, text=text)
-        for reason in suspicions(segment.text, best.text, result.num_source_tokens, best.num_target_tokens):
+        for reason in suspicions(segment.text, result.text, result.num_source_tokens, best.num_target_tokens):
             yield TextWarning(reason=reason, segment=number)
+        for text in result.warnings:
+            yield TextWarning(reason=WarningReason.MARKUP, segment=number, text=text)

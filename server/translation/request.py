@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.documents.document import Segmentation
+from server.documents.markup.reading import Format
 from server.models.loading import LoadedModel
 from server.work.fair_order import Priority
 from server.work.options import SearchOptions
@@ -20,6 +21,7 @@ class TranslationRequest:
         deadline: On the monotonic clock, in seconds; None for none.
         client: Who asks, as far as it is known; clients share a model.
         segmentation: How each text is cut into what the model translates as one sequence.
+        format: What the texts are written in.
     """
 
     model: LoadedModel
@@ -30,3 +32,4 @@ class TranslationRequest:
     client: str = ""
     priority: Priority = Priority.INTERACTIVE
     segmentation: Segmentation = Segmentation.SENTENCES
+    format: Format = Format.PLAIN

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from server.documents.document import Document, Segmentation, read_document
+from server.documents.document import Document, Segmentation, nested, read_document
+from server.documents.markup.reading import Format, read_marked
 from server.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -19,6 +19,7 @@ from server.errors import (
     Violation,
 )
 from server.models.loading import LoadedModel
+from server.translation.request import TranslationRequest
 
 INLINE_CHARACTERS = 4096  # what takes longer leaves the event loop
 MAX_PIECES = 16_384  # sentences of a call: a book has room, and a megabyte of line breaks does not
@@ -37,42 +38,38 @@ class TokenizedText:
         """Length in UTF-8 of what no model translates, which comes out as it went in."""
         text, place, num_bytes = self.document.text, 0, 0
         for segment, ids in zip(self.document.segments, self.sources, strict=True):
-            if ids:
+            if ids and not segment.is_inner:
                 num_bytes += len(text[place : segment.start].encode())
                 place = segment.end
         return num_bytes + len(text[place:].encode())
 
 
-async def tokenize(
-    model: LoadedModel,
-    texts: Sequence[str],
-    pair: tuple[str, str],
-    segmentation: Segmentation,
-    deadline: float | None = None,
-) -> list[TokenizedText | RequestError]:
+async def tokenize(request: TranslationRequest) -> list[TokenizedText | RequestError]:
     """Segments of each text as ids, or why it has none; only a text that shall not be cut may be too long.
 
     Long work leaves the event loop to others, and ends with the call; for a sentence the hop would take
     longer than the work.
 
-    Args:
-        deadline: Of the call, on the monotonic clock; None for none.
-
     Raises:
         InvalidRequest: the texts have more sentences than a call may have.
         DeadlineExceeded: it has passed meanwhile.
     """
-    encoder = _Encoder(model, pair[1], deadline)
+    encoder = _Encoder(request.model, request.pair[1], request.deadline)
 
     def tokenized() -> list[TokenizedText | RequestError]:
-        return [_tokenized(encoder, text, pair[0], segmentation) for text in texts]
+        return [_tokenized(encoder, text, request) for text in request.texts]
 
-    if sum(map(len, texts)) <= INLINE_CHARACTERS:
+    if is_short(request):
         return tokenized()
     try:
         return await asyncio.get_running_loop().run_in_executor(_threads, tokenized)
     finally:
         encoder.is_over.set()  # a call that is cancelled leaves the thread to others
+
+
+def is_short(request: TranslationRequest) -> bool:
+    """Whether to cut its texts, or to join them again, takes less time than to leave the event loop."""
+    return request.format is Format.PLAIN and sum(map(len, request.texts)) <= INLINE_CHARACTERS
 
 
 # Long texts, of two calls at once: other work that leaves the event loop need not wait for them.
@@ -117,19 +114,23 @@ class _Encoder:
         return ids
 
 
-def _tokenized(
-    encoder: _Encoder, text: str, language: str, segmentation: Segmentation
-) -> TokenizedText | RequestError:
-    if segmentation is Segmentation.NONE and len(text) > encoder.max_characters and text.strip():
-        return TextTooLong(len(text), encoder.max_characters)
-    document = read_document(text, language, segmentation, encoder.fits)
+def _tokenized(encoder: _Encoder, text: str, request: TranslationRequest) -> TokenizedText | RequestError:
+    language, is_whole = request.pair[0], request.segmentation is Segmentation.NONE
+    if request.format is Format.PLAIN:
+        if is_whole and len(text) > encoder.max_characters and text.strip():
+            return TextTooLong(len(text), encoder.max_characters)
+        document = read_document(text, language, request.segmentation, encoder.fits)
+    else:
+        document = read_marked(text, request.format, language, request.segmentation, encoder.fits)
+        longest = max((len(segment.text) for segment in document.segments), default=0)
+        if is_whole and longest > encoder.max_characters:
+            return TextTooLong(longest, encoder.max_characters)
     sources = [encoder.ids(segment.text) for segment in document.segments]
-    if segmentation is not Segmentation.NONE and not all(
-        sources
-    ):  # nothing that the vocabulary knows: it stays
+    if not all(sources) and not (is_whole and request.format is Format.PLAIN):
+        # Of some the vocabulary knows nothing: they stay.
         known = [(segment, ids) for segment, ids in zip(document.segments, sources, strict=True) if ids]
-        document = replace(document, segments=tuple(segment for segment, _ in known))
+        document = replace(document, segments=tuple(nested(segment for segment, _ in known)))
         sources = [ids for _, ids in known]
-    if segmentation is Segmentation.NONE and sources and len(sources[0]) > encoder.max_tokens:
-        return SourceTooLong(len(sources[0]), encoder.max_tokens)
+    if is_whole and (most := max(map(len, sources), default=0)) > encoder.max_tokens:
+        return SourceTooLong(most, encoder.max_tokens)
     return TokenizedText(document=document, sources=sources)

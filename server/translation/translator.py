@@ -10,19 +10,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from server.documents.markup.reading import Format
 from server.errors import DeadlineExceeded, InvalidRequest, RequestError
 from server.translation.answer_limit import answer_size_faults
-from server.translation.assembling import assembled, segment_result, untranslated
+from server.translation.assembling import SegmentResult, assembled, segment_result, untranslated
 from server.translation.attention_limit import attention_size_faults
 from server.translation.cost_limit import cost_faults
+from server.translation.marking import Place, aligned_options
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation, Translations
 from server.translation.running import Outcome, run_jobs
-from server.translation.sources import INLINE_CHARACTERS, TokenizedText, tokenize
+from server.translation.sources import TokenizedText, is_short, tokenize
 from server.work.job import Job, JobTimes
 from server.work.loop_waker import LoopWaker
-
-_Place = tuple[int, int]  # of a text in its call, and of a segment in it
+from server.work.options import SearchOptions
 
 
 class Record(Protocol):
@@ -65,16 +66,17 @@ class Translator:
         model = request.model
         with model.in_use():
             started = time.monotonic()
-            texts = await tokenize(model, request.texts, request.pair, request.segmentation, request.deadline)
+            texts = await tokenize(request)
             record.end_stage("tokenize", started)
+            options = _options(request, texts)
             jobs = {
-                (i, j): _job(request, source)
+                (i, j): _job(request, source, options.get((i, j), request.options))
                 for i, text in enumerate(texts)
                 if isinstance(text, TokenizedText)
                 for j, source in enumerate(text.sources)
                 if source
             }
-            faults = attention_size_faults(jobs.values())
+            faults = attention_size_faults(jobs.values()) if request.options.attention else []
             kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
             faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
             faults += cost_faults(jobs.values(), self._max_call_tokens)
@@ -87,15 +89,32 @@ class Translator:
             )
             outcomes = dict(zip(jobs, results, strict=True))
             started = time.monotonic()
-            items = await _items(request, texts, outcomes, record)
+            items = await _items(request, texts, options, outcomes, record)
             record.end_stage("detokenize", started)
             return Translations(items=items, model=model)
 
 
-def _job(request: TranslationRequest, source: list[int]) -> Job:
+def _options(
+    request: TranslationRequest, texts: Sequence[TokenizedText | RequestError]
+) -> Mapping[Place, SearchOptions]:
+    """How to search for those segments that are searched in another way than the request says."""
+    if request.format is Format.PLAIN:
+        return {}
+    return aligned_options(
+        request,
+        (
+            ((i, j), segment, len(source))
+            for i, text in enumerate(texts)
+            if isinstance(text, TokenizedText)
+            for j, (segment, source) in enumerate(zip(text.document.segments, text.sources, strict=True))
+        ),
+    )
+
+
+def _job(request: TranslationRequest, source: list[int], options: SearchOptions) -> Job:
     return Job(
         source=tuple(source),
-        options=request.options.seeded(),
+        options=options.seeded(),
         deadline=request.deadline,
         client=request.client,
         priority=request.priority,
@@ -105,21 +124,26 @@ def _job(request: TranslationRequest, source: list[int]) -> Job:
 async def _items(
     request: TranslationRequest,
     texts: Sequence[TokenizedText | RequestError],
-    outcomes: Mapping[_Place, Outcome],
+    options: Mapping[Place, SearchOptions],
+    outcomes: Mapping[Place, Outcome],
     record: Record,
 ) -> list[Translation | RequestError]:
     """The translation of each text, or why there is none; long work leaves the event loop to others."""
 
     def items() -> list[Translation | RequestError]:
         return [
-            _item(request, text, [outcomes.get((i, j)) for j in range(len(text.sources))])
+            _item(
+                request,
+                text,
+                [options.get((i, j), request.options) for j in range(len(text.sources))],
+                [outcomes.get((i, j)) for j in range(len(text.sources))],
+            )
             if isinstance(text, TokenizedText)
             else text
             for i, text in enumerate(texts)
         ]
 
-    is_short = sum(map(len, request.texts)) <= INLINE_CHARACTERS
-    translations = items() if is_short else await asyncio.to_thread(items)
+    translations = items() if is_short(request) else await asyncio.to_thread(items)
     for item in translations:
         if isinstance(item, Translation) and (item.segments or item.warnings):
             record.count(item)
@@ -127,17 +151,27 @@ async def _items(
 
 
 def _item(
-    request: TranslationRequest, text: TokenizedText, outcomes: Sequence[Outcome | None]
+    request: TranslationRequest,
+    text: TokenizedText,
+    options: Sequence[SearchOptions],
+    outcomes: Sequence[Outcome | None],
 ) -> Translation | RequestError:
-    results = []
-    segments = zip(text.document.segments, text.sources, outcomes, strict=True)
-    for segment, source, outcome in segments:
+    segments, tokenizer = text.document.segments, request.model.tokenizer
+    results: dict[int, SegmentResult] = {}
+    inner: dict[Place, str] = {}
+    for i in sorted(range(len(segments)), key=lambda i: not segments[i].is_inner):
+        segment, outcome = segments[i], outcomes[i]
         if isinstance(outcome, RequestError):
             return outcome
         if isinstance(outcome, BaseException):
             raise outcome
-        tokenizer, pair = request.model.tokenizer, request.pair
-        results.append(segment_result(segment, source, outcome, tokenizer, pair, request.options))
+        result = segment_result(
+            segment, text.sources[i], outcome, tokenizer, request.pair, options[i], inner=inner
+        )
+        results[i] = result if options[i] is request.options else result.without_attention()
+        if segment.is_inner:
+            inner[segment.start, segment.end] = results[i].hypotheses[0].text
     if not any(text.sources):
         return untranslated(text.document, request.options)
-    return assembled(text.document, results, request.pair, request.options)
+    in_order = [results[i] for i in range(len(segments))]
+    return assembled(text.document, in_order, request.pair, request.options)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from server.engine.lane import HYPOTHESES_PER_SLOT
 from server.errors import Overloaded
+from server.work.client_weights import NO_WEIGHTS, Weights
 from server.work.fair_order import Flow, Priority
 from server.work.job import Job
 from server.work.pace import Pace
@@ -31,9 +32,11 @@ class Backlog:
     Args:
         pace: Of the model's runners.
         num_slots: Of each runner; a slot runs up to 4 hypotheses.
+        weights: Shares of clients; 1 of any that is not there.
     """
 
-    def __init__(self, pace: Pace, num_slots: Sequence[int]) -> None:
+    def __init__(self, pace: Pace, num_slots: Sequence[int], weights: Weights = NO_WEIGHTS) -> None:
+        self._weights = weights
         self._pace, self._num_slots, self._most_slots = pace, sum(num_slots), max(num_slots)
         self._work: dict[Priority, defaultdict[str, float]] = {p: defaultdict(float) for p in Priority}
         self.num_hypotheses = 0  # of all jobs that are not done
@@ -91,11 +94,14 @@ class Backlog:
     def _work_before(self, flow: Flow, work: float) -> float:
         """What is done until a client's work is: of others as much as they have, up to their share.
 
-        In its class that is as much as of the client, of the other class what the weights say.
+        Both of other clients of its class and of the other class that is what the weights say.
         """
         clients = self._work[flow.priority]
-        own = clients.get(flow.client, 0.0) + work
-        total = own + sum(min(other, own) for client, other in clients.items() if client != flow.client)
+        total = client_work = clients.get(flow.client, 0.0) + work
+        turns = client_work / self._weights.get(flow.client, 1.0)
+        for client, other in clients.items():
+            if client != flow.client:
+                total += min(other, turns * self._weights.get(client, 1.0))
         for priority, others in self._work.items():
             if priority is not flow.priority:
                 total += min(sum(others.values()), total * priority.value / flow.priority.value)

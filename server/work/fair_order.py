@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.engine.sequence import SequenceRequest
+from server.work.client_weights import NO_WEIGHTS, Weights
 
 _MOST_STALE = 64
 
@@ -62,6 +63,9 @@ class FairOrder:
     Of those that wait whoever has had least of the model, in hypothesis tokens, is next; who comes new has no
     claim to what it did not ask for before. Requests of one call keep their order.
 
+    Args:
+        weights: Of clients, against others of their priority; 1 of any that is not there.
+
     Source: Parekh, Gallager 1993, "A generalized processor sharing approach to flow control in integrated
         services networks", https://doi.org/10.1109/90.234856 (virtual time); by start tags as in Goyal, Vin,
         Cheng 1996, "Start-time fair queueing", https://doi.org/10.1145/248156.248171.
@@ -77,7 +81,8 @@ class FairOrder:
     [0, 3, 1, 2]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Weights = NO_WEIGHTS) -> None:
+        self._weights = weights
         self._root = _Share()
         self._flows: dict[int, Flow] = {}  # of each request that waits
         self._num_waiting = dict.fromkeys(Priority, 0)
@@ -99,7 +104,7 @@ class FairOrder:
         share = self._root
         for key in _path(flow):
             if (child := share.children.get(key)) is None:
-                weight = key.value if isinstance(key, Priority) else 1.0
+                weight = self._weight_of(key)
                 debt = share.debts.pop(key, 0.0) if isinstance(key, str) else 0.0
                 had = max(share.virtual_time, debt)
                 child = share.children[key] = _Share(weight=weight, had=had)
@@ -165,11 +170,18 @@ class FairOrder:
             parent, child = share, share.children.get(key)
             if child is None:
                 if isinstance(key, str):
-                    _remember(parent, key, max(parent.debts.get(key, 0.0), parent.virtual_time) + work)
+                    had = max(parent.debts.get(key, 0.0), parent.virtual_time)
+                    _remember(parent, key, had + work / self._weight_of(key))
                 return
             child.had += work / child.weight
             self._push(parent, key)
             share = child
+
+    def _weight_of(self, key: Priority | str | int) -> float:
+        """Of a class or a client; calls are all alike."""
+        if isinstance(key, Priority):
+            return key.value
+        return self._weights.get(key, 1.0) if isinstance(key, str) else 1.0
 
     def _push(self, parent: _Share, key: Priority | str | int) -> None:
         """Put a child in order by what it has had; of the classes, which are two, there is no order."""

@@ -7,12 +7,13 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server.engine.sequence import SequenceRequest
 from server.errors import Draining, QueueFull
 from server.work.backlog import Backlog
 from server.work.busy_runners import BusyRunners
+from server.work.client_weights import Weights
 from server.work.fair_order import FairOrder, Flow, Priority
 from server.work.job import Job, JobFuture, Live
 from server.work.pace import Pace
@@ -50,6 +51,22 @@ class Handout:
 _NOTHING = Handout()
 
 
+@dataclass(frozen=True, kw_only=True)
+class QueueRules:
+    """What a queue takes, and in which order.
+
+    Args:
+        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
+        weights: Shares of clients; 1 of any that is not there.
+    """
+
+    takes_late: bool = False
+    weights: Weights = field(default_factory=dict)
+
+
+DEFAULT_RULES = QueueRules()
+
+
 class JobQueue:
     """Jobs in the order of `FairOrder`, of a call the longest first; any thread may call any of its methods.
 
@@ -60,7 +77,7 @@ class JobQueue:
         num_slots: Of each runner's engine.
         max_waiting: Jobs that may be without a slot.
         busy_runners: Told while a runner waits in `take`.
-        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
+        rules: What is taken, and in which order.
     """
 
     def __init__(
@@ -68,10 +85,9 @@ class JobQueue:
         num_slots: Sequence[int],
         max_waiting: int,
         busy_runners: BusyRunners,
-        *,
-        takes_late: bool = False,
+        rules: QueueRules = DEFAULT_RULES,
     ) -> None:
-        self._takes_late = takes_late
+        self._takes_late = rules.takes_late
         self.portions = tuple(Portion(count) for count in num_slots)
         self._max_waiting = max_waiting
         self._busy_runners = busy_runners
@@ -80,9 +96,9 @@ class JobQueue:
         self._ids = itertools.count()
         self._changed = threading.Condition()  # guards all that follows, and wakes runners
         self._waiting: dict[int, Live] = {}  # all that were not handed out
-        self._order = FairOrder()  # which of those that no runner has claimed is next
+        self._order = FairOrder(rules.weights)  # which of those that no runner has claimed is next
         self._holders: dict[int, Portion] = {}  # of each job that is claimed or handed out
-        self._backlog = Backlog(self.pace, num_slots)
+        self._backlog = Backlog(self.pace, num_slots, rules.weights)
         self._num_calls = itertools.count()
         self._last_interactive = -math.inf
         self._num_without_slot = 0

@@ -13,7 +13,7 @@ from server.telemetry.model_metrics import ModelMetrics
 from server.work.busy_runners import BusyRunners
 from server.work.job import Job, JobFuture
 from server.work.job_ending import end_abandoned, end_cancelled
-from server.work.job_queue import JobQueue
+from server.work.job_queue import DEFAULT_RULES, JobQueue, QueueRules
 from server.work.runner import Check, Runner
 
 
@@ -27,7 +27,7 @@ class Worker:
         busy_runners: Of the process, shared with the workers of its other models.
         prepare: What an engine does before it gets jobs, see `Runner`.
         check: Of an engine in which something went wrong, see `Runner`.
-        takes_late: Whether jobs may wait that are not expected to be done before their deadline.
+        rules: Of the queue.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Worker:
         check: Check | None = None,
         *,
         prepare: Check | None = None,
-        takes_late: bool = False,
+        rules: QueueRules = DEFAULT_RULES,
     ) -> None:
         self._name, self._metrics, self.max_queue = name, metrics, max_queue
         num_slots = [engine.num_slots for engine in engines]
         self._num_slots = sum(num_slots)
-        self._queue = JobQueue(num_slots, max_queue, busy_runners, takes_late=takes_late)
+        self._queue = JobQueue(num_slots, max_queue, busy_runners, rules)
         self._runners = [
             Runner(name, engine, self._queue, portion, busy_runners, metrics, prepare=prepare, check=check)
             for engine, portion in zip(engines, self._queue.portions, strict=True)

@@ -168,7 +168,7 @@ def write_report(places: Places) -> None:
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         num_variants=len(usual),
         num_pairs=f"{base.data.concatenated_pairs:,}",
-        vocabulary=f"{base.data.vocabulary_size:,}",
+        vocabulary=f"{base.model.vocabulary_size:,}",
         num_steps=f"{base.training.max_steps:,}",
         num_tokens=f"{read_curve(places.run('transformer')).tokens[-1] / 1e6:.2f}",
         seed_loss=f"{seed_loss:.2f}",

@@ -19,7 +19,7 @@ from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
 from model.text.tokenizer import Tokenizer
 from model.text.tokenizers import load_tokenizer
 from model.training.batches import Example
-from model.training.config import DataConfig, load_run_config
+from model.training.config import DataConfig, RunConfig, load_run_config
 from model.training.curves import append_row
 from model.training.snapshots import SNAPSHOT_NAME, average
 from model.training.trainer import BEST_FOLDER, Trainer
@@ -92,14 +92,15 @@ def read_curve(run: Path) -> Curve:
     return Curve(tuple(steps), tuple(tokens), tuple(seconds), tuple(losses))
 
 
-def shared_tokenizer(places: Places, data: DataConfig) -> Tokenizer:
+def shared_tokenizer(places: Places, run: RunConfig) -> Tokenizer:
     """The one tokenizer of all runs, learnt if it is not there yet."""
     if not (places.build / FILE_NAME).is_file():
-        log.info("learning a vocabulary of %d pieces", data.vocabulary_size)
+        data, size = run.data, run.model.vocabulary_size
+        log.info("learning a vocabulary of %d pieces", size)
         pairs = [pair for name in data.train for pair in read_pairs(places.data / name)]
         text = dict.fromkeys(sentence for pair in pairs for sentence in pair)
         places.build.mkdir(parents=True, exist_ok=True)
-        train_tokenizer(text, data.vocabulary_size, data.languages).save(places.build)
+        train_tokenizer(text, size, data.languages).save(places.build)
     return load_tokenizer(places.build)
 
 
@@ -117,9 +118,7 @@ def train(places: Places) -> None:
         random.seed(run.training.seed)
         log.info("training %s", variant)
         output = places.run(variant)
-        trainer = StudyTrainer(
-            run, places.data, output, torch.device("cpu"), shared_tokenizer(places, run.data)
-        )
+        trainer = StudyTrainer(run, places.data, output, torch.device("cpu"), shared_tokenizer(places, run))
         trainer.train()
         (output / _DONE).touch()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +24,7 @@ from tests.running_server import (
     long_request,
     make_request,
 )
+from traghetto import Client
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
@@ -146,6 +150,49 @@ def test_bytes_that_are_no_message_are_an_invalid_argument_everywhere(
             list(call(request, timeout=PATIENCE_SECONDS))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "the message does not parse"
+
+
+NEVER_BEGUN = {
+    "silent": b"",
+    "half of the preface": b"PRI * HTTP/2.0\r\n",
+    "the preface and no settings": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+def connected(server: RunningServer, first_words: bytes) -> socket.socket:
+    host, port = server.address.split(":")
+    connection = socket.create_connection((host, int(port)), PATIENCE_SECONDS)
+    connection.sendall(first_words)
+    return connection
+
+
+def wait_until_closed(connection: socket.socket) -> None:
+    """What the server says before, its settings, is of no matter."""
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(4096):
+            pass
+
+
+def test_connections_that_say_nothing_keep_nobody_out(running: RunningServer) -> None:
+    with contextlib.ExitStack() as stack:
+        for i in range(300):
+            first_words = list(NEVER_BEGUN.values())[i % len(NEVER_BEGUN)]
+            stack.enter_context(connected(running, first_words))
+        channel = stack.enter_context(grpc.insecure_channel(running.address))
+        stub = pb_grpc.TranslationServiceStub(channel)
+        assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items
+
+
+def test_a_connection_that_never_begins_is_closed_and_makes_room(start_server: StartServer) -> None:
+    limits = (f"--max-connections={len(NEVER_BEGUN)}", "--handshake-seconds=2")
+    with start_server(RECURRENT, "--slots=1", *limits) as server, contextlib.ExitStack() as stack:
+        started = time.monotonic()
+        waiting = [stack.enter_context(connected(server, words)) for words in NEVER_BEGUN.values()]
+        for connection in waiting:
+            wait_until_closed(connection)
+        assert 1 < time.monotonic() - started < 60, "gRPC by itself waits for two minutes"
+        with Client(server.address, PATIENCE_SECONDS) as client:
+            assert [model.name for model in client.models()] == [RECURRENT.name]
 
 
 def test_connections_past_the_limit_are_closed_and_those_before_go_on(start_server: StartServer) -> None:

@@ -125,6 +125,23 @@ def test_what_must_not_change_is_kept_or_told(server: RunningServer) -> None:
         assert (literal in told) != (literal in checked.text)
 
 
+def test_a_page_comes_out_with_its_tags_at_their_words(server: RunningServer) -> None:
+    page = (
+        "<!-- no --><h1>The cat</h1>\n"
+        '<p>The <b>cat</b> is on the <a href="/t" title="Good morning">table</a>.'
+        " It is <code>black</code>.</p>\n<pre> no </pre>"
+    )
+    with Client(server.address) as client:
+        (result,) = client.translate([page], "en", "it", format="html")
+    assert isinstance(result, Translation)
+    assert result.text.startswith("<!-- no --><h1>")
+    assert result.text.endswith("</p>\n<pre> no </pre>")
+    assert '<b>gatto</b> è sul <a href="/t" title="' in result.text
+    assert ">tavolo</a>. " in result.text
+    assert result.text.count("<code>black</code>") == 1
+    assert len(result.segments) == 4
+
+
 def test_the_program_of_the_page_shows_each_segment(
     server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.certificates import Authority, Issued
+from tests.faulty_proxy import Harm, Harms, faulty_proxy
 from tests.running_server import RunningServer, StartServer
 from traghetto import CallError, Client, Tls, Translation
 from traghetto.tls import channel_credentials
@@ -48,7 +50,8 @@ def tls_server(start_server: StartServer, tmp_path_factory: pytest.TempPathFacto
     """With a certificate that any test may change."""
     folder, authority = tmp_path_factory.mktemp("tls"), Authority()
     certificate, key = authority.issue().write(folder)
-    with start_server(ARTIFACT, "--slots=2", "--tls-certificate", certificate, "--tls-key", key) as running:
+    flags = ("--tls-certificate", certificate, "--tls-key", key)
+    with start_server(ARTIFACT, "--slots=2", "--handshake-seconds=5", *flags) as running:
         yield TlsServer(running=running, authority=authority, folder=folder)
 
 
@@ -110,6 +113,39 @@ def test_a_call_over_tls_is_answered(tls_server: TlsServer, trust: Trust) -> Non
     issued = tls_server.use(tls_server.authority)
     assert translation(tls_server, trust(tls_server.authority))
     assert shown_serial(tls_server) == issued.serial
+
+
+def test_handshakes_that_never_end_keep_nobody_out_and_are_closed(
+    tls_server: TlsServer, trust: Trust
+) -> None:
+    host, port = tls_server.running.address.split(":")
+    client_hello = bytes.fromhex("16030100c8010000c4")  # the first bytes of one
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_SECONDS))
+            for _ in range(100)
+        ]
+        for connection in connections[::2]:
+            connection.sendall(client_hello)
+        assert translation(tls_server, trust(tls_server.authority))
+        for connection in connections:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b"", "the server ends it"
+
+
+def test_bytes_that_are_damaged_on_the_way_are_noticed_and_asked_for_again(
+    tls_server: TlsServer, trust: Trust
+) -> None:
+    harm = Harm(then="corrupt", after_bytes=4000)  # the handshake is over by then
+    texts = [TEXT] * 400
+    with faulty_proxy(tls_server.running.address) as proxy:
+        for harms in (Harms(request=harm), Harms(response=harm)):
+            proxy.coming.append(harms)
+            with Client(proxy.address, PATIENCE_SECONDS, trust(tls_server.authority)) as client:
+                results = client.translate(texts, "en", "it", beam_size=1)
+            assert len({result.text for result in results if isinstance(result, Translation)}) == 1
+            assert len(results) == len(texts)
+        assert proxy.num_connections == 4
 
 
 def test_a_client_that_speaks_plain_text_is_refused(tls_server: TlsServer) -> None:

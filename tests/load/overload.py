@@ -13,9 +13,10 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import grpc
@@ -27,7 +28,7 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 _ROOT = Path(__file__).parents[2]
-_ARTIFACT = _ROOT / "export/artifacts/en-it"
+ARTIFACT = _ROOT / "export/artifacts/en-it"
 _TEXTS = [english for english, _ in read_pairs(_ROOT / "tests/data/en-it.tsv")]
 _NUM_CALLERS = 64  # of the closed loop
 _TEXTS_A_CALL = 4  # so that the calls cost whoever makes them less than the texts cost the server
@@ -123,9 +124,15 @@ async def _check_health(address: str, latencies: list[float]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _overload(
+async def measure_overload(
     address: str, *, beam_size: int, load: float, deadline: float, seconds: float, has_burst: bool
 ) -> Overload:
+    """Measure a server's capacity, and then what it makes of calls that come `load` times as fast.
+
+    Args:
+        deadline: Of each call, in seconds.
+        has_burst: Whether many come at once in the middle.
+    """
     capacity = await _closed_loop(address, beam_size, seconds / 4)
     codes: Counter[str] = Counter()
     latencies: list[float] = []
@@ -204,7 +211,8 @@ async def _crowd(
         return latencies, num_texts / (time.monotonic() - started)
 
 
-async def _crowds(address: str, seconds: float) -> list[Crowd]:
+async def measure_crowds(address: str, seconds: float) -> list[Crowd]:
+    """Measure single callers alone, and beside one and four callers of bulk."""
     alone, _ = await _crowd(address, 0, seconds, with_interactive=True)
     result = [
         Crowd(
@@ -228,30 +236,33 @@ async def _crowds(address: str, seconds: float) -> list[Crowd]:
     return result
 
 
+def measure_overloads(address: str, seconds: float) -> Iterator[Overload]:
+    """Each beam, deadline and load in turn; at the higher load with a burst on top."""
+    for beam_size, deadline, load in product((1, 4), (0.5, 2.0), (1.1, 3.0)):
+        yield asyncio.run(
+            measure_overload(
+                address,
+                beam_size=beam_size,
+                load=load,
+                deadline=deadline,
+                seconds=seconds,
+                has_burst=load > 2,
+            )
+        )
+
+
 def main() -> None:
     """Print what was seen, a line of JSON each."""
     parser = argparse.ArgumentParser(prog="tests.load.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run")
     parser.add_argument("--only", choices=("overload", "crowd"))
     arguments = parser.parse_args()
-    with running_server(_ARTIFACT) as address:
+    with running_server(ARTIFACT) as address:
         if arguments.only != "crowd":
-            for beam_size in (1, 4):
-                for deadline in (0.5, 2.0):
-                    for load in (1.1, 3.0):
-                        seen = asyncio.run(
-                            _overload(
-                                address,
-                                beam_size=beam_size,
-                                load=load,
-                                deadline=deadline,
-                                seconds=arguments.seconds,
-                                has_burst=load > 2,
-                            )
-                        )
-                        print(json.dumps(asdict(seen)), flush=True)
+            for seen in measure_overloads(address, arguments.seconds):
+                print(json.dumps(asdict(seen)), flush=True)
         if arguments.only != "overload":
-            for crowd in asyncio.run(_crowds(address, arguments.seconds)):
+            for crowd in asyncio.run(measure_crowds(address, arguments.seconds)):
                 print(json.dumps(asdict(crowd)), flush=True)
 
 

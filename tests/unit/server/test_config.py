@@ -34,6 +34,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "drain_seconds": ("7.5", "8.5"),
     "max_connection_age_seconds": ("7.5", "8.5"),
     "max_connections": ("7", "8"),
+    "handshake_seconds": ("7.5", "8.5"),
     "keepalive_seconds": ("7.5", "8.5"),
     "keepalive_timeout_seconds": ("7.5", "8.5"),
     "min_ping_seconds": ("7.5", "8.5"),
@@ -46,6 +47,7 @@ CHOICES = {"log_format": "json"}  # one that is not the default, of two
 BOOLEANS = {"allow_plaintext", "queue_late_calls", "shortlist"}
 FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
 GRACE = "max_connection_age_grace_seconds"  # needs an age
+WEIGHTS = "client_weights"  # need certificates
 
 
 def flag(name: str) -> str:
@@ -58,7 +60,7 @@ def variable(name: str) -> str:
 
 def test_the_tables_above_name_every_option() -> None:
     options = {f.name for f in fields(ServerConfig) if f.default is not MISSING}
-    assert options == VALUES.keys() | CHOICES.keys() | BOOLEANS | FILES | {GRACE}
+    assert options == VALUES.keys() | CHOICES.keys() | BOOLEANS | FILES | {GRACE, WEIGHTS}
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
@@ -119,6 +121,24 @@ def test_files_of_tls_come_from_variables_and_flags_win(tmp_path: Path) -> None:
         assert {name: getattr(config, name) for name in FILES} == paths[source]
 
 
+def test_weights_are_of_clients_that_have_a_certificate() -> None:
+    certificates = [f"{flag(name)}={name}.pem" for name in sorted(FILES)]
+    environment = {variable(WEIGHTS): "shop=4"}
+    config = parse_config(["model", *certificates], environment)
+    assert config.weights_of_clients == {"certificate:shop": 4.0}
+    config = parse_config(["model", *certificates, f"{flag(WEIGHTS)}=CN=a b = 0.5,shop=2"], environment)
+    assert config.weights_of_clients == {"certificate:CN=a b": 0.5, "certificate:shop": 2.0}
+    assert parse_config(["model"], {variable(WEIGHTS): ""}).weights_of_clients == {}
+    with pytest.raises(ServerConfigError, match="TRAGHETTO_CLIENT_WEIGHTS needs --tls-client-ca"):
+        parse_config(["model"], environment)
+
+
+@pytest.mark.parametrize("text", ["shop", "=4", "shop=", "shop=0", "shop=-1", "shop=nan", "shop=inf", "a=1,"])
+def test_a_weight_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ServerConfigError, match=f"^{flag(WEIGHTS)}: "):
+        parse_config(["model", f"{flag(WEIGHTS)}={text}"], {})
+
+
 @pytest.mark.parametrize("name", ["listen", "health_listen", "admin_listen"])
 def test_a_unix_socket_needs_no_tls(name: str) -> None:
     assert getattr(parse_config(["model", flag(name), "unix:/run/a.sock"], {}), name) == "unix:/run/a.sock"
@@ -145,7 +165,9 @@ def test_an_age_that_grpc_cannot_count_is_refused(value: str, name: str) -> None
         parse_config(["model", *arguments], {})
 
 
-@pytest.mark.parametrize("name", ["keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"])
+@pytest.mark.parametrize(
+    "name", ["handshake_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "min_ping_seconds"]
+)
 @pytest.mark.parametrize("value", ["0.0009", "2147484.0", "inf", "-1.0", "nan"])
 def test_a_time_between_signs_of_life_that_grpc_cannot_count_is_refused(value: str, name: str) -> None:
     with pytest.raises(ServerConfigError, match=f"^{flag(name)} is {value}, must be from"):
@@ -289,14 +311,17 @@ NONE = {
     "max_connections": "0",
     **dict.fromkeys(("pool_gib", "max_connection_age_seconds", GRACE), "0.0"),
     "otlp_endpoint": "",
+    WEIGHTS: "",
+    "max_call_tokens": "0",
 }
+HAVE_DEFAULTS = {"admin_listen", "max_call_tokens"}  # of these
 
 
 @pytest.mark.parametrize("name", sorted(NONE))
 def test_0_and_an_empty_text_of_an_operator_are_none(name: str) -> None:
     assert getattr(parse_config(["model", f"{flag(name)}={NONE[name]}"], {}), name) is None
     assert getattr(parse_config(["model"], {variable(name): NONE[name]}), name) is None
-    if name != "admin_listen":
+    if name not in HAVE_DEFAULTS:
         assert getattr(parse_config(["model"], {}), name) is None
 
 
@@ -319,11 +344,11 @@ def test_every_option_has_a_row_with_its_flag_its_variable_and_what_it_is() -> N
     assert [row.variable for row in rows] == [variable(name) for name in options]
     assert all(row.help and row.kind and row.default for row in rows)
     described = {row.flag: row for row in rows}
-    assert {name for name in options if described[flag(name)].default == "none"} == NONE.keys() - {
-        "admin_listen"
-    }
+    assert {
+        name for name in options if described[flag(name)].default == "none"
+    } == NONE.keys() - HAVE_DEFAULTS
     assert all(
         word in described[flag(name)].help
-        for name in NONE.keys() - {"tls_key", "admin_listen"}
+        for name in NONE.keys() - HAVE_DEFAULTS - {"tls_key"}
         for word in ("left out", ": ")
     )

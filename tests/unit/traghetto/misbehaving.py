@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -89,7 +89,7 @@ def serving(service: Service, *options: tuple[str, int]) -> Iterator[str]:
 def answering(content: bytes) -> Iterator[str]:
     """Answer each call with these bytes, which may be no message; gives HOST:PORT."""
     server = grpc.server(ThreadPoolExecutor(1))
-    methods = {"Translate": grpc.unary_unary_rpc_method_handler(lambda _, __: content)}
+    methods: dict[str, Any] = {"Translate": grpc.unary_unary_rpc_method_handler(lambda _, __: content)}
     name = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
     with _listening(server) as address:

@@ -105,6 +105,16 @@ def test_texts_are_cut_as_asked_for(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["plain", "html", "xml", "markdown"])
+def test_a_format_has_the_number_of_its_name(name: str) -> None:
+    assert made(format=name).format == pb.TextFormat.Value(f"TEXT_FORMAT_{name.upper()}")
+
+
+def test_a_format_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="format is 'pdf', must be 'plain', 'html', 'xml' or 'markdown'"):
+        made(format="pdf")
+
+
 def test_a_segmentation_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="segmentation is 'words', must be 'sentences', 'lines' or 'none'"):
         made(segmentation="words")

@@ -129,6 +129,18 @@ def test_dev_is_one_file_or_a_list(tmp_path: Path) -> None:
         assert load_run_config(write(tmp_path, sections)).data.dev == files
 
 
+def test_a_model_to_start_from_stands_for_the_section_model(tmp_path: Path) -> None:
+    initial = TransformerConfig(vocabulary_size=152, model_size=8, num_heads=2)
+    data = {"languages": ["en", "it"], "train": ["train.tsv"], "dev": "dev.tsv"}
+    path = write(tmp_path, {"data": data, "training": {"max_steps": 1}})
+    assert load_run_config(path, initial).model == initial
+    with pytest.raises(ConfigError, match="needs exactly the sections data, model, training"):
+        load_run_config(path)
+    path = write(tmp_path, {"data": data, "model": {"model_size": 16}, "training": {"max_steps": 1}})
+    with pytest.raises(ConfigError, match="data: vocabulary_size is missing"):
+        load_run_config(path, initial)
+
+
 def test_every_fault_of_the_data_is_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         DataConfig(

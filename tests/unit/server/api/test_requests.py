@@ -11,6 +11,7 @@ from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from server.api.requests import parse_request
 from server.documents.document import Segmentation
+from server.documents.markup.reading import Format
 from server.engine.sequence import Beam
 from server.errors import InvalidRequest, NotServed
 from server.models.catalogue import Models
@@ -19,7 +20,9 @@ from server.translation.request import TranslationRequest
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 
-def parse(*texts: str, pair: str = "en pt-br", model: str = "", **options: Any) -> TranslationRequest:
+def parse(
+    *texts: str, pair: str = "en pt-br", model: str = "", form: int = 0, **options: Any
+) -> TranslationRequest:
     manifest = SimpleNamespace(
         language_pairs=[("en", "pt-BR")],
         attention=None,
@@ -33,6 +36,7 @@ def parse(*texts: str, pair: str = "en pt-br", model: str = "", **options: Any) 
         target_language=target,
         texts=texts,
         model=model,
+        format=cast("pb.TextFormat.ValueType", form),
         options=pb.TranslateOptions(**options),
     )
     models = Models([cast("LoadedModel", tiny)])
@@ -70,6 +74,25 @@ def test_every_fault_of_a_request_is_told_in_the_order_of_its_fields() -> None:
 )
 def test_texts_are_cut_as_the_option_says(value: int, expected: Segmentation) -> None:
     assert parse("Yes.", segmentation=value).segmentation is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (pb.TEXT_FORMAT_UNSPECIFIED, Format.PLAIN),
+        (pb.TEXT_FORMAT_PLAIN, Format.PLAIN),
+        (pb.TEXT_FORMAT_HTML, Format.HTML),
+        (pb.TEXT_FORMAT_XML, Format.XML),
+        (pb.TEXT_FORMAT_MARKDOWN, Format.MARKDOWN),
+    ],
+)
+def test_texts_are_read_as_what_they_are_written_in(value: int, expected: Format) -> None:
+    assert parse("Yes.", form=value).format is expected
+
+
+def test_a_format_of_a_newer_contract_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"format: is 9, .* TEXT_FORMAT_HTML, "):
+        parse("Yes.", form=9)
 
 
 def test_a_segmentation_of_a_newer_contract_is_refused_by_name() -> None:

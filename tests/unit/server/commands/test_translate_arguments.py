@@ -50,6 +50,11 @@ def test_texts_are_cut_as_asked_for() -> None:
     assert options_of("--segmentation=lines").segmentation == pb.SEGMENTATION_LINES
 
 
+def test_texts_are_written_in_what_is_asked_for() -> None:
+    parsed = parse_arguments([*PAIR, "--format=html"])
+    assert make_request(parsed, "Yes.").format == pb.TEXT_FORMAT_HTML
+
+
 def test_sampling_has_the_flags_given_and_no_others() -> None:
     bare = options_of("--sample")
     assert bare.WhichOneof("method") == "sampling"

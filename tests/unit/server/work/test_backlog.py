@@ -90,6 +90,19 @@ def test_a_client_waits_for_its_share_and_not_for_all_that_others_want() -> None
     assert is_refused(bulk, job(0.1), of=flow("crowd", Priority.BULK))
 
 
+def test_a_client_of_much_weight_waits_for_less_of_what_others_want() -> None:
+    def is_refused_of(weight: float, seconds_left: float) -> bool:
+        backlog = Backlog(pace(), [4], {"heavy": weight})
+        backlog.add(flow("heavy"), 90.0, width=1)
+        backlog.add(flow("crowd"), 9000.0, width=1)
+        return is_refused(backlog, job(seconds_left), of=flow("heavy"))
+
+    assert is_refused_of(1.0, 0.2), "its own 100 tokens, and as many of the crowd's"
+    assert not is_refused_of(10.0, 0.2), "its own and 10"
+    assert not is_refused_of(1.0, 0.4)
+    assert is_refused_of(0.1, 0.4), "its own and 1,000"
+
+
 def test_what_is_over_is_forgotten() -> None:
     backlog = backlog_of((flow(), 990.0))
     backlog.remove(flow(), 990.0, width=1)

@@ -6,6 +6,8 @@ import itertools
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.engine.sequence import Beam, SequenceRequest
 from server.work.fair_order import FairOrder, Flow, Priority
@@ -96,6 +98,64 @@ def test_a_kind_may_be_left_out() -> None:
     assert order.pop((Priority.INTERACTIVE,)) is None
     single = add(order, "a")
     assert pop(order, Priority.INTERACTIVE) == single
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.001, 0.1, 0.5, 1.0, 3.0, 8.0, 1000.0]), min_size=2, max_size=5),
+    works=st.lists(st.integers(1, 200), min_size=1, max_size=20),
+    num_served=st.integers(1, 300),
+)
+def test_clients_that_always_want_more_are_served_in_proportion_to_their_weights(
+    weights: list[float], works: list[int], num_served: int
+) -> None:
+    """No client is ahead of another by more than one request, in tokens for its weight."""
+    order = FairOrder({str(i): weight for i, weight in enumerate(weights)})
+    owners: dict[int, tuple[int, int]] = {}
+    following = [
+        itertools.cycle(works[i % len(works) :] + works[: i % len(works)]) for i in range(len(weights))
+    ]
+
+    def ask(client: int) -> None:
+        work = next(following[client])
+        owners[add(order, str(client), work=work)] = (client, work)
+
+    had = [0.0] * len(weights)
+    for client in [*range(len(weights))] * 2:
+        ask(client)
+    for _ in range(num_served):
+        client, work = owners[pop(order)]
+        had[client] += work / weights[client]
+        ask(client)
+    for i, j in itertools.permutations(range(len(weights)), 2):
+        assert had[i] - had[j] <= max(works) / weights[i] + 1e-6
+
+
+def test_weights_are_among_clients_of_a_priority_and_others_have_1() -> None:
+    order = FairOrder({"heavy": 3.0})
+    heavy, other, bulk = set[int](), set[int](), set[int]()
+    for _ in range(100):
+        heavy.add(add(order, "heavy"))
+        other.add(add(order, "other"))
+        bulk.add(add(order, "heavy", priority=Priority.BULK))
+    served = {pop(order) for _ in range(85)}
+    assert len(served & heavy) == pytest.approx(60, abs=2)
+    assert len(served & other) == pytest.approx(20, abs=2)
+    assert len(served & bulk) == pytest.approx(5, abs=1)
+
+
+def test_debts_count_by_weight_too() -> None:
+    """What a client of weight 4 took beyond what was expected keeps it waiting a quarter as long."""
+
+    def num_served_before(weight: float) -> int:
+        order = FairOrder({"greedy": weight})
+        for _ in range(200):
+            add(order, "other")
+        pop(order)
+        order.charge(Flow(client="greedy", call=0), 80)
+        greedy = add(order, "greedy")
+        return next(i for i in itertools.count() if pop(order) == greedy)
+
+    assert num_served_before(4.0) == pytest.approx(num_served_before(1.0) / 4, abs=3)
 
 
 def test_nobody_is_lost_or_served_twice() -> None:

@@ -15,7 +15,7 @@ from server.errors import Draining, QueueFull
 from server.work.busy_runners import BusyRunners
 from server.work.fair_order import Priority
 from server.work.job import Job
-from server.work.job_queue import Handout, JobQueue
+from server.work.job_queue import Handout, JobQueue, QueueRules
 from server.work.options import SearchOptions
 from server.work.portion import Portion
 
@@ -57,6 +57,15 @@ def release_all(queue: JobQueue, handout: Handout) -> None:
 
 def counts(queue: JobQueue) -> tuple[int, int, int]:
     return queue.num_waiting, queue.num_waiting_tokens, queue.num_taken
+
+
+def test_clients_get_slots_in_proportion_to_their_weights() -> None:
+    queue = JobQueue([8], 1000, BusyRunners(), QueueRules(weights={"heavy": 3.0}))
+    for client in ("heavy", "other"):
+        queue.submit([job_of(client=client) for _ in range(20)])
+    handout = queue.take(queue.portions[0], has_room)
+    clients = [live.job.client for _, live in handout.taken]
+    assert (clients.count("heavy"), clients.count("other")) == (6, 2)
 
 
 def test_a_job_waits_until_it_has_its_slot_and_is_held_until_it_is_released() -> None:

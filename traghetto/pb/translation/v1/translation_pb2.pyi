@@ -30,6 +30,70 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TextFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TextFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TextFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEXT_FORMAT_UNSPECIFIED: _TextFormat.ValueType  # 0
+    """Taken as TEXT_FORMAT_PLAIN."""
+    TEXT_FORMAT_PLAIN: _TextFormat.ValueType  # 1
+    """Plain text: markup is not read."""
+    TEXT_FORMAT_HTML: _TextFormat.ValueType  # 2
+    """A page of HTML or a part of one, read as browsers do: nothing is refused. The
+    attributes alt, title, placeholder and aria-label are translated. Elements with
+    translate="no" or of class notranslate, code, kbd, samp, var, pre, script, style,
+    textarea, math, svg and comments are not.
+    """
+    TEXT_FORMAT_XML: _TextFormat.ValueType  # 3
+    """XML or a part of it. Elements that have text beside them stand within a
+    sentence. Sections of CDATA, attributes and elements with translate="no" are
+    kept. What is not well formed is read as TEXT_FORMAT_HTML, and
+    WARNING_REASON_MARKUP tells.
+    """
+    TEXT_FORMAT_MARKDOWN: _TextFormat.ValueType  # 4
+    """Markdown of CommonMark, with tables, footnotes, tasks, strikethrough and front
+    matter. Code, addresses, front matter and links whose text is a reference are
+    kept; the text of images is translated, and HTML is read as TEXT_FORMAT_HTML
+    where it stands as a block.
+    """
+
+class TextFormat(_TextFormat, metaclass=_TextFormatEnumTypeWrapper):
+    """What a text is written in. With markup only what people read is translated; all
+    else comes out byte for byte. Each element that ends a sentence, as a paragraph, a
+    cell or a line break, bounds a text of its own, which is cut further as
+    TranslateOptions.segmentation says. Tags within a sentence, as links and emphasis,
+    are taken out, and put back at the words they belong to, as the model's attention
+    tells, all of them and well nested: see WARNING_REASON_MARKUP. White space within
+    a sentence becomes one space, and references to characters become the characters
+    where the markup allows it.
+    """
+
+TEXT_FORMAT_UNSPECIFIED: TextFormat.ValueType  # 0
+"""Taken as TEXT_FORMAT_PLAIN."""
+TEXT_FORMAT_PLAIN: TextFormat.ValueType  # 1
+"""Plain text: markup is not read."""
+TEXT_FORMAT_HTML: TextFormat.ValueType  # 2
+"""A page of HTML or a part of one, read as browsers do: nothing is refused. The
+attributes alt, title, placeholder and aria-label are translated. Elements with
+translate="no" or of class notranslate, code, kbd, samp, var, pre, script, style,
+textarea, math, svg and comments are not.
+"""
+TEXT_FORMAT_XML: TextFormat.ValueType  # 3
+"""XML or a part of it. Elements that have text beside them stand within a
+sentence. Sections of CDATA, attributes and elements with translate="no" are
+kept. What is not well formed is read as TEXT_FORMAT_HTML, and
+WARNING_REASON_MARKUP tells.
+"""
+TEXT_FORMAT_MARKDOWN: TextFormat.ValueType  # 4
+"""Markdown of CommonMark, with tables, footnotes, tasks, strikethrough and front
+matter. Code, addresses, front matter and links whose text is a reference are
+kept; the text of images is translated, and HTML is read as TEXT_FORMAT_HTML
+where it stands as a block.
+"""
+Global___TextFormat: _TypeAlias = TextFormat  # noqa: Y015
+
 class _Priority:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -153,6 +217,13 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     """The translation is far shorter than the source, in tokens."""
     WARNING_REASON_SOURCE_COPIED: _WarningReason.ValueType  # 9
     """The translation is the source, word by word."""
+    WARNING_REASON_MARKUP: _WarningReason.ValueType  # 10
+    """Of a text with markup: something that must not change, as code, which is in
+    text, stands in the translation where it is likely to belong, since the model
+    gave it no place; without text, tags stand in proportion, since the model gives
+    no attention, or the call has too many; without a segment, the text is no
+    well-formed XML.
+    """
 
 class WarningReason(_WarningReason, metaclass=_WarningReasonEnumTypeWrapper):
     """What a warning is about. Values may be added: treat one you do not know as
@@ -189,6 +260,13 @@ WARNING_REASON_TOO_SHORT: WarningReason.ValueType  # 8
 """The translation is far shorter than the source, in tokens."""
 WARNING_REASON_SOURCE_COPIED: WarningReason.ValueType  # 9
 """The translation is the source, word by word."""
+WARNING_REASON_MARKUP: WarningReason.ValueType  # 10
+"""Of a text with markup: something that must not change, as code, which is in
+text, stands in the translation where it is likely to belong, since the model
+gave it no place; without text, tags stand in proportion, since the model gives
+no attention, or the call has too many; without a segment, the text is no
+well-formed XML.
+"""
 Global___WarningReason: _TypeAlias = WarningReason  # noqa: Y015
 
 class _StopReason:
@@ -261,6 +339,7 @@ class TranslateRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     source_language: _builtins.str
     """Language of every text, as a BCP-47 tag such as "en" or "pt-BR". Required.
 
@@ -280,11 +359,13 @@ class TranslateRequest(_message.Message):
     """
     priority: Global___Priority.ValueType
     """What this call is to others. Absent: PRIORITY_INTERACTIVE."""
+    format: Global___TextFormat.ValueType
+    """What every text is written in. Absent: TEXT_FORMAT_PLAIN."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The texts to translate: plain text of any number of sentences, lines and
-        paragraphs, each text translated on its own, without reading markup. Many
-        texts in one call cost less than many calls; they need not be of similar
+        """The texts to translate: text of any number of sentences, lines and paragraphs,
+        written in what format says, each text translated on its own. Many texts in one
+        call cost less than many calls; they need not be of similar
         length.
 
         At least 1, and at most as many as the server is configured to accept: the
@@ -314,10 +395,11 @@ class TranslateRequest(_message.Message):
         model: _builtins.str = ...,
         options: Global___TranslateOptions | None = ...,
         priority: Global___Priority.ValueType = ...,
+        format: Global___TextFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -713,7 +795,9 @@ class Translation(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The best hypothesis' text, equal to hypotheses[0].text. Plain text."""
+    """The best hypothesis' text, equal to hypotheses[0].text, written in what the
+    source is.
+    """
     stop_reason: Global___StopReason.ValueType
     """Why the best hypothesis ended, equal to hypotheses[0].stop_reason.
     STOP_REASON_MAX_TARGET_TOKENS here means that text, or one of its segments, is
@@ -742,8 +826,8 @@ class Translation(_message.Message):
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
-        """The pieces of the text that were translated, in order, none within another;
-        none where no model was run. All of the text between, before and behind them
+        """The pieces of the text that were translated, in order of their beginnings; none
+        within another, but the values of attributes within a sentence; none where no model was run. All of the text between, before and behind them
         stands in the translation as it is; only where the source is written without
         spaces between sentences, as Chinese, and the target is not, a space is added
         between two segments.
@@ -916,7 +1000,7 @@ class Hypothesis(_message.Message):
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     ATTENTION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The candidate's text: plain text without special tokens. Two hypotheses of
+    """The candidate's text, with the markup of its source and without special tokens. Two hypotheses of
     different tokens may have the same text. Its final punctuation, and capitals
     where all letters of the source are, are those of the source: they may differ
     from the tokens'.

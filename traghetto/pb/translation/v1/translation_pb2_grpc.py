@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TranslationServiceStub:
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
     - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -63,7 +63,7 @@ class TranslationServiceStub:
 
 
 class TranslationServiceServicer:
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
     - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -121,7 +121,7 @@ def add_TranslationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TranslationService:
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
     - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details

@@ -37,7 +37,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TranslationServiceStub:
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -71,7 +71,7 @@ class TranslationServiceStub:
 
 @_typing.type_check_only
 class TranslationServiceAsyncStub(TranslationServiceStub):
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details
@@ -101,7 +101,7 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     """Lists the models this server has loaded and the language pairs each serves."""
 
 class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Translates plain text of any length with encoder-decoder models.
+    """Translates text of any length, plain or with markup, with encoder-decoder models.
 
     Status codes of a whole call, for every rpc:
       - INVALID_ARGUMENT: the request breaks a limit or a rule below. The details

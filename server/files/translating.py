@@ -1,0 +1,129 @@
+"""Translates the places of a file with a server, some at a time, and notes each in a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import grpc
+
+from server.files.formats import read_file
+from server.files.journal import Journal, write_whole
+from server.files.text_file import FileError
+from traghetto import (
+    Client,
+    DeadlineExceeded,
+    MessageTooLarge,
+    Result,
+    ServerBusy,
+    ServerFault,
+    TextError,
+    TranslateOptions,
+)
+from traghetto.in_order import in_order
+
+JOURNAL_SUFFIX = ".journal"
+_PLACES_PER_CALL = 16
+_CALLS_UNDER_WAY = 8
+# What a call may have brought upon itself: others may fare better.
+OF_ONE_CALL = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of one place.
+
+    Args:
+        number: Of the place, from 0.
+        result: A translation, or why there is none.
+    """
+
+    number: int
+    result: Result
+
+
+class FileTranslation:
+    """The translation of a file into another, which can be killed and gone on with.
+
+    Args:
+        source: The file; the end of its name tells its format.
+        output: Where the translated file is put, whole, once every place was asked for. Beside it lies a
+            journal, until every place is translated.
+        languages: Of source and target.
+        options: Of each call.
+
+    Raises:
+        FileError: the file is not what its name says, or of a format that is not known.
+        OSError: it cannot be read.
+    """
+
+    def __init__(
+        self, source: Path, output: Path, languages: tuple[str, str], options: TranslateOptions
+    ) -> None:
+        self._file = read_file(source)
+        self._places = self._file.places
+        self._output, self._languages, self._options = output, languages, options
+        self.num_places = len(self._places)
+
+    def where(self, number: int) -> str:
+        """Where a place is, for people."""
+        return self._file.where(number)
+
+    def run(self, client: Client) -> Iterator[Done]:
+        """Translate what the journal does not have, and write the output; a place that fails stays as it is.
+
+        Raises:
+            CallError: what every place would meet. The journal keeps what is done.
+            OSError: the journal or the output cannot be written.
+        """
+        path = self._output.with_name(self._output.name + JOURNAL_SUFFIX)
+        with Journal(path, self._file.content, self._dependencies()) as journal:
+            texts: list[str | None] = [journal.texts.get(i) for i in range(self.num_places)]
+            missing = [i for i, text in enumerate(texts) if text is None]
+            for number, result in self._results(client, missing):
+                if not isinstance(result, TextError):
+                    texts[number] = result.text
+                    journal.add(number, result.text)
+                yield Done(number=number, result=result)
+            write_whole(self._output, self._file.filled(texts))
+            if None not in texts:
+                journal.remove()
+
+    def _dependencies(self) -> Mapping[str, object]:
+        """What a translation depends on beside the file."""
+        return {"languages": self._languages, **{name: repr(value) for name, value in self._options.items()}}
+
+    def _results(self, client: Client, numbers: Sequence[int]) -> Iterator[tuple[int, Result]]:
+        calls = self._calls(numbers)
+
+        def translate(call: Sequence[int]) -> list[Result]:
+            texts = [self._places[i].text for i in call]
+            options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
+            try:
+                results = client.translate(texts, *self._languages, **options)
+            except OF_ONE_CALL as error:
+                return [TextError(error.code, str(error))] * len(call)
+            return [self._checked(i, result) for i, result in zip(call, results, strict=True)]
+
+        for call, results in zip(calls, in_order(translate, calls, _CALLS_UNDER_WAY), strict=True):
+            yield from zip(call, results, strict=True)
+
+    def _calls(self, numbers: Sequence[int]) -> list[Sequence[int]]:
+        """Some places each, of one format."""
+        calls: list[Sequence[int]] = []
+        for _, same in groupby(numbers, key=lambda i: self._places[i].format):
+            group = list(same)
+            calls += [group[i : i + _PLACES_PER_CALL] for i in range(0, len(group), _PLACES_PER_CALL)]
+        return calls
+
+    def _checked(self, number: int, result: Result) -> Result:
+        """A translation that can be written in its place."""
+        if isinstance(result, TextError):
+            return result
+        try:
+            self._places[number].written(result.text)
+        except FileError as error:
+            return TextError(grpc.StatusCode.INTERNAL, str(error))
+        return result
