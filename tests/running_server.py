@@ -22,8 +22,12 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 ARTIFACT = Path(__file__).parents[1] / "export/artifacts/en-it"
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 _READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) admin=(\S+) models=(\S+)\n")
-# Nothing a model has learnt: it finds no end and runs into the limit, hundreds of steps later.
-_LONG_TEXT = "🛶🎭" * 25
+# 240 digits, each a token: a model that copies them, and one that gets lost, takes hundreds of steps.
+LONG_TEXT = (
+    "314159265358979323846264338327950288419716939937510582097494459230781640628620899862803482"
+    "534211706798214808651328230664709384460955058223172535940812848111745028410270193852110555"
+    "964462294895493038196442881097566593344612847564823378678316"
+)
 
 
 def scrape(url: str) -> dict[str, float]:
@@ -176,7 +180,7 @@ def make_request(*texts: str, pair: str = "en-it", model: str = "", **options: A
 
 def long_request() -> pb.TranslateRequest:
     """One text whose translation takes hundreds of steps."""
-    return make_request(_LONG_TEXT, beam_size=16, max_target_tokens=256)
+    return make_request(LONG_TEXT, beam_size=16, max_target_tokens=256)
 
 
 def repeated(request: pb.TranslateRequest, count: int) -> pb.TranslateRequest:

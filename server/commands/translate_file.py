@@ -25,6 +25,8 @@ def translate_file(client: Client, arguments: argparse.Namespace) -> bool:
     options["priority"] = "bulk"
     languages = arguments.source, arguments.target
     job = FileTranslation(arguments.input, arguments.output, languages, options)
+    if not job.num_places:
+        print(f"traghetto-translate: {arguments.input}: there is no text in it", file=sys.stderr)
     is_whole = True
     with tqdm(total=job.num_places, unit="text", disable=not sys.stderr.isatty()) as bar:
         for done in job.run(client):

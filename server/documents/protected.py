@@ -25,6 +25,7 @@ _LITERAL_MARKS = ("{", "%", "<", "#", "@", "://", "www.")  # no literal is witho
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
 _DIGIT = re.compile(r"\d")
 _MOST_SPELLED = 20
+_LOST = "\ufffd"
 
 
 def literals(text: str) -> Counter[str]:
@@ -101,8 +102,12 @@ def has_words(text: str) -> bool:
 
 
 def has_symbols(text: str) -> bool:
-    """Whether there is anything but punctuation, such as an emoji, beside literals."""
-    return any(unicodedata.category(character) == "So" for character in without_literals(text))
+    """Whether there is anything but punctuation, such as an emoji, beside literals.
+
+    The mark of a character that was lost on the way is none: no model knows what it was.
+    """
+    rest = without_literals(text).replace(_LOST, "")
+    return any(unicodedata.category(character) == "So" for character in rest)
 
 
 def without_literals(text: str) -> str:

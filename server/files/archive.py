@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from server.files.text_file import FileError, Place, TextFile
 
 _MAX_BYTES = 1 << 30  # of all members together: a few kilobytes may unpack to more than any memory
+
+# What zipfile raises at damaged content, by the way that a member is packed.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError)
 
 ReadMember = Callable[[str, bytes], TextFile | None]
 
@@ -38,7 +43,7 @@ class Archive:
                     raise FileError(f"it has two members {count.most_common(1)[0][0]!r}")
                 for info in archive.infolist():
                     self._read(info.filename, archive.read(info), read)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except (*_DAMAGED, RuntimeError) as error:
             raise FileError(f"it is no ZIP file: {error}") from error
 
     def _read(self, name: str, content: bytes, read: ReadMember) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -67,23 +68,50 @@ def _read(path: Path, head: Mapping[str, object]) -> dict[int, str]:
         return {}
     if _loaded(first) != head:
         return {}
-    noted = [_loaded(line) for line in lines]
-    return {entry[0]: entry[1] for entry in noted if isinstance(entry, list) and len(entry) == 2}
+    return dict(entry for entry in map(_entry, lines) if entry is not None)
+
+
+def _entry(line: str) -> tuple[int, str] | None:
+    """What a line notes; None for one that a kill has cut, or that nobody here wrote."""
+    match _loaded(line):
+        case [int(number), str(text)] if not isinstance(number, bool) and _is_text(text):
+            return number, text
+    return None
 
 
 def _loaded(line: str) -> object:
-    """None for a line that a kill has cut."""
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
+def _is_text(text: str) -> bool:
+    """Whether it holds no half of a surrogate pair, which JSON can write."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file such that it is there whole or not at all."""
+    """Write a file whole or not at all; through a link, and with the mode that it had."""
+    path = path.resolve()
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
+        if path.exists():
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def require_writable(path: Path) -> None:
+    """Refuse before any work what could not be written at its end.
+
+    Raises:
+        OSError: the path is there and no regular file, or its folder cannot be written to.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK):
+        raise OSError(errno.EACCES if folder.exists() else errno.ENOENT, "cannot be written to", str(folder))

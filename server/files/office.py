@@ -16,7 +16,7 @@ _WORD = Dialect(
     run="w:r",
     style="w:rPr",
     text="w:t",
-    link="w:hyperlink",
+    wrappers=frozenset(("w:hyperlink", "w:ins", "w:smartTag")),
     silent=frozenset(
         f"w:{name}"
         for name in (
@@ -26,7 +26,9 @@ _WORD = Dialect(
             "commentRangeEnd",
             "commentRangeStart",
             "commentReference",
+            "endnoteRef",
             "endnoteReference",
+            "footnoteRef",
             "footnoteReference",
             "lastRenderedPageBreak",
             "noBreakHyphen",
@@ -38,7 +40,7 @@ _WORD = Dialect(
 )
 _DRAWING = Dialect(paragraph="a:p", run="a:r", style="a:rPr", text="a:t")
 
-_WORD_MEMBERS = re.compile(r"word/(document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
+_WORD_MEMBERS = re.compile(r"word/(document\d*|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
 _SLIDE_MEMBERS = re.compile(r"ppt/(slides|notesSlides|diagrams|charts)/[^/]*\.xml")
 _ODF_MEMBERS = re.compile(r"(content|styles)\.xml")
 _BOOK_MEMBERS = re.compile(r".*\.(xhtml|html|htm)", re.IGNORECASE)

@@ -10,7 +10,9 @@ import polib
 
 from server.files.text_file import FileError, Span, TextFile, decoded, file_of
 
-_LINE = re.compile(r'(?P<keyword>msg(?:ctxt|id|id_plural|str|str\[\d+\]))[ \t]+(?P<string>".*")[ \t]*\r?$')
+_LINE = re.compile(
+    r'[ \t]*(?P<keyword>msg(?:ctxt|id|id_plural|str|str\[\d+\]))[ \t]+(?P<string>".*")[ \t]*\r?$'
+)
 _MORE = re.compile(r'[ \t]*(?P<string>".*")[ \t]*\r?$')
 _CHARSET = re.compile(r"charset=([\w-]+)", re.IGNORECASE)
 
@@ -50,7 +52,7 @@ def read_po(content: bytes) -> TextFile:
     """
     text = decoded(content)
     try:
-        polib.pofile(text.removeprefix("\ufeff"), wrapwidth=0)
+        polib.pofile(text.removeprefix("\ufeff") + "\n", wrapwidth=0)  # else a path would be opened
     except (OSError, ValueError) as error:
         raise FileError(f"it is no PO file: {' '.join(str(error).split())}") from error
     messages = list(_messages(text))

@@ -21,7 +21,7 @@ class Dialect:
     """The names of elements.
 
     Args:
-        link: Around runs that lead elsewhere; empty if there is none.
+        wrappers: Around runs that are something together, such as a link.
         silent: Elements beside runs, and in runs of their own, that are no text and stay within a sentence.
         keeps_space: Whether the element of text says that white space in it counts.
     """
@@ -30,7 +30,7 @@ class Dialect:
     run: str
     style: str
     text: str
-    link: str = ""
+    wrappers: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     keeps_space: bool = False
 
@@ -55,7 +55,7 @@ def paragraph_places(content: bytes, document: Node, dialect: Dialect) -> Iterat
     """The texts of all paragraphs, those within others too, in order of their places."""
     places = [
         place
-        for paragraph in document.every(dialect.paragraph)
+        for paragraph in document.all(dialect.paragraph, within=True)
         for group in _groups(content, paragraph.children, dialect)
         if (place := _place(group)) is not None
     ]
@@ -66,63 +66,103 @@ def _groups(content: bytes, nodes: Sequence[Node], dialect: Dialect) -> Iterator
     """Pieces that make one text; whatever is neither a run nor silent stands between texts."""
     group: list[_Piece] = []
     for node in nodes:
-        piece = _piece(content, node, dialect)
-        if piece is not None:
-            group.append(piece)
+        pieces = _pieces(content, node, dialect)
+        if pieces is not None:
+            group += pieces
             continue
         yield group
         group = []
-        if node.name not in {dialect.paragraph, dialect.run}:
+        if node.name == dialect.run:
+            yield from _texts_within(content, node, dialect)
+        elif node.name != dialect.paragraph:
             yield from _groups(content, node.children, dialect)
     yield group
 
 
-def _piece(content: bytes, node: Node, dialect: Dialect) -> _Piece | None:
-    inner = [child for child in node.children if child.name != dialect.style]
-    is_silent = node.name in dialect.silent
-    if node.name == dialect.run and inner and all(child.name in dialect.silent for child in inner):
-        is_silent = True
-    if is_silent:
-        return _Piece(start=node.start, end=node.end, before=content[node.start : node.end])
-    if node.name == dialect.run and inner and all(child.name == dialect.text for child in inner):
-        text = "".join(child.text for child in inner)
-        return _styled(content, node, node, inner[0], text, dialect)
-    if dialect.link and node.name == dialect.link and node.children:
-        runs = [_piece(content, child, dialect) for child in node.children]
-        if all(run is not None and run.text is not None for run in runs):
-            text = "".join(run.text or "" for run in runs if run)
-            first = node.children[0]
-            (shown, *_) = first.all(dialect.text)
-            return _styled(content, node, first, shown, text, dialect)
+def _pieces(content: bytes, node: Node, dialect: Dialect) -> list[_Piece] | None:
+    """What a node is in a sentence; None if a sentence ends at it, or within it."""
+    if node.name in dialect.silent:
+        return [_Piece(start=node.start, end=node.end, before=content[node.start : node.end])]
+    if node.name == dialect.run:
+        return _pieces_of_run(content, node, dialect)
+    if node.name in dialect.wrappers and node.children:
+        inner = [_pieces(content, child, dialect) for child in node.children]
+        texts = [piece for pieces in inner for piece in pieces or ()]
+        if None in inner or any(piece.text is None for piece in texts) or not texts:
+            return None
+        before = content[node.start : node.inner_start] + texts[0].before
+        behind = texts[0].behind + f"</{node.name}>".encode()
+        text = "".join(piece.text or "" for piece in texts)
+        return [_Piece(start=node.start, end=node.end, before=before, text=text, behind=behind)]
     return None
 
 
-def _styled(content: bytes, node: Node, run: Node, shown: Node, text: str, dialect: Dialect) -> _Piece:
-    """A text in the style of a run, within all that is around it in a node."""
-    before = content[node.start : shown.inner_start]
-    if dialect.keeps_space and b"xml:space" not in content[shown.start : shown.inner_start]:
-        before = before.removesuffix(b">") + _KEEP_SPACE + b">"
-    behind = "".join(f"</{name}>" for name in (shown.name, run.name, node.name)[: 2 if node is run else 3])
-    return _Piece(start=node.start, end=node.end, before=before, text=text, behind=behind.encode())
+def _pieces_of_run(content: bytes, run: Node, dialect: Dialect) -> list[_Piece] | None:
+    """A piece for each thing in a run, as a run of its own in the same style."""
+    opening = content[run.start : run.inner_start]
+    inner = []
+    for child in run.children:
+        if child.name == dialect.style:
+            opening += content[child.start : child.end]
+        elif child.name == dialect.text or child.name in dialect.silent:
+            inner.append(child)
+        else:
+            return None
+    behind = f"</{run.name}>".encode()
+    pieces = []
+    for child in inner:
+        if child.name == dialect.text:
+            start, end = _around(content, child, dialect)
+            pieces.append((opening + start, child.text, end + behind))
+        else:
+            pieces.append((opening + content[child.start : child.end] + behind, None, b""))
+    return [
+        _Piece(start=run.start, end=run.end, before=before, text=text, behind=end)
+        for before, text, end in pieces
+    ]
+
+
+def _texts_within(content: bytes, run: Node, dialect: Dialect) -> Iterator[list[_Piece]]:
+    """The texts of a run that has something else beside, such as a tab: each by itself."""
+    for child in run.children:
+        if child.name == dialect.text:
+            before, behind = _around(content, child, dialect)
+            yield [_Piece(start=child.start, end=child.end, before=before, text=child.text, behind=behind)]
+
+
+def _around(content: bytes, shown: Node, dialect: Dialect) -> tuple[bytes, bytes]:
+    """The tags around a text."""
+    tag = content[shown.start : shown.inner_start].removesuffix(b">").removesuffix(b"/")
+    if dialect.keeps_space and b"xml:space" not in tag:
+        tag += _KEEP_SPACE
+    return tag + b">", f"</{shown.name}>".encode()
 
 
 def _place(group: Sequence[_Piece]) -> Place | None:
     """A place for pieces that stand one behind the other, if there is something to read."""
-    is_text = [piece.text is not None for piece in group]
     if not any((piece.text or "").strip() for piece in group):
         return None
+    is_text = [piece.text is not None for piece in group]
     first, last = is_text.index(True), len(group) - is_text[::-1].index(True)
-    pieces = _joined(group[first:last])
     start, end = group[first].start, group[last - 1].end
+    # Silent things at both ends are no part of the text, but some are of its runs.
+    head = b"".join(piece.before for piece in group[:first] if piece.start >= start)
+    tail = b"".join(piece.before for piece in group[last:] if piece.end <= end)
+    pieces = _joined(group[first:last])
     if len(pieces) == 1:
         (piece,) = pieces
-        return Place(start=start, end=end, text=piece.text or "", written=lambda text: _run(piece, text))
+        return Place(
+            start=start,
+            end=end,
+            text=piece.text or "",
+            written=lambda text: head + _run(piece, text) + tail,
+        )
     base = _base(pieces)
     return Place(
         start=start,
         end=end,
         text=_marked(pieces, base),
-        written=lambda text: _cut(pieces, base, text),
+        written=lambda text: head + _cut(pieces, base, text) + tail,
         format="xml",
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from server.files.text_file import FileError, Span, TextFile, decoded, file_of
 
 _TIME = r"(?:\d+:)?\d+:\d+[.,]\d+"
-_TIMES = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}")
-_BLOCK = re.compile(r"(?:[^\r\n]+(?:\r?\n|\Z))+")
+_TIMES = re.compile(rf"\s*{_TIME}[ \t]*-->[ \t]*{_TIME}")
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _SPEAKER = re.compile(r"\s*(?:<[^>]*>)*\s*[-–—]")  # noqa: RUF001 - each line is somebody's
 
 
@@ -21,7 +22,7 @@ def read_srt(content: bytes) -> TextFile:
         FileError: there is no cue in it.
     """
     text = decoded(content)
-    if text.strip() and not _TIMES.search(text):
+    if text.strip() and not any(_TIMES.match(line.group(1)) for line in _LINE.finditer(text)):
         raise FileError("there is no cue in it: no line has two times and --> between them")
     return _read(text)
 
@@ -45,29 +46,31 @@ def read_vtt(content: bytes) -> TextFile:
 
 
 def _read(text: str) -> TextFile:
-    return file_of(text, (span for block in _BLOCK.finditer(text) for span in _cue(block)))
+    return file_of(text, (span for cue in _cues(text) for span in _spans(cue)))
 
 
-def _cue(block: re.Match[str]) -> Iterator[Span]:
-    """The text of a block that has a line of times; what is before it is a number or a name."""
-    times = _TIMES.search(block.group())
-    if times is None:
-        return
-    start = block.group().find("\n", times.end()) + 1
-    if start == 0:
-        return
-    shown = block.group()[start:].rstrip("\r\n")
-    place = block.start() + start
-    lines = shown.splitlines()
+def _cues(text: str) -> Iterator[list[re.Match[str]]]:
+    """The lines of text of each cue: those behind one of times, up to an empty one or the next cue."""
+    lines = [*_LINE.finditer(text)]
+    begins = [i for i, line in enumerate(lines) if _TIMES.match(line.group(1))]
+    for begin, end in itertools.pairwise([*begins, len(lines)]):
+        shown = [*itertools.takewhile(lambda line: line.group(1).strip(), lines[begin + 1 : end])]
+        is_cut_short = end < len(lines) and begin + 1 + len(shown) == end
+        if is_cut_short and shown and shown[-1].group(1).strip().isdigit():
+            shown.pop()  # the number of the next one
+        if shown:
+            yield shown
+
+
+def _spans(cue: Sequence[re.Match[str]]) -> Iterator[Span]:
+    lines = [line.group(1) for line in cue]
     if len(lines) > 1 and not any(_SPEAKER.match(line) for line in lines):
         joined = " ".join(line.strip() for line in lines)
-        separator = "\r\n" if "\r\n" in shown else "\n"
-        yield Span(start=place, end=place + len(shown), text=joined, written=_folder(len(lines), separator))
+        written = _folder(len(lines), cue[0].group(2))
+        yield Span(start=cue[0].start(), end=cue[-1].end(1), text=joined, written=written)
         return
-    for line in shown.splitlines(keepends=True):
-        bare = line.rstrip("\r\n")
-        yield Span(start=place, end=place + len(bare), text=bare, written=_on_one_line)
-        place += len(line)
+    for line in cue:
+        yield Span(start=line.start(), end=line.end(1), text=line.group(1), written=_on_one_line)
 
 
 def _folder(num_lines: int, separator: str) -> Callable[[str], str]:
@@ -81,12 +84,18 @@ def folded(text: str, num_lines: int) -> list[str]:
     ['Il gatto dorme sul', 'tavolo della cucina.']
     """
     words = _on_one_line(text)
-    width = max(1, -(-len(words) // num_lines))
-    while (
-        len(lines := textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)) > num_lines
-    ):
-        width += 1
-    return lines or [words]
+    narrow, wide = max(1, -(-len(words) // num_lines)), max(1, len(words))
+    while narrow < wide:  # the least width that does
+        width = (narrow + wide) // 2
+        if len(_wrapped(words, width)) > num_lines:
+            narrow = width + 1
+        else:
+            wide = width
+    return _wrapped(words, wide) or [words]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _on_one_line(text: str) -> str:

@@ -67,13 +67,16 @@ def decoded(content: bytes) -> str:
     """The text of a UTF-8 file; a mark of byte order stays its first character.
 
     Raises:
-        FileError: names the byte that is no UTF-8.
+        FileError: names the byte that is no UTF-8, or is 0, as half of UTF-16 is.
     """
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise FileError(f"it is no UTF-8: byte {error.start + 1} is 0x{byte:02x}") from error
+    if "\0" in text:
+        raise FileError(f"it is no text in UTF-8: byte {content.index(0) + 1} is 0")
+    return text
 
 
 def file_of(text: str, spans: Iterable[Span]) -> TextFile:

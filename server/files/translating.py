@@ -10,11 +10,13 @@ from pathlib import Path
 import grpc
 
 from server.files.formats import read_file
-from server.files.journal import Journal, write_whole
+from server.files.journal import Journal, require_writable, write_whole
 from server.files.text_file import FileError
 from traghetto import (
     Client,
     DeadlineExceeded,
+    InvalidArgument,
+    InvalidText,
     MessageTooLarge,
     Result,
     ServerBusy,
@@ -28,7 +30,7 @@ JOURNAL_SUFFIX = ".journal"
 _PLACES_PER_CALL = 16
 _CALLS_UNDER_WAY = 8
 # What a call may have brought upon itself: others may fare better.
-OF_ONE_CALL = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
+OF_ONE_CALL = (DeadlineExceeded, InvalidArgument, MessageTooLarge, ServerBusy, ServerFault)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class FileTranslation:
 
     Raises:
         FileError: the file is not what its name says, or of a format that is not known.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or the output not be written.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class FileTranslation:
     ) -> None:
         self._file = read_file(source)
         self._places = self._file.places
+        require_writable(output)
         self._output, self._languages, self._options = output, languages, options
         self.num_places = len(self._places)
 
@@ -103,8 +106,12 @@ class FileTranslation:
             options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
             try:
                 results = client.translate(texts, *self._languages, **options)
-            except OF_ONE_CALL as error:
-                return [TextError(error.code, str(error))] * len(call)
+            except (InvalidText, *OF_ONE_CALL) as error:
+                if isinstance(error, InvalidArgument) and not _is_of_texts(error):
+                    raise
+                if len(call) > 1:  # it may be the fault of one
+                    return [result for i in call for result in translate([i])]
+                return [TextError(getattr(error, "code", grpc.StatusCode.INVALID_ARGUMENT), str(error))]
             return [self._checked(i, result) for i, result in zip(call, results, strict=True)]
 
         for call, results in zip(calls, in_order(translate, calls, _CALLS_UNDER_WAY), strict=True):
@@ -127,3 +134,8 @@ class FileTranslation:
         except FileError as error:
             return TextError(grpc.StatusCode.INTERNAL, str(error))
         return result
+
+
+def _is_of_texts(error: InvalidArgument) -> bool:
+    """Whether the texts broke a rule, and not what every call has."""
+    return any(violation.field.startswith("texts") for violation in error.violations)

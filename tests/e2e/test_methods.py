@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.running_server import RunningServer, StartServer, sequences_a_step
+from tests.running_server import LONG_TEXT, RunningServer, StartServer, sequences_a_step
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
@@ -140,12 +140,11 @@ def test_a_method_gives_one_hypothesis_and_a_length_penalty_changes_its_score_al
 
 
 def test_the_longest_targets_of_every_method_are_reached(translate: Translate) -> None:
-    text = "🛶🎭" * 25
     for limit, options in (
         (256, {"sampling": pb.Sampling(top_k=1)}),
         (255, {"contrastive_search": pb.ContrastiveSearch(penalty_alpha=0)}),
     ):
-        (found,) = translate(text, max_target_tokens=limit, **options)
+        (found,) = translate(LONG_TEXT, max_target_tokens=limit, **options)
         assert (found.stop_reason, found.target_tokens) == (pb.STOP_REASON_MAX_TARGET_TOKENS, limit)
 
 

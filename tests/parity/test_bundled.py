@@ -20,7 +20,7 @@ from model.networks.encoder_decoder import EncoderDecoder
 from model.text.tokenizer import Tokenizer
 
 REPOSITORY = Path(__file__).parents[2]
-MAX_BYTES = {"en-it": 28_000_000, "en-it-lstm": 6_000_000}
+MAX_BYTES = {"en-it": 30_000_000, "en-it-lstm": 6_000_000}
 MAX_PARAMETERS = {"en-it": 9_000_000, "en-it-lstm": 2_000_000}
 Checkpoint = tuple[EncoderDecoder, Tokenizer]
 

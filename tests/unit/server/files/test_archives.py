@@ -201,3 +201,68 @@ def test_two_members_of_one_name_are_refused() -> None:
 def test_xliff_of_another_root_is_refused() -> None:
     with pytest.raises(FileError, match="its root is <a>, must be <xliff>"):
         read_xliff(b"<a/>")
+
+
+def docx(body: str) -> bytes:
+    root = f'<w:document xmlns:w="w"><w:body>{body}</w:body></w:document>'
+    return archive(**{"word/document.xml": root})
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ("<w:p><w:r><w:lastRenderedPageBreak/><w:t>One two.</w:t></w:r></w:p>", ["One two."]),
+        ("<w:p><w:r><w:tab/><w:t>One two.</w:t></w:r></w:p>", ["One two."]),
+        ("<w:p><w:r><w:t>One.</w:t><w:br/><w:t>Two.</w:t></w:r></w:p>", ["One.", "Two."]),
+        ("<w:p><w:r><w:footnoteRef/><w:t> A note.</w:t></w:r></w:p>", [" A note."]),
+        (
+            (
+                "<w:p><w:r><w:t>In </w:t></w:r><w:smartTag><w:r><w:t>Rome</w:t></w:r></w:smartTag><w:ins>"
+                "<w:r><w:t> today</w:t></w:r></w:ins><w:r><w:t>, or so they say.</w:t></w:r></w:p>"
+            ),
+            ['In <g id="1">Rome</g><g id="2"> today</g>, or so they say.'],
+        ),
+        (
+            "<w:p><w:r><w:t>twenty</w:t><w:noBreakHyphen/><w:t>one</w:t></w:r></w:p>",
+            ['twenty<x id="1"/>one'],
+        ),
+        ("<w:p><w:r><w:t/><w:t>Good morning!</w:t></w:r></w:p>", ["Good morning!"]),
+    ],
+)
+def test_whatever_stands_beside_text_hides_none(body: str, texts: list[str]) -> None:
+    content = docx(body)
+    file = read_docx(content)
+    assert [place.text for place in file.places] == texts
+    written = member(file.filled(shouted(file)), "word/document.xml")
+    parsed = etree.fromstring(written.encode())
+    shown = "".join(text.text or "" for text in parsed.iter("{w}t"))
+    assert shown == re.sub(r"<[^>]*>", "", "".join(texts)).upper()
+    for mark in ("tab", "br", "footnoteRef", "lastRenderedPageBreak", "noBreakHyphen", "smartTag", "ins"):
+        assert len(list(parsed.iter(f"{{w}}{mark}"))) == body.count(f"<w:{mark}")
+
+
+@pytest.mark.parametrize(
+    ("xml", "fault"),
+    [
+        ("<w:p>" * 300, "more than 250 elements within each other"),
+        ('<!DOCTYPE a [<!ENTITY e "evening">]><a>Good &e;</a>', "the entity &e;, which is not read"),
+        ('<?xml version="1.0" encoding="ISO-8859-1"?><a/>', "its encoding is ISO-8859-1, must be UTF-8"),
+    ],
+)
+def test_xml_that_cannot_be_kept_is_refused(xml: str, fault: str) -> None:
+    with pytest.raises(FileError, match=fault):
+        read_docx(archive(**{"word/document.xml": xml}))
+
+
+def test_more_tags_than_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.files.xml_nodes._MAX_TAGS", 5)
+    with pytest.raises(FileError, match="more than 5 tags"):
+        read_docx(docx("<w:p/>" * 4))
+
+
+def test_damaged_members_are_refused() -> None:
+    content = bytearray(docx("<w:p><w:r><w:t>One.</w:t></w:r></w:p>" * 40))
+    start = content.index(b"word/document.xml") + len("word/document.xml") + 20
+    content[start : start + 6] = b"\xff" * 6
+    with pytest.raises(FileError, match="it is no ZIP file"):
+        read_docx(bytes(content))

@@ -123,6 +123,20 @@ def test_a_cue_keeps_its_number_of_lines_and_all_else_stays() -> None:
     assert shouted(read_srt(SRT.encode())) == expected.encode()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:03,000 --> 00:00:04,000\nTwo.\n",
+        "1\r00:00:01,000 --> 00:00:02,000\rOne.\r\r2\r00:00:03,000 --> 00:00:04,000\rTwo.\r",
+        "1\n00:01.000-->00:02.000\nOne.\n\n2\n00:03.000-->00:04.000\nTwo.",
+    ],
+)
+def test_cues_are_found_however_they_are_set_apart(content: str) -> None:
+    file = read_srt(content.encode())
+    assert texts_of(file) == ["One.", "Two."]
+    assert shouted(file) == content.replace("One.", "ONE.").replace("Two.", "TWO.").encode()
+
+
 def test_a_translation_cannot_end_its_cue() -> None:
     file = read_srt(b"1\n00:01,0 --> 00:02,0\nOne.\nTwo.\n\n2\n00:03,0 --> 00:04,0\nThree.\n")
     filled = file.filled(["Uno.\n\nDue.", "Tre\n\n9"])
@@ -197,6 +211,9 @@ def test_half_of_a_surrogate_pair_is_named() -> None:
         ("a.json", b'"\xff"', "it is no UTF-8: byte 2 is 0xff"),
         ("a.json", b"[" * 100_000, "it is no JSON"),
         ("a.po", b'Hello. "x"\n', "it is no PO file"),
+        ("a.po", str(Path(__file__).with_name("nowhere.po")).encode(), "it is no PO file"),
+        ("a.po", b"/etc/passwd", "it is no PO file: Syntax error in po file"),
+        ("a.txt", "Ciao".encode("utf-16-le"), "it is no text in UTF-8: byte 2 is 0"),
         ("a.srt", b"Hello.\n", "there is no cue in it"),
         ("a.vtt", b"Hello.\n", "it does not begin with WEBVTT"),
         ("a.exe", b"", r"ends in '\.exe', known are \.docx, .*, \.json"),

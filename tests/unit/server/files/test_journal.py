@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from server.files.journal import Journal, write_whole
+import pytest
+
+from server.files.journal import Journal, require_writable, write_whole
 
 
 def test_what_was_noted_is_there_again_after_a_kill(tmp_path: Path) -> None:
@@ -37,3 +40,35 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     write_whole(tmp_path / "out", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[[1],"x"]', "[0,5]", '[0,"\\ud800"]', '[true,"one"]', '[0.0,"zero"]', "[" * 100_000, "{}", '[1,"a",2]'],
+)
+def test_lines_that_no_journal_writes_are_no_texts(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "out.journal"
+    with Journal(path, b"file", {}) as journal:
+        journal.add(7, "Sette.")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with Journal(path, b"file", {}) as again:
+        assert again.texts == {7: "Sette."}
+
+
+def test_a_link_stays_one_and_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
+def test_what_cannot_be_written_is_refused_before(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", tmp_path / "nowhere" / "out"):
+        with pytest.raises(OSError, match=r"is no regular file|cannot be written to"):
+            require_writable(path)
+    require_writable(tmp_path / "out")
