@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from traghetto.failures import Failure
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
@@ -38,7 +37,7 @@ class _Forgiving:
         def read(content: bytes) -> Any:
             try:
                 return response_deserializer(content)
-            except DecodeError:
+            except Exception:  # noqa: BLE001 - protobuf raises DecodeError, and others by implementation
                 return _UNREADABLE
 
         return self._channel.unary_unary(path, response_deserializer=read, **fields)

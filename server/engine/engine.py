@@ -73,10 +73,14 @@ class Engine:
         """Drop a running sequence; its slot is free at once. False if it does not run."""
         return self._lanes.remove(sequence_id)
 
+    def has_lane(self, request: SequenceRequest) -> bool:
+        """Whether the lane that a request needs is open, be it full or not."""
+        return self._lanes.has_lane(request)
+
     def reserve(self, request: SequenceRequest) -> bool:
         """Keep room for a request until `admit` is called with it; False if no lane has room for it now."""
         # The queue waits for this with its lock held: it takes its turn only for what may use the device.
-        with nullcontext() if self._lanes.has_lane(request) else self._turn:
+        with nullcontext() if self.has_lane(request) else self._turn:
             return self._lanes.reserve(request)
 
     def admit(self, requests: Sequence[SequenceRequest]) -> StepReport | None:

@@ -17,8 +17,8 @@ class Scheduler:
 
     Attributes:
         num_tokens: Source tokens of all that wait.
-        is_blocked: Whether one that had no room in the last `take` has been passed too often: nobody may pass
-            it any more.
+        blocked: That had no room in the last `take` and has been passed too often: nobody of this scheduler
+            passes it any more.
 
     >>> from server.engine.sequence import Beam
     >>> scheduler = Scheduler()
@@ -41,9 +41,9 @@ class Scheduler:
     def __init__(self) -> None:
         self._waiting: OrderedDict[int, SequenceRequest] = OrderedDict()
         self._num_passes: Counter[int] = Counter()  # takes in which others passed one that had no room
-        self._passed: list[int] = []  # had no room in the last one
+        self._passed: list[SequenceRequest] = []  # had no room in the last one
         self.num_tokens = 0
-        self.is_blocked = False
+        self.blocked: SequenceRequest | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -86,7 +86,7 @@ class Scheduler:
             max_tokens: What is left of the budget; if it is whole, one source alone may exceed it.
         """
         taken: list[SequenceRequest] = []
-        self._passed, self.is_blocked = [], False
+        self._passed, self.blocked = [], None
         tokens = 0
         for request in self._waiting.values():
             num_tokens = len(request.source)
@@ -97,16 +97,16 @@ class Scheduler:
                 taken.append(request)
                 tokens += num_tokens
                 continue
-            self._passed.append(request.sequence_id)
+            self._passed.append(request)
             if self._num_passes[request.sequence_id] >= MAX_PASSES:
-                self.is_blocked = True
+                self.blocked = request
                 break
         for request in taken:  # only now: if `has_room` raises, all still wait
             self.remove(request.sequence_id)
         if taken:
-            self.count_passes()
+            self.count_passes(lambda _: True)
         return taken
 
-    def count_passes(self) -> None:
-        """Count that others went before those that had no room, be they of this scheduler or not."""
-        self._num_passes.update(self._passed)
+    def count_passes(self, is_passed: Callable[[SequenceRequest], bool]) -> None:
+        """Count that others went before some of those that had no room in the last `take`."""
+        self._num_passes.update(request.sequence_id for request in self._passed if is_passed(request))

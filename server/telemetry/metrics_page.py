@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+log = logging.getLogger("traghetto.metrics")
+
 EXCHANGE_SECONDS = 10.0  # from a connection to the last byte of its answer
 MAX_CONNECTIONS = 64
 _MAX_HEAD_BYTES = 16 << 10
+_COMPLAINT_SECONDS = 10.0  # between two that the system gives no connection
 
 
 class MetricsPage:
@@ -34,6 +40,7 @@ class MetricsPage:
     def __init__(self, registry: CollectorRegistry, exchange_seconds: float = EXCHANGE_SECONDS) -> None:
         self._registry, self._exchange_seconds = registry, exchange_seconds
         self._num_connections = 0
+        self._last_complaint = -math.inf
 
     def start(self, host: str, port: int) -> int:
         """Listen; returns the port.
@@ -42,6 +49,7 @@ class MetricsPage:
             OSError: the address is taken, or is none of this machine's.
         """
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._complain)
         self._thread = threading.Thread(target=self._loop.run_forever, name="metrics", daemon=True)
         self._thread.start()
         try:
@@ -71,6 +79,18 @@ class MetricsPage:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what went wrong in the loop; that no files are left in a line, however often it is tried again.
+
+        asyncio itself writes a hundred tracebacks a second then.
+        """
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._last_complaint >= _COMPLAINT_SECONDS:
+            self._last_complaint = loop.time()
+            log.warning("the metrics page takes no connections for now: %s", error)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: one request, one answer."""

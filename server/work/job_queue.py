@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from server.engine.sequence import SequenceRequest
@@ -17,7 +17,7 @@ from server.work.client_weights import Weights
 from server.work.fair_order import FairOrder, Flow, Priority
 from server.work.job import Job, JobFuture, Live
 from server.work.pace import Pace
-from server.work.portion import Portion
+from server.work.portion import Has, Portion
 
 # Under load newcomers join when such a part of the slots is free, 1 / 8: the encoder is faster with many
 # sources at once (docs/benchmarks.md, "What mattered").
@@ -181,12 +181,13 @@ class JobQueue:
         return Flow(client=job.client, call=next(self._num_calls), priority=priority)
 
     def take(
-        self, portion: Portion, reserve: Callable[[SequenceRequest], bool], *, takes_more: bool = True
+        self, portion: Portion, reserve: Has, *, has_lane: Has = lambda _: True, takes_more: bool = True
     ) -> Handout:
         """Give a runner what joins now; blocks while it holds no job and there is none for it.
 
         Args:
             takes_more: Whether it wants any; False leaves what waits to other runners.
+            has_lane: The engine's: whether the lane that a request needs is open.
             reserve: The engine's: keeps room for a request, or says that there is none. It is called with the
                 queue locked, and not again for a request that is taken.
         """
@@ -197,12 +198,12 @@ class JobQueue:
                 with self._busy_runners.idle():
                     self._changed.wait_for(lambda: self._has_work(portion))
             expired = self._expire(time.monotonic())
-            taken = self._take_share(portion, reserve) if takes_more and not self._is_closed else []
+            taken = self._take_share(portion, reserve, has_lane) if takes_more and not self._is_closed else []
             cancelled, portion.cancelled = portion.cancelled, []
             return Handout(taken, expired, cancelled, self._is_closed)
 
     def _take_share(
-        self, portion: Portion, reserve: Callable[[SequenceRequest], bool]
+        self, portion: Portion, reserve: Has, has_lane: Has
     ) -> list[tuple[SequenceRequest, Live]]:
         """Claim the runner's share, so that texts of like length stay together, and take a part of it."""
         self._return_bulk(portion)
@@ -212,7 +213,7 @@ class JobQueue:
                 break
             portion.claim(request, self._waiting[request.sequence_id].flow.priority)
             self._holders[request.sequence_id] = portion
-        requests = portion.hand_out(reserve)
+        requests = portion.hand_out(reserve, has_lane)
         return [(request, self._waiting.pop(request.sequence_id)) for request in requests]
 
     def _return_bulk(self, portion: Portion) -> None:

@@ -9,6 +9,8 @@ from server.engine.scheduler import MAX_ENCODE_TOKENS, Scheduler
 from server.engine.sequence import SequenceRequest
 from server.work.fair_order import Priority
 
+Has = Callable[[SequenceRequest], bool]
+
 
 def _one_of_each() -> dict[Priority, Scheduler]:
     return {priority: Scheduler() for priority in Priority}
@@ -40,17 +42,26 @@ class Portion:
         """Claimed jobs that had no room in the last handout: they keep no slot from others."""
         return sum(claimed.num_without_room for claimed in self.claimed.values())
 
-    def hand_out(self, reserve: Callable[[SequenceRequest], bool]) -> list[SequenceRequest]:
+    def hand_out(self, reserve: Has, has_lane: Has = lambda _: True) -> list[SequenceRequest]:
         """Take from what is claimed as much as one encoder run bears; bulk first if it was passed over.
 
-        A lane for which there is no memory while others run opens when they have ended: once too many have
-        joined before one that waits for it, nobody does, of whichever priority.
+        A lane that is full has room when the next of it ends, whoever else joins. One for which there is no
+        memory opens when others have ended: once too many have joined before one that waits for it, nobody
+        does, of whichever priority.
+
+        Args:
+            reserve: Keeps room for a request, or says that there is none.
+            has_lane: Whether the lane that a request needs is open.
         """
+
+        def is_shut_out(request: SequenceRequest | None) -> bool:
+            return request is not None and not has_lane(request)
+
         bulk = self.claimed[Priority.BULK]
         num_bulk = len(bulk)
         requests: list[SequenceRequest] = []
         passed: list[Scheduler] = []
-        for claimed in self._in_turn():
+        for claimed in sorted(self._in_turn(), key=lambda claimed: not is_shut_out(claimed.blocked)):
             num_tokens = sum(len(request.source) for request in requests)
             if num_tokens < MAX_ENCODE_TOKENS:
                 num_free = self.num_slots - self.num_handed_out
@@ -59,20 +70,19 @@ class Portion:
                 requests += taken
                 if not taken:
                     passed.append(claimed)
-                if claimed.is_blocked:
+                if is_shut_out(claimed.blocked):
                     break
         if requests:
             for claimed in passed:
-                claimed.count_passes()
+                claimed.count_passes(is_shut_out)
         self.was_bulk_passed = bool(requests) and len(bulk) == num_bulk > 0
         return requests
 
     def _in_turn(self) -> list[Scheduler]:
-        """The priorities' claimed jobs, those first that nobody may pass."""
+        """What is claimed of each priority, bulk last unless it was passed over."""
         bulk = self.claimed[Priority.BULK]
         return sorted(
-            self.claimed.values(),
-            key=lambda claimed: (not claimed.is_blocked, (claimed is bulk) is not self.was_bulk_passed),
+            self.claimed.values(), key=lambda claimed: (claimed is bulk) is not self.was_bulk_passed
         )
 
     def return_bulk(self) -> SequenceRequest | None:

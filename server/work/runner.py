@@ -110,7 +110,12 @@ class Runner:
 
     def _round(self) -> bool:
         """Wait for something to do, and take one step of everything; False at the end."""
-        handout = self._queue.take(self._portion, self._reserve, takes_more=not self._is_doubtful)
+        handout = self._queue.take(
+            self._portion,
+            self._reserve,
+            has_lane=self._engine.has_lane,
+            takes_more=not self._is_doubtful,
+        )
         self._engine.set_exclusive(self._busy_runners.is_single)
         for live in handout.expired:
             end_expired(live, self._metrics)

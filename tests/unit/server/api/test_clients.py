@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api.clients import address_of
+from server.api.clients import address_of, client_of
+from server.work.client_weights import parse_weights
 
 # Of ::/64 some are addresses of IPv4.
 IPV6 = st.ip_addresses(v=6).filter(lambda address: int(address) >> 64 and not address.is_link_local)
@@ -33,6 +36,15 @@ def test_addresses_of_two_networks_are_two_clients(
 ) -> None:
     is_one = int(first) >> 64 == int(second) >> 64
     assert (address_of(peer_of(first, 1)) == address_of(peer_of(second, 1))) == is_one
+
+
+def test_a_certificate_s_name_is_the_client_that_weights_speak_of() -> None:
+    context: Any = SimpleNamespace(
+        auth_context=lambda: {"x509_common_name": [b"shop"]}, peer=lambda: "ipv4:192.0.2.7:1"
+    )
+    assert parse_weights("shop=4") == {client_of(context): 4.0}
+    context.auth_context = dict
+    assert client_of(context) == "ipv4:192.0.2.7"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import gzip
 import socket
 import threading
@@ -103,3 +105,15 @@ def test_a_head_without_end_is_not_read_to_its_end(start_page: StartPage) -> Non
     connection = socket.create_connection(("127.0.0.1", start_page()), PATIENCE_SECONDS)
     with connection, pytest.raises(OSError, match=r"reset|Broken pipe"):
         connection.sendall(b"x" * (64 << 20))
+
+
+def test_that_no_files_are_left_is_said_in_a_line_and_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    page, loop = MetricsPage(CollectorRegistry()), asyncio.new_event_loop()
+    no_files = OSError(errno.EMFILE, "Too many open files")
+    for _ in range(100):
+        page._complain(loop, {"message": "socket.accept() out of system resource", "exception": no_files})
+    (record,) = caplog.records
+    assert (record.exc_info, "Too many open files" in record.message) == (None, True)
+    page._complain(loop, {"message": "a fault of our own", "exception": ValueError()})
+    assert caplog.records[-1].exc_info, "asyncio tells of that as ever"
+    loop.close()
