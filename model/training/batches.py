@@ -59,7 +59,9 @@ def both_directions(
     for a, b in pairs:
         for source, target, one, other in ((a, b, first, second), (b, a, second, first)):
             ids = tokenizer.encode_source(source, other, source_language=one)
-            examples.append(Example(tuple(ids), tuple(tokenizer.encode_target(target))))
+            examples.append(
+                Example(tuple(ids), tuple(tokenizer.encode_target(target, target_language=other)))
+            )
     return examples
 
 

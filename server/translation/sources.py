@@ -62,7 +62,7 @@ async def tokenize(
         InvalidRequest: the texts have more sentences than a call may have.
         DeadlineExceeded: it has passed meanwhile.
     """
-    encoder = _Encoder(model, pair[1], deadline)
+    encoder = _Encoder(model, pair, deadline)
 
     def tokenized() -> list[TokenizedText | RequestError]:
         return [_tokenized(encoder, text, pair[0], segmentation) for text in texts]
@@ -82,8 +82,8 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="cut")
 class _Encoder:
     """Makes ids of a call's segments, of equal ones once."""
 
-    def __init__(self, model: LoadedModel, target_language: str, deadline: float | None) -> None:
-        self._tokenizer, self._target_language = model.tokenizer, target_language
+    def __init__(self, model: LoadedModel, pair: tuple[str, str], deadline: float | None) -> None:
+        self._tokenizer, self._pair = model.tokenizer, pair
         self._deadline, self._num_pieces = deadline, 0
         self.is_over = threading.Event()
         self.max_tokens = model.max_source_tokens
@@ -113,7 +113,9 @@ class _Encoder:
 
     def _encoded(self, text: str) -> list[int]:
         if (ids := self._ids.get(text)) is None:
-            ids = self._ids[text] = self._tokenizer.encode_source(text, self._target_language)
+            source, target = self._pair
+            ids = self._tokenizer.encode_source(text, target, source_language=source)
+            self._ids[text] = ids
         return ids
 
 
