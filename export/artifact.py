@@ -38,6 +38,7 @@ class _Subject:
     tokenizer: Tokenizer
     sentences: Sequence[Sentence]
     quantization: Quantization | None
+    language_pairs: Sequence[LanguagePair] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ def build_artifact(  # noqa: PLR0913 - all but three by their names
     max_bleu_loss: float = 0.5,
     shortlist: Shortlist | None = None,
     quantization: Quantization | None = None,
+    language_pairs: Sequence[LanguagePair] | None = None,
 ) -> Manifest:
     """Export, prove and write an artifact; nothing is left at `output` if the proof refuses it.
 
@@ -84,6 +86,8 @@ def build_artifact(  # noqa: PLR0913 - all but three by their names
             measured and has no limit.
         quantization: How the weights of an imported model were rounded: int8 then keeps its integers.
 
+        language_pairs: What the artifact serves, of which some is proven; None for what is proven.
+
     Raises:
         ProofError: the graphs do not do what PyTorch does.
         ExportError: the limits are beyond what the model has positions for, its heads are of a size that ONNX
@@ -95,7 +99,13 @@ def build_artifact(  # noqa: PLR0913 - all but three by their names
     if shortlist is not None:
         check_shortlist(shortlist, tokenizer, precision)
     sentences = prepare(pairs, tokenizer, min(CAPACITY, position_limit(model) or CAPACITY))
-    subject = _Subject(model=model, tokenizer=tokenizer, sentences=sentences, quantization=quantization)
+    subject = _Subject(
+        model=model,
+        tokenizer=tokenizer,
+        sentences=sentences,
+        quantization=quantization,
+        language_pairs=language_pairs,
+    )
     with unfinished_folder(output) as folder:
         stage = _exact(subject, folder)
         if precision != "fp32":
@@ -167,6 +177,8 @@ def _finish(subject: _Subject, folder: Path, stage: _Stage, precision: str, limi
         sentences=subject.sentences,
         graphs=stage.graphs,
     )
+    if subject.language_pairs is not None:
+        manifest = replace(manifest, language_pairs=tuple(subject.language_pairs))
     write_manifest(folder, manifest)
     try:
         load_manifest(folder)

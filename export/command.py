@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,10 +23,11 @@ from model.quantization import QuantizationError, load_quantization
 from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
 from model.shortlist.shortlist import Shortlist, ShortlistError
 from model.text.parallel_text import DataError, numbered_lines, read_pairs
-from model.text.tokenizer import Tokenizer, TokenizerError
+from model.text.tokenizer import Tokenizer, TokenizerError, listed_directions
 
 _MAX_BLEU_LOSS = 0.5
 _INPUT_FAULTS = (CheckpointError, ConfigError, DataError, QuantizationError, ShortlistError, TokenizerError)
+_MAX_PROVEN = 4  # directions with --sources: they take the same graphs and weights, and a proof minutes
 # Against its own fp32 text every other word counts as a loss, also one that is as good.
 _MAX_OWN_BLEU_LOSS = 10.0
 
@@ -52,10 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     proof.add_argument(
         "--sources",
-        type=Path,
-        metavar="FILE",
+        nargs="+",
+        metavar=("FILE", "LANGUAGE"),
         help="one text a line, for a proof without references: the model's own fp32 translations, into each "
-        "of its target languages, take their place",
+        f"of its target languages or {_MAX_PROVEN} of them, take their place; and their language, where the "
+        "model translates out of several. The artifact serves all of the model's languages",
     )
     parser.add_argument(
         "--max-bleu-loss",
@@ -68,24 +71,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _translated(path: Path, model: EncoderDecoder, tokenizer: Tokenizer) -> dict[LanguagePair, Pairs]:
+def _translated(
+    path: Path, model: EncoderDecoder, tokenizer: Tokenizer, languages: Sequence[str] = ()
+) -> dict[LanguagePair, Pairs]:
     """What `--sources` names, beside the model's own translations.
 
     Raises:
-        DataError: no such file, a line with a tab, or a model that translates into a language of its sources.
+        DataError: no such file, a line with a tab, or a language that is missing or that the model lacks.
     """
-    sources, targets = ({pair[side] for pair in tokenizer.directions} for side in (0, 1))
-    if sources & targets:
-        known = ", ".join("-".join(pair) for pair in tokenizer.directions)
-        raise DataError(
-            "--sources needs a model that never translates into a language of its sources, this one has "
-            f"{known}: use --sentences"
-        )
+    directions = _proven_directions(languages, tokenizer)
     lines = list(numbered_lines(path))
     if tabs := [number for number, line in lines if "\t" in line]:
         raise DataError(f"{path}, line {tabs[0]}: has a tab; pairs are for --sentences")
     texts = [line for _, line in lines if line.strip()]
-    return {pair: translated(model, tokenizer, texts, pair) for pair in tokenizer.directions}
+    return {pair: translated(model, tokenizer, texts, pair) for pair in directions}
+
+
+def _proven_directions(languages: Sequence[str], tokenizer: Tokenizer) -> list[LanguagePair]:
+    """Out of the language of the texts, into target languages spread over all of them."""
+    directions = tokenizer.directions
+    sources, targets = ({pair[side] for pair in directions} for side in (0, 1))
+    if len(languages) > 1 or (languages and languages[0] not in sources):
+        known = ", ".join(sorted(sources))
+        raise DataError(f"--sources {' '.join(languages)}: must be a file and one of the languages {known}")
+    if languages:
+        directions = tuple(pair for pair in directions if pair[0] == languages[0])
+    elif sources & targets:
+        known = listed_directions(directions)
+        raise DataError(
+            "--sources needs a model that never translates into a language of its sources, this one has "
+            f"{known}: use --sentences, or name the language of the texts"
+        )
+    count = len(directions)
+    num_proven = min(_MAX_PROVEN, count)
+    return [directions[i * count // num_proven] for i in range(num_proven)]
 
 
 def _pairs(given: list[list[str]] | None, checkpoint: Path) -> Pairs | dict[LanguagePair, Pairs]:
@@ -118,20 +137,24 @@ def main() -> int:
         sources, max_bleu_loss = arguments.sources, arguments.max_bleu_loss
         if max_bleu_loss is None:
             max_bleu_loss = _MAX_OWN_BLEU_LOSS if sources else _MAX_BLEU_LOSS
+        pairs = (
+            _translated(Path(sources[0]), model, tokenizer, sources[1:])
+            if sources
+            else _pairs(arguments.sentences, arguments.checkpoint)
+        )
         manifest = build_artifact(
             model,
             tokenizer,
             arguments.output,
             precision=arguments.precision,
-            pairs=_translated(sources, model, tokenizer)
-            if sources
-            else _pairs(arguments.sentences, arguments.checkpoint),
+            pairs=pairs,
             limits=Limits(
                 max_source_tokens=arguments.max_source_tokens, max_target_tokens=arguments.max_target_tokens
             ),
             max_bleu_loss=max_bleu_loss,
             shortlist=_shortlist(arguments.checkpoint, arguments.precision),
             quantization=load_quantization(arguments.checkpoint),
+            language_pairs=tokenizer.directions if sources else None,
         )
     except _INPUT_FAULTS as error:
         print(f"traghetto-export: {error}", file=sys.stderr)
@@ -140,6 +163,9 @@ def main() -> int:
         print(f"traghetto-export: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.output}: {manifest.precision}, sha256 {manifest.digest()}")
+    if isinstance(pairs, dict) and len(pairs) < len(manifest.language_pairs):
+        proven = listed_directions(list(pairs))
+        print(f"proven on {proven} of its {len(manifest.language_pairs)} pairs of languages")
     print((arguments.output / PROOF_NAME).read_text(encoding="utf-8"), end="")
     return 0
 

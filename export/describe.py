@@ -18,7 +18,7 @@ from export.precisions import DEVICES
 from export.proof.alignment import anchor_accuracy
 from export.proof.graph_model import GraphModel
 from export.proof.self_check import find_self_check
-from export.proof.sentences import Sentence
+from export.proof.sentences import Sentence, target_of
 from export.versions import library_versions
 from model.networks.config_file import to_fields
 from model.networks.encoder_decoder import EncoderDecoder
@@ -117,7 +117,7 @@ def _attention(
 ) -> AttentionInfo | None:
     accuracy = anchor_accuracy(
         model,
-        [(s.source, tokenizer.encode_target(s.reference)) for s in sentences],
+        [(s.source, target_of(s, tokenizer)) for s in sentences],
         _ids_in_targets(tokenizer).get,
     )
     if not accuracy:

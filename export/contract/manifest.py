@@ -51,6 +51,7 @@ MANIFEST_NAME = "manifest.json"
 PROOF_NAME = "proof.json"
 WEIGHTS_NAME = "weights.bin"
 MAX_MANIFEST_BYTES = 16 << 20
+MAX_LANGUAGE_PAIRS = 50_000  # NLLB-200 has 40,602
 _MAX_BEAM = 1024
 
 
@@ -142,7 +143,7 @@ class Manifest:
     name: Name
     architecture: Name
     precision: Precision
-    language_pairs: Annotated[tuple[tuple[Name, Name], ...], Len(1, 10_000)]
+    language_pairs: Annotated[tuple[tuple[Name, Name], ...], Len(1, MAX_LANGUAGE_PAIRS)]
     vocabulary_size: Annotated[int, Ge(1), Le(MAX_VOCABULARY)]
     special_ids: SpecialIds
     max_source_tokens: NumTokens

@@ -10,6 +10,7 @@ import numpy as np
 from export.proof.checks import ProofError
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search
+from model.searches.first_token import beginning_with
 from model.text.tokenizer import Tokenizer
 
 MIN_PAIRS = 100
@@ -26,12 +27,14 @@ class Sentence:
 
     Args:
         languages: Of source and reference.
+        first_token: What a translation into that language begins with; None where it begins as it likes.
     """
 
     source: tuple[int, ...]
     reference: str
     capacity: int = CAPACITY
     languages: LanguagePair | None = None
+    first_token: int | None = None
 
     @property
     def max_target_tokens(self) -> int:
@@ -66,22 +69,31 @@ def prepare(
     Raises:
         ProofError: too few pairs, languages that do not fit, or a sentence too long for the proof.
     """
-    sentences, directions = [], tokenizer.directions
+    sentences, directions = [], set(tokenizer.directions)
     for (first, second), rows in _by_languages(pairs, tokenizer).items():
         if len(rows) < MIN_PAIRS:
             raise ProofError(
                 f"{len(rows)} sentence pairs of {first} and {second}, the proof needs at least {MIN_PAIRS}"
             )
         for a, b in rows:
-            if (first, second) in directions:
-                there = tokenizer.encode_source(a, second, source_language=first)
-                sentences.append(Sentence(tuple(there), b, capacity, (first, second)))
-            if (second, first) in directions:
-                back = tokenizer.encode_source(b, first, source_language=second)
-                sentences.append(Sentence(tuple(back), a, capacity, (second, first)))
+            for source, reference, pair in ((a, b, (first, second)), (b, a, (second, first))):
+                if pair in directions:
+                    sentences.append(_sentence(source, reference, pair, tokenizer, capacity))
     if (longest := max(len(s.source) for s in sentences)) > capacity:
         raise ProofError(f"a sentence has {longest} tokens, the proof takes at most {capacity}")
     return sentences
+
+
+def _sentence(
+    source: str, reference: str, pair: LanguagePair, tokenizer: Tokenizer, capacity: int
+) -> Sentence:
+    return Sentence(
+        source=tuple(tokenizer.encode_source(source, pair[1], source_language=pair[0])),
+        reference=reference,
+        capacity=capacity,
+        languages=pair,
+        first_token=tokenizer.first_target_token(pair[1]),
+    )
 
 
 def translated(
@@ -96,11 +108,12 @@ def translated(
     """
     pairs = []
     for text in sources:
-        source = tokenizer.encode_source(text, languages[1], source_language=languages[0])
-        if len(source) > CAPACITY:
-            raise ProofError(f"a sentence has {len(source)} tokens, the proof takes at most {CAPACITY}")
-        limit = Sentence(tuple(source), "").max_target_tokens
-        pairs.append((text, tokenizer.detokenize(greedy_search(model, source, limit).token_ids)))
+        sentence = _sentence(text, "", languages, tokenizer, CAPACITY)
+        if (num_tokens := len(sentence.source)) > CAPACITY:
+            raise ProofError(f"a sentence has {num_tokens} tokens, the proof takes at most {CAPACITY}")
+        scorer = beginning_with(model, sentence.first_token)
+        target = greedy_search(scorer, list(sentence.source), sentence.max_target_tokens)
+        pairs.append((text, tokenizer.detokenize(target.token_ids)))
     return pairs
 
 
@@ -109,3 +122,9 @@ def spread_by_length(sentences: Sequence[Sentence], count: int) -> list[Sentence
     ordered = sorted(sentences, key=lambda s: len(s.source))
     chosen = [ordered[i] for i in np.linspace(0, len(ordered) - 1, count).astype(int)]
     return [chosen[i] for i in np.random.default_rng(0).permutation(count)]
+
+
+def target_of(sentence: Sentence, tokenizer: Tokenizer) -> list[int]:
+    """A sentence's reference as the ids that a decoder must predict."""
+    language = sentence.languages[1] if sentence.languages else None
+    return tokenizer.encode_target(sentence.reference, target_language=language)

@@ -19,6 +19,7 @@ from export.proof.sentences import Sentence, spread_by_length
 from export.proof.trace import Layout, RowScores, Traced, capacity_of, trace
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import greedy_search
+from model.searches.first_token import beginning_with
 
 LIMIT = 1e-4  # absolute; of a log-probability in natural logarithm
 # Log-probabilities that reach further down come of larger logits, whose sums fp32 rounds as much more.
@@ -167,7 +168,8 @@ def log_prob_distance(
 
 def greedy_traced(model: EncoderDecoder, sentence: Sentence) -> Traced:
     """A sentence and its greedy translation by PyTorch."""
-    found = greedy_search(model, list(sentence.source), min(sentence.max_target_tokens, 32))
+    scorer = beginning_with(model, sentence.first_token)
+    found = greedy_search(scorer, list(sentence.source), min(sentence.max_target_tokens, 32))
     fed = (model.special_ids.start, *found.token_ids[:-1])
     return Traced(sentence.source, tuple((t,) for t in fed), tuple((0,) for _ in fed))
 

@@ -11,6 +11,7 @@ from export.proof.step_checks import BEAM_SIZE, log_prob_distance
 from model.evaluation.quality import evaluate
 from model.networks.encoder_decoder import EncoderDecoder
 from model.searches.beam_search import Scorer, SearchResult, beam_search, greedy_search
+from model.searches.first_token import beginning_with
 from model.text.tokenizer import Tokenizer
 
 _TEXT_PAIRS = 120
@@ -65,7 +66,8 @@ def translate(
     """The best hypothesis of each sentence by the slow searches of the model."""
     found = []
     for sentence in sentences:
-        scorer, limit = scorer_for(sentence), sentence.max_target_tokens
+        scorer = beginning_with(scorer_for(sentence), sentence.first_token)
+        limit = sentence.max_target_tokens
         if beam_size == 1:
             found.append(greedy_search(scorer, list(sentence.source), limit))
         else:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.contract.tensors import Pools
 from export.graphs.of_model import ModelGraphs
-from export.proof.sentences import Sentence, spread_by_length
+from export.proof.sentences import Sentence, spread_by_length, target_of
 from export.quantize.matrices import weight_key
 from model.text.tokenizer import Tokenizer
 
@@ -29,7 +29,7 @@ def largest_values(graphs: ModelGraphs, tokenizer: Tokenizer, sentences: Sequenc
     largest: Largest = {}
     with _watched(encoder, largest), _watched(step, largest):
         for sentence in spread_by_length(sentences, min(_NUM_SENTENCES, len(sentences))):
-            target = [tokenizer.special_ids.start, *tokenizer.encode_target(sentence.reference)[:-1]]
+            target = [tokenizer.special_ids.start, *target_of(sentence, tokenizer)[:-1]]
             pools = _pools(graphs.pools, max(len(sentence.source), len(target)))
             length = torch.tensor([len(sentence.source)])
             num_written = len(graphs.pools.caches) + len(graphs.pools.states)

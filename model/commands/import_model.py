@@ -8,15 +8,16 @@ from pathlib import Path
 
 from model.importers.errors import ForeignModelError
 from model.importers.origins import import_model
+from model.text.tokenizer import listed_directions
 from model.unfinished_folder import unfinished_folder
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="traghetto-import",
-        description="Make a checkpoint of a foreign model: of OPUS-MT in the layout of Transformers, of "
-        "Marian as it writes them, or a student of Firefox Translations or Bergamot. traghetto-export "
-        "then makes an artifact of it.",
+        description="Make a checkpoint of a foreign model: of OPUS-MT, M2M-100 or NLLB-200 in the layout "
+        "of Transformers, of Marian as it writes them, or a student of Firefox Translations or "
+        "Bergamot. traghetto-export then makes an artifact of it.",
     )
     parser.add_argument(
         "model",
@@ -48,7 +49,7 @@ def main() -> int:
         print(f"traghetto-import: {error}", file=sys.stderr)
         return 2
     config = imported.model.config
-    directions = ", ".join(map("-".join, imported.tokenizer.directions))
+    directions = listed_directions(imported.tokenizer.directions)
     shortlist = "without a shortlist" if imported.shortlist is None else "with a shortlist"
     num_weights = sum(tensor.numel() for tensor in imported.model.parameters())
     print(

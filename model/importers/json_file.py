@@ -30,6 +30,25 @@ def read_json(path: Path) -> dict[str, Any]:
     return fields
 
 
+def read_vocabulary(path: Path, size: int | None = None) -> tuple[str, ...]:
+    """The pieces by id of a file that maps pieces to ids.
+
+    Args:
+        size: How many there must be; None for any number.
+
+    Raises:
+        ForeignModelError: As `read_json`, or there are more or fewer, or the ids are not those from 0 on.
+    """
+    ids = read_json(path)
+    if wrong := [piece for piece, i in ids.items() if type(i) is not int]:
+        raise ForeignModelError(f"{path} is damaged: the id of {wrong[0]!r} is {ids[wrong[0]]!r}")
+    if size is not None and len(ids) != size:
+        raise ForeignModelError(f"{path} has {len(ids)} pieces, the model {size}")
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise ForeignModelError(f"{path} is damaged: ids must be 0 to {len(ids) - 1}, each once")
+    return tuple(sorted(ids, key=ids.__getitem__))
+
+
 def _object(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(entries)
     if len(fields) < len(entries):

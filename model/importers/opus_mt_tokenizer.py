@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from model.importers.errors import ForeignModelError, require
-from model.importers.json_file import read_json
+from model.importers.json_file import read_json, read_vocabulary
 from model.importers.languages import language_codes, marked_targets
-from model.importers.opus_mt_options import OpusMTOptions
 from model.importers.sentencepiece_file import check_cover, read_sentencepiece
+from model.importers.transformers_options import TransformersOptions
 from model.text.piece_map import END_PIECE, UNKNOWN_PIECE, PieceMap, is_language_mark
 from model.text.piece_map_tokenizer import PieceMapTokenizer
 from model.text.tokenizer import TokenizerError
@@ -22,7 +22,7 @@ _VOCABULARY, _TARGET_VOCABULARY = "vocab.json", "target_vocab.json"
 
 
 def read_tokenizer(
-    folder: Path, options: OpusMTOptions, languages: tuple[str, str] | None
+    folder: Path, options: TransformersOptions, languages: tuple[str, str] | None
 ) -> PieceMapTokenizer:
     """Read a folder's tokenizer.
 
@@ -36,10 +36,10 @@ def read_tokenizer(
     path = folder / _TOKENIZER_NAME
     settings = read_json(path) if path.is_file() else {}
     require([*_setting_faults(folder, settings, options)], str(path))
-    source = target = _pieces(folder / _VOCABULARY, options.source_vocabulary)
+    source = target = read_vocabulary(folder / _VOCABULARY, options.source_vocabulary)
     is_separate = settings.get("separate_vocabs", False)
     if is_separate:
-        target = _pieces(folder / _TARGET_VOCABULARY, options.target_vocabulary)
+        target = read_vocabulary(folder / _TARGET_VOCABULARY, options.target_vocabulary)
     require([*_id_faults(target, options)], str(folder))
     models = tuple(read_sentencepiece(folder / name) for name in (_SOURCE_MODEL, _TARGET_MODEL))
     check_cover(folder / _SOURCE_MODEL, models[0], source)
@@ -59,7 +59,7 @@ def read_tokenizer(
         raise ForeignModelError(f"{folder}: {error}") from error
 
 
-def _setting_faults(folder: Path, settings: Mapping[str, Any], options: OpusMTOptions) -> Iterator[str]:
+def _setting_faults(folder: Path, settings: Mapping[str, Any], options: TransformersOptions) -> Iterator[str]:
     for name, piece in (
         ("unk_token", UNKNOWN_PIECE),
         ("eos_token", END_PIECE),
@@ -91,19 +91,7 @@ def _added(tokens: object) -> list[str]:
     return [str(token.get("content")) if isinstance(token, dict) else str(token) for token in tokens.values()]
 
 
-def _pieces(path: Path, size: int) -> tuple[str, ...]:
-    """A vocabulary's pieces by id."""
-    ids = read_json(path)
-    if wrong := [piece for piece, i in ids.items() if type(i) is not int]:
-        raise ForeignModelError(f"{path} is damaged: the id of {wrong[0]!r} is {ids[wrong[0]]!r}")
-    if len(ids) != size:
-        raise ForeignModelError(f"{path} has {len(ids)} pieces, the model {size}")
-    if sorted(ids.values()) != list(range(size)):
-        raise ForeignModelError(f"{path} is damaged: ids must be 0 to {size - 1}, each once")
-    return tuple(sorted(ids, key=ids.__getitem__))
-
-
-def _id_faults(target: Sequence[str], options: OpusMTOptions) -> Iterator[str]:
+def _id_faults(target: Sequence[str], options: TransformersOptions) -> Iterator[str]:
     for name, i, piece in (
         ("eos_token_id", options.end, END_PIECE),
         ("pad_token_id", options.padding, _PADDING_PIECE),

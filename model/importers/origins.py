@@ -7,8 +7,11 @@ from pathlib import Path
 from model.importers.errors import ForeignModelError
 from model.importers.firefox import import_firefox
 from model.importers.imported_model import ImportedModel
+from model.importers.json_file import read_json
+from model.importers.m2m_100 import import_m2m_100
 from model.importers.marian import import_marian
-from model.importers.opus_mt import CONFIG_NAME, import_opus_mt
+from model.importers.opus_mt import import_opus_mt
+from model.importers.transformers_options import CONFIG_NAME
 
 
 def import_model(folder: Path, languages: tuple[str, str] | None = None) -> ImportedModel:
@@ -23,7 +26,7 @@ def import_model(folder: Path, languages: tuple[str, str] | None = None) -> Impo
     if not folder.is_dir():
         raise ForeignModelError(f"no folder {folder}")
     if (folder / CONFIG_NAME).is_file():
-        return import_opus_mt(folder, languages)
+        return _of_transformers(folder, languages)
     if any(folder.glob("*.npz")):
         return import_marian(folder, languages)
     if not any(folder.glob("model*.bin*")):
@@ -32,3 +35,12 @@ def import_model(folder: Path, languages: tuple[str, str] | None = None) -> Impo
             "as Firefox"
         )
     return import_firefox(folder, languages)
+
+
+def _of_transformers(folder: Path, languages: tuple[str, str] | None) -> ImportedModel:
+    importers = {"marian": import_opus_mt, "m2m_100": import_m2m_100}
+    kind = read_json(folder / CONFIG_NAME).get("model_type")
+    if not isinstance(kind, str) or kind not in importers:
+        known = " and ".join(map(repr, importers))
+        raise ForeignModelError(f"{folder / CONFIG_NAME}: model_type is {kind!r}, only {known} are supported")
+    return importers[kind](folder, languages)

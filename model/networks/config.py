@@ -63,7 +63,7 @@ class TransformerConfig:
         norm_epsilon: What every norm adds to the variance.
         positions: "sinusoidal" needs no weights and has no limit; "learned" is a table; with "none" the
             encoder cannot tell the order of its tokens.
-        position_layout, position_denominator: Of sinusoidal ones, see `SinusoidalPositions`.
+        position_layout, position_denominator, first_position: Of sinusoidal ones, see `SinusoidalPositions`.
         max_positions: Rows of the learned table; the longest source or target, in tokens.
         decoder_layer: How a target position sees those before it: by self-attention (section 3.2.3), or by
             the recurrence of an SSRU, see `SSRU`.
@@ -94,6 +94,7 @@ class TransformerConfig:
     positions: Literal["sinusoidal", "learned", "none"] = "sinusoidal"
     position_layout: Literal["interleaved", "halves"] = "interleaved"
     position_denominator: Literal["half", "half_less_one"] = "half"
+    first_position: int = 0
     max_positions: int = 512
     decoder_layer: Literal["self_attention", "ssru"] = "self_attention"
     start_embedding: Literal["token", "zero"] = "token"
@@ -122,6 +123,8 @@ class TransformerConfig:
             faults.append(f"model_size {self.model_size} is no multiple of 2 x num_heads {self.num_heads}")
         if not faults and self.position_denominator == "half_less_one" and self.model_size < 4:
             faults.append(f"model_size {self.model_size} is too small to divide by half of it less one")
+        if self.first_position < 0:
+            faults.append(f"first_position is {self.first_position}, must be at least 0")
         if not self.norm_epsilon > 0:
             faults.append(f"norm_epsilon is {self.norm_epsilon}, must be above 0")
         allowed = {

@@ -26,6 +26,7 @@ _LATER = frozenset(
         "norm_epsilon",
         "position_layout",
         "position_denominator",
+        "first_position",
         "decoder_layer",
         "start_embedding",
         "output_bias",

@@ -17,6 +17,8 @@ class SinusoidalPositions(nn.Module):
         model_size: E.
         layout: "interleaved" has each sine before its cosine, "halves" all sines before all cosines.
         denominator: N, E/2 or "half_less_one", with which the last wavelength is 10000 · 2π.
+        first_position: What the first token's position counts as; 0 but in fairseq's models, which begin
+            behind their padding id.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5, interleaved and E/2; their own code,
         Tensor2Tensor's, and after it Marian's have halves and E/2 - 1.
@@ -25,8 +27,16 @@ class SinusoidalPositions(nn.Module):
     [0.0, 0.0, 1.0, 1.0]
     """
 
-    def __init__(self, model_size: int, *, layout: str = "interleaved", denominator: str = "half") -> None:
+    def __init__(
+        self,
+        model_size: int,
+        *,
+        layout: str = "interleaved",
+        denominator: str = "half",
+        first_position: int = 0,
+    ) -> None:
         super().__init__()
+        self.first_position = first_position
         self.is_interleaved = layout == "interleaved"
         last = model_size // 2 - (denominator == "half_less_one")
         exponent = torch.arange(model_size // 2, dtype=torch.float64) / last
@@ -35,6 +45,8 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, position: Tensor) -> Tensor:
         """Integer positions (...) to fp32 vectors (..., E)."""
+        if self.first_position:
+            position = position + self.first_position
         angle = position.unsqueeze(-1).float() * self._inverse_wavelength.to(position.device)  # (..., E/2)
         if not self.is_interleaved:
             return torch.cat((angle.sin(), angle.cos()), dim=-1)  # (..., E)

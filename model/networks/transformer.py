@@ -177,6 +177,7 @@ class Transformer(EncoderDecoder):
             self.config.model_size,
             layout=self.config.position_layout,
             denominator=self.config.position_denominator,
+            first_position=self.config.first_position,
         )
 
     def encode(self, source: Tensor, source_is_padding: Tensor | None = None) -> Tensor:

@@ -81,7 +81,7 @@ def write_examples(
     with ShardWriter(folder) as writer:
         for source_text, target_text, language in examples:
             source = tokenizer.encode_source(source_text, language)
-            target = tokenizer.encode_target(target_text)
+            target = tokenizer.encode_target(target_text, target_language=language)
             if max(len(source), len(target)) > max_tokens:
                 num_too_long += 1
             else:

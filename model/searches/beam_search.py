@@ -122,12 +122,14 @@ def beam_search(
 def _best_continuations(
     live: list[tuple[tuple[int, ...], float]], log_probs: Tensor, count: int
 ) -> list[tuple[tuple[int, ...], float]]:
+    """As many as are asked for, or as are possible at all."""
     totals = torch.tensor([[total] for _, total in live], dtype=torch.float64) + log_probs.double()  # (K, V)
     best, index = totals.flatten().topk(min(count, totals.numel()))
     vocabulary_size = log_probs.shape[1]
     return [
         ((*live[int(i) // vocabulary_size][0], int(i) % vocabulary_size), float(total))
         for total, i in zip(best, index, strict=True)
+        if total > -torch.inf
     ]
 
 

@@ -43,6 +43,8 @@ def contrastive_search(
     next_log_probs = log_probs[0]  # (V)
     while len(prefix) <= max_target_tokens and prefix[-1] != end:
         best, candidates = next_log_probs.topk(top_k)
+        is_possible = best > -torch.inf
+        best, candidates = best[is_possible], candidates[is_possible]
         prefixes = torch.tensor([(*prefix, int(v)) for v in candidates])  # (K, t + 1)
         log_probs, hidden = model.decode_step_with_hidden(prefixes, memory)
         chosen = int(_scores(best, hidden, history, penalty_alpha).argmax())

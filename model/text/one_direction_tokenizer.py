@@ -100,7 +100,12 @@ class OneDirectionTokenizer(OneVocabulary):
             raise TokenizerError(f"translates {source}-{target}, not {asked}")
         return self.encode_target(text)
 
-    def encode_target(self, text: str) -> list[int]:
+    def encode_target(
+        self,
+        text: str,
+        *,
+        target_language: str | None = None,  # noqa: ARG002 - no target begins with its language
+    ) -> list[int]:
         """Target text as ids, the end last and no start."""
         return [*self._processor.EncodeAsIds(text), self._special_ids.end]
 

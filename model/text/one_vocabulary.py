@@ -40,6 +40,10 @@ class OneVocabulary:
         """True: there is one file."""
         return True
 
+    def first_target_token(self, target_language: str) -> int | None:  # noqa: ARG002 - whichever it is
+        """None: a target begins with its text."""
+        return None
+
     def piece(self, token_id: int) -> str:
         """The piece behind an id, "▁" marking a space."""
         return str(self._processor.IdToPiece(token_id))

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model.text.tokenizer import TokenizerError
@@ -40,6 +40,12 @@ class PieceMap:
         target_pieces: By id; None where source and target share their pieces.
         padding: The id that fills a batch's shorter rows.
         start: The id that a decoder is fed first.
+        source_marks: By each source language the piece that says that a source is in it; empty where there
+            are no such marks.
+        source_marks_follow: They stand behind a source's end, and not before its text.
+        first_target_pieces: By each target language the piece that every target in it begins with; empty
+            where targets begin as they like.
+        control_pieces: What no text becomes and what leaves no trace in one, besides the pieces above.
 
     Raises:
         TokenizerError: lists a piece that stands twice, one that every vocabulary must have and that lacks,
@@ -52,6 +58,10 @@ class PieceMap:
     target_pieces: tuple[str, ...] | None = None
     padding: int
     start: int
+    source_marks: Mapping[str, str] = field(default_factory=dict)
+    source_marks_follow: bool = False
+    first_target_pieces: Mapping[str, str] = field(default_factory=dict)
+    control_pieces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = [*_piece_faults("source", self.source_pieces), *_piece_faults("target", self.last_pieces)]
@@ -69,6 +79,10 @@ class PieceMap:
             for language, mark in self.target_languages.items()
             if mark is not None and mark not in known
         ]
+        faults += _language_faults("source", self.source_languages, self.source_marks, self.source_pieces)
+        faults += _language_faults(
+            "target", tuple(self.target_languages), self.first_target_pieces, self.last_pieces
+        )
         if not self.directions or "" in {*self.source_languages, *self.target_languages}:
             faults.append(
                 f"languages are {', '.join(map(repr, self.source_languages))} and "
@@ -97,6 +111,14 @@ class PieceMap:
             "source_pieces": self.source_pieces,
             "target_pieces": self.target_pieces,
         }
+        # Later ones: without them the content, and with it a checkpoint's hash, is what it was.
+        later = {
+            "source_marks": dict(self.source_marks),
+            "source_marks_follow": self.source_marks_follow,
+            "first_target_pieces": dict(self.first_target_pieces),
+            "control_pieces": self.control_pieces,
+        }
+        fields |= {name: value for name, value in later.items() if value}
         return json.dumps(fields, ensure_ascii=False, indent=0) + "\n"
 
 
@@ -116,6 +138,10 @@ def piece_map_of(content: str) -> PieceMap:
             target_pieces=None if target_pieces is None else _texts(target_pieces),
             padding=_id(fields["padding"]),
             start=_id(fields["start"]),
+            source_marks=_pieces_by_language(fields.get("source_marks", {})),
+            source_marks_follow=_flag(fields.get("source_marks_follow", False)),
+            first_target_pieces=_pieces_by_language(fields.get("first_target_pieces", {})),
+            control_pieces=_texts(fields.get("control_pieces", [])),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TokenizerError(f"damaged: {error!r}") from error
@@ -129,6 +155,21 @@ def _piece_faults(side: str, pieces: Sequence[str]) -> list[str]:
     return faults + ([f"twice in the {side}: {', '.join(map(repr, twice))}"] if twice else [])
 
 
+def _language_faults(
+    side: str, languages: Sequence[str], marks: Mapping[str, str], pieces: Sequence[str]
+) -> list[str]:
+    """Marks must be of all languages of a side or of none, and be pieces of it."""
+    if not marks:
+        return []
+    known = set(pieces)
+    faults = [f"no piece marks the {side} language {name}" for name in languages if name not in marks]
+    return faults + [
+        f"{mark!r}, which marks the {side} language {name}, is no piece"
+        for name, mark in marks.items()
+        if mark not in known
+    ]
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise TypeError("no list of texts")
@@ -140,6 +181,18 @@ def _marks(value: Any) -> dict[str, str | None]:
         mark is None or isinstance(mark, str) for mark in value.values()
     ):
         raise TypeError("no mapping of languages to marks")
+    return value
+
+
+def _pieces_by_language(value: Any) -> dict[str, str]:
+    if None in (marks := _marks(value)).values():
+        raise TypeError("a language without a mark")
+    return {language: str(mark) for language, mark in marks.items()}
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
     return value
 
 

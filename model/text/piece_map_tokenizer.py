@@ -1,4 +1,4 @@
-"""The tokenizer of models that number pieces themselves, as OPUS-MT's: two SentencePiece files and a map.
+"""The tokenizer of models that number pieces themselves, as OPUS-MT's and NLLB's: SentencePiece and a map.
 
 SentencePiece cuts a text into pieces; the map, and not the file, says which id a piece has.
 """
@@ -14,7 +14,7 @@ import sentencepiece
 from model.text.piece_map import END_PIECE, UNKNOWN_PIECE, PieceMap, is_language_mark, piece_map_of
 from model.text.sentencepiece_tokenizer import FILE_NAME
 from model.text.special_ids import SpecialIds
-from model.text.tokenizer import TokenizerError
+from model.text.tokenizer import TokenizerError, listed_directions
 
 TARGET_NAME = "target_tokenizer.model"
 PIECES_NAME = "pieces.json"
@@ -24,8 +24,9 @@ class PieceMapTokenizer:
     """A vocabulary for source and target, or one for each, and a SentencePiece file for each.
 
     A source is encoded as `[pieces..., end]`, with the mark of the target language in front where the model
-    has such marks. Pieces that the map lacks are unknown, and so is text that looks like a special piece or a
-    mark: whatever a user writes is text.
+    has such marks, and that of its own language in front, or behind the end, where it has those. Pieces that
+    the map lacks are unknown, and so is text that looks like a special piece or a mark: whatever a user
+    writes is text.
 
     Args:
         pieces: The map, and the languages.
@@ -50,8 +51,17 @@ class PieceMapTokenizer:
             language: [] if mark is None else [pieces.source_pieces.index(mark)]
             for language, mark in pieces.target_languages.items()
         }
+        self._source_languages = frozenset((None, *pieces.source_languages))
+        self._source_marks = {
+            language: pieces.source_pieces.index(mark) for language, mark in pieces.source_marks.items()
+        }
+        self._first_ids = {
+            language: pieces.last_pieces.index(piece)
+            for language, piece in pieces.first_target_pieces.items()
+        }
         special = dataclasses.asdict(self._special_ids).values()
         names = {pieces.last_pieces[i] for i in special}
+        names |= {*pieces.source_marks.values(), *pieces.first_target_pieces.values(), *pieces.control_pieces}
         self._source_ids = _ids(pieces.source_pieces, names)
         self._target_ids = _ids(pieces.last_pieces, names)
         self._written_ids = frozenset(self._target_ids.values())
@@ -131,19 +141,44 @@ class PieceMapTokenizer:
             TokenizerError: These are not its languages.
         """
         pieces = self._pieces
-        if target_language not in self._marks or source_language not in {None, *pieces.source_languages}:
-            known = ", ".join("-".join(pair) for pair in self.directions)
+        if target_language not in self._marks or source_language not in self._source_languages:
+            known = listed_directions(self.directions)
             asked = f"{source_language or pieces.source_languages[0]}-{target_language}"
             raise TokenizerError(f"translates {known}, not {asked}")
         ids, unknown = self._source_ids, self._source_unknown
         words = [ids.get(piece, unknown) for piece in self._source.EncodeAsPieces(text)]
-        return [*self._marks[target_language], *words, self._source_end]
+        if not self._source_marks:
+            return [*self._marks[target_language], *words, self._source_end]
+        mark = self._source_mark(source_language)
+        return (
+            [*words, self._source_end, mark]
+            if pieces.source_marks_follow
+            else [mark, *words, self._source_end]
+        )
 
-    def encode_target(self, text: str) -> list[int]:
-        """Target text as ids, the end last and no start."""
+    def _source_mark(self, language: str | None) -> int:
+        languages = self._pieces.source_languages
+        if language is None and len(languages) > 1:
+            raise TokenizerError(f"the source is in one of {', '.join(languages)}: which one must be said")
+        return self._source_marks[language or languages[0]]
+
+    def first_target_token(self, target_language: str) -> int | None:
+        """The id of the language's piece where targets begin with one, else None."""
+        return self._first_ids.get(target_language)
+
+    def encode_target(self, text: str, *, target_language: str | None = None) -> list[int]:
+        """Target text as ids, the language's piece first where targets begin with one, and the end last.
+
+        Raises:
+            TokenizerError: Targets begin with their language, and this is none that it knows.
+        """
         ids, special = self._target_ids, self._special_ids
         words = [ids.get(piece, special.unknown) for piece in self._target.EncodeAsPieces(text)]
-        return [*words, special.end]
+        if not self._first_ids:
+            return [*words, special.end]
+        if target_language not in self._first_ids:
+            raise TokenizerError(f"a target begins with its language, and {target_language!r} is not known")
+        return [self._first_ids[target_language], *words, special.end]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Ids to text; special pieces and marks leave no trace."""

@@ -111,7 +111,12 @@ class SentencePieceTokenizer(OneVocabulary):
             raise TokenizerError(f"no tag for the language {target_language!r}")
         return [tag, *self._processor.EncodeAsIds(text), END_ID]
 
-    def encode_target(self, text: str) -> list[int]:
+    def encode_target(
+        self,
+        text: str,
+        *,
+        target_language: str | None = None,  # noqa: ARG002 - no target begins with its language
+    ) -> list[int]:
         """Target text as ids, END_ID last and no START_ID."""
         return [*self._processor.EncodeAsIds(text), END_ID]
 

@@ -8,9 +8,21 @@ from typing import Protocol
 
 from model.text.special_ids import SpecialIds
 
+_MAX_LISTED = 20
+
 
 class TokenizerError(ValueError):
     """The tokenizer's file does not fit, or it cannot mark a language."""
+
+
+def listed_directions(directions: Sequence[tuple[str, str]]) -> str:
+    """Some pairs of languages for people to read, and how many more there are.
+
+    >>> listed_directions([("en", "it"), ("it", "en")])
+    'en-it, it-en'
+    """
+    some = ", ".join(map("-".join, directions[:_MAX_LISTED]))
+    return some if len(directions) <= _MAX_LISTED else f"{some} and {len(directions) - _MAX_LISTED} more"
 
 
 class Tokenizer(Protocol):
@@ -66,8 +78,18 @@ class Tokenizer(Protocol):
             TokenizerError: It cannot mark one of these languages, or needs the one that is None.
         """
 
-    def encode_target(self, text: str) -> list[int]:
-        """Target text as the ids that a decoder must predict: the end last, no start."""
+    def first_target_token(self, target_language: str) -> int | None:
+        """The id that every target in this language begins with; None where targets begin as they like."""
+
+    def encode_target(self, text: str, *, target_language: str | None = None) -> list[int]:
+        """Target text as the ids that a decoder must predict: the end last, no start.
+
+        Args:
+            target_language: The code of the text's language; None where no model in question begins with it.
+
+        Raises:
+            TokenizerError: Targets begin with their language, and it is none that this tokenizer knows.
+        """
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Ids to text; special ids leave no trace."""

@@ -60,7 +60,8 @@ def both_directions(
         for source, target in directions:
             text, reference = pair[languages.index(source)], pair[languages.index(target)]
             ids = tokenizer.encode_source(text, target, source_language=source)
-            examples.append(Example(tuple(ids), tuple(tokenizer.encode_target(reference))))
+            expected = tokenizer.encode_target(reference, target_language=target)
+            examples.append(Example(tuple(ids), tuple(expected)))
     return examples
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from model.text.language_codes import is_language_code
 from server.api.options import parse_options
@@ -69,6 +70,9 @@ def parse_request(
         raise InvalidRequest([*faults, *options])
     if faults:
         raise InvalidRequest(faults)
+    first_token = model.tokenizer.first_target_token(pair[1])
+    if first_token is not None:
+        options = replace(options, first_token=first_token)
     return TranslationRequest(
         model=model,
         pair=pair,

@@ -99,6 +99,7 @@ class SequenceRequest:
         max_target_tokens: Limit on each hypothesis, end of sentence included.
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities; other methods need them anyway.
+        first_token: What every hypothesis begins with, at log-probability 0; None for what it likes.
     """
 
     sequence_id: int
@@ -109,6 +110,7 @@ class SequenceRequest:
     attention: AttentionChoice | None = None
     with_scores: bool = True
     penalty_kind: PenaltyKind = "wu"
+    first_token: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

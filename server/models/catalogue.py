@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from export.contract.manifest import ArtifactError
+from model.text.tokenizer import listed_directions
 from server.errors import NotServed, quoted
 from server.models.loading import LoadedModel
 
@@ -20,10 +21,15 @@ class Models:
         self._by_name = {model.name: model for model in models}
         if len(self._by_name) < len(models):
             raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
+        # A model may have tens of thousands of pairs: no call goes through them.
+        self._spelled = {
+            model.name: {(a.lower(), b.lower()): (a, b) for a, b in model.manifest.language_pairs}
+            for model in models
+        }
         self._by_pair: dict[tuple[str, str], LoadedModel] = {}
         for model in models:
-            for source, target in model.manifest.language_pairs:
-                self._by_pair.setdefault((source.lower(), target.lower()), model)
+            for pair in self._spelled[model.name]:
+                self._by_pair.setdefault(pair, model)
 
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(sorted(self._by_name.values(), key=lambda model: model.name))
@@ -46,10 +52,8 @@ class Models:
             raise NotServed("model", quoted(name), f"no model {quoted(name)}; served: {served}")
         pair = (source_language.lower(), target_language.lower())
         model = self._by_name[name] if name else self._by_pair.get(pair)
-        if model is not None:
-            for a, b in model.manifest.language_pairs:
-                if (a.lower(), b.lower()) == pair:
-                    return model, (a, b)
+        if model is not None and (spelled := self._spelled[model.name].get(pair)) is not None:
+            return model, spelled
         pair_name = quoted(f"{source_language}-{target_language}")
         by = f" by model {name!r}" if name else ""
         raise NotServed(
@@ -58,4 +62,4 @@ class Models:
 
     def _pairs(self, name: str) -> str:
         models = [self._by_name[name]] if name else self.in_order
-        return ", ".join(sorted({f"{a}-{b}" for m in models for a, b in m.manifest.language_pairs}))
+        return listed_directions(sorted({pair for m in models for pair in m.manifest.language_pairs}))

@@ -54,7 +54,7 @@ async def tokenize(request: TranslationRequest) -> list[TokenizedText | RequestE
         InvalidRequest: the texts have more sentences than a call may have.
         DeadlineExceeded: it has passed meanwhile.
     """
-    encoder = _Encoder(request.model, request.pair[1], request.deadline)
+    encoder = _Encoder(request.model, request.pair, request.deadline)
 
     def tokenized() -> list[TokenizedText | RequestError]:
         return [_tokenized(encoder, text, request) for text in request.texts]
@@ -79,8 +79,8 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="cut")
 class _Encoder:
     """Makes ids of a call's segments, of equal ones once."""
 
-    def __init__(self, model: LoadedModel, target_language: str, deadline: float | None) -> None:
-        self._tokenizer, self._target_language = model.tokenizer, target_language
+    def __init__(self, model: LoadedModel, pair: tuple[str, str], deadline: float | None) -> None:
+        self._tokenizer, self._pair = model.tokenizer, pair
         self._deadline, self._num_pieces = deadline, 0
         self.is_over = threading.Event()
         self.max_tokens = model.max_source_tokens
@@ -110,7 +110,9 @@ class _Encoder:
 
     def _encoded(self, text: str) -> list[int]:
         if (ids := self._ids.get(text)) is None:
-            ids = self._ids[text] = self._tokenizer.encode_source(text, self._target_language)
+            source, target = self._pair
+            ids = self._tokenizer.encode_source(text, target, source_language=source)
+            self._ids[text] = ids
         return ids
 
 

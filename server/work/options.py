@@ -27,6 +27,7 @@ class SearchOptions:
         num_hypotheses: How many to return, the best first.
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities.
+        first_token: What every translation begins with; None where it begins as it likes.
         is_seeded: False if each text that is sampled shall get a seed of its own.
     """
 
@@ -40,6 +41,7 @@ class SearchOptions:
     with_scores: bool = True
     is_seeded: bool = True
     penalty_kind: PenaltyKind = "wu"
+    first_token: int | None = None
 
     def seeded(self) -> SearchOptions:
         """The options of one text: with a random seed, where its search draws and none was asked for."""
@@ -65,4 +67,5 @@ class SearchOptions:
             attention=self.attention,
             with_scores=self.with_scores,
             penalty_kind=self.penalty_kind,
+            first_token=self.first_token,
         )

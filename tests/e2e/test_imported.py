@@ -12,6 +12,7 @@ import pytest
 from export.contract.manifest import load_manifest
 from model.checkpoint import load_checkpoint
 from model.searches.beam_search import greedy_search
+from model.searches.first_token import beginning_with
 from tests.marian_files import NATIVE_MODEL, npz_bytes, write_native
 from tests.opus_mt_files import sentencepiece_bytes
 from tests.running_server import StartServer
@@ -25,11 +26,12 @@ MAX_TARGET_TOKENS = 12
 END_BIAS = 3.0  # random weights would hardly ever end, and a proof take minutes
 
 
-def run(*command: object) -> None:
+def run(*command: object) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def check_served(
     expected = []
     for text in texts:
         source = tokenizer.encode_source(text, pair[1], source_language=pair[0])
-        expected.append(tokenizer.detokenize(greedy_search(model, source, MAX_TARGET_TOKENS).token_ids))
+        scorer = beginning_with(model, tokenizer.first_target_token(pair[1]))
+        expected.append(tokenizer.detokenize(greedy_search(scorer, source, MAX_TARGET_TOKENS).token_ids))
     with start_server(folder, "--slots=3") as running, Client(running.address) as client:
         items = client.translate_many(
             texts, *pair, beam_size=1, segmentation="none", max_target_tokens=MAX_TARGET_TOKENS

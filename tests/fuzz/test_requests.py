@@ -43,7 +43,12 @@ def served() -> LoadedModel:
         length_penalty=DEFAULT_LENGTH_PENALTY,
         language_pairs=(("en", "it"), ("it", "en")),
     )
-    model = SimpleNamespace(name="tiny", max_target_tokens=MAX_TARGET_TOKENS, manifest=manifest)
+    model = SimpleNamespace(
+        name="tiny",
+        max_target_tokens=MAX_TARGET_TOKENS,
+        manifest=manifest,
+        tokenizer=SimpleNamespace(first_target_token={"it": 7}.get),
+    )
     return cast("LoadedModel", model)
 
 

@@ -9,11 +9,14 @@ import pytest
 
 from export import command
 from export.proof.checks import ProofError
-from export.proof.sentences import prepare, translated
+from export.proof.sentences import prepare, target_of, translated
 from model.importers.firefox import import_firefox
 from model.importers.imported_model import ImportedModel
+from model.importers.m2m_100 import import_m2m_100
 from model.importers.opus_mt import import_opus_mt
+from model.text.parallel_text import DataError
 from model.text.tokenizer import Tokenizer
+from tests.m2m_100_files import spm_bytes, write_nllb
 from tests.marian_files import vocabulary_bytes, write_student
 from tests.opus_mt_files import sentencepiece_bytes, write_opus_mt
 
@@ -98,3 +101,19 @@ def test_sources_that_are_pairs_or_missing_are_named(
     assert f"{path}, line 2: has a tab; pairs are for --sentences" in refusal(
         monkeypatch, capsys, tmp_path, path
     )
+
+
+def test_a_model_of_all_directions_is_proven_on_some_out_of_one_language(
+    short_pairs: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    model = spm_bytes([text for pair in short_pairs for text in pair])
+    imported = import_m2m_100(write_nllb(tmp_path / "nllb", model), ("en,it", "en,it,de,fr,es,pt"))
+    (tmp_path / "texts.txt").write_text("Hello.\n", encoding="utf-8")
+    texts = tmp_path / "texts.txt"
+    pairs = command._translated(texts, imported.model, imported.tokenizer, ["it"])
+    assert list(pairs) == [("it", "en"), ("it", "de"), ("it", "fr"), ("it", "es")]
+    with pytest.raises(DataError, match=r"--sources de: must be a file and one of the languages en, it"):
+        command._translated(texts, imported.model, imported.tokenizer, ["de"])
+    (sentence, *_) = prepare({("it", "de"): short_pairs}, imported.tokenizer)
+    assert sentence.first_token == imported.tokenizer.first_target_token("de")
+    assert target_of(sentence, imported.tokenizer)[0] == sentence.first_token

@@ -18,9 +18,9 @@ from model.checkpoint import load_checkpoint
 from model.commands import import_model as command
 from model.importers.errors import ForeignModelError
 from model.importers.opus_mt import import_opus_mt
-from model.importers.opus_mt_options import read_options
-from model.importers.opus_mt_search import _NEUTRAL, read_search
 from model.importers.origins import import_model
+from model.importers.transformers_options import read_options
+from model.importers.transformers_search import _NEUTRAL, read_search
 from model.networks.embeddings import SinusoidalPositions
 from model.scoring.length_penalty import LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit

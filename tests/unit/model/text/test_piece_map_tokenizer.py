@@ -176,3 +176,48 @@ def test_the_map_is_written_as_it_is_read(joint: PieceMapTokenizer, tmp_path: Pa
     joint.save(tmp_path)
     content = (tmp_path / PIECES_NAME).read_text(encoding="utf-8")
     assert piece_map_of(content).to_json() == content
+
+
+MULTILINGUAL: dict[str, Any] = {
+    "source_languages": ("en", "it"),
+    "target_languages": {"en": None, "it": None},
+    "source_pieces": ("</s>", "<unk>", "[en]", "[it]", "a"),
+    "padding": 0,
+    "start": 0,
+    "source_marks": {"en": "[en]", "it": "[it]"},
+    "first_target_pieces": {"en": "[en]", "it": "[it]"},
+    "control_pieces": ("[it]",),
+}
+
+
+def test_marks_of_sources_and_targets_are_written_where_there_are_any(joint: PieceMapTokenizer) -> None:
+    pieces = PieceMap(**MULTILINGUAL, source_marks_follow=True)
+    assert piece_map_of(pieces.to_json()) == pieces
+    with_none = {**MULTILINGUAL, "source_marks": {}, "first_target_pieces": {}, "control_pieces": ()}
+    plain = json.loads(PieceMap(**with_none).to_json())
+    assert plain.keys() & {"source_marks_follow", *MULTILINGUAL} == with_none.keys() - {
+        "source_marks",
+        "first_target_pieces",
+        "control_pieces",
+    }
+    assert joint.first_target_token("it") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source_marks": {"en": "[en]"}}, "no piece marks the source language it"),
+        (
+            {"first_target_pieces": {"en": "[en]", "it": "b"}},
+            "'b', which marks the target language it, is",
+        ),
+        ({"source_marks": {"en": None}}, "a language without a mark"),
+        ({"source_marks": ["en"]}, "no mapping of languages to marks"),
+        ({"source_marks_follow": 1}, "1 is neither true nor false"),
+        ({"control_pieces": [3]}, "no list of texts"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(fields: dict[str, Any], message: str) -> None:
+    content = json.loads(PieceMap(**MULTILINGUAL).to_json()) | fields
+    with pytest.raises(TokenizerError, match=message):
+        piece_map_of(json.dumps(content))

@@ -29,7 +29,8 @@ def parse(
         target_limit=DEFAULT_TARGET_LIMIT,
         length_penalty=DEFAULT_LENGTH_PENALTY,
     )
-    tiny = SimpleNamespace(name="tiny", manifest=manifest, max_target_tokens=64)
+    tokenizer = SimpleNamespace(first_target_token={"de": 7}.get)
+    tiny = SimpleNamespace(name="tiny", manifest=manifest, max_target_tokens=64, tokenizer=tokenizer)
     source, target = pair.split(" ")
     message = pb.TranslateRequest(
         source_language=source,

@@ -101,6 +101,12 @@ def test_an_unknown_pair_names_the_pairs_that_are_served(loaded: MakeModel, pair
     assert "-".join(pair) in info_of(caught.value).resource_name
 
 
+def test_of_very_many_pairs_some_are_named(loaded: MakeModel) -> None:
+    pairs = [("en", f"x{i:03}") for i in range(300)]
+    with pytest.raises(NotServed, match=r"served: en-x000, .* and 280 more$"):
+        Models([loaded("a", *pairs)]).find("", "en", "fr")
+
+
 def test_a_pair_that_only_another_model_serves_names_those_of_the_model_asked_for(loaded: MakeModel) -> None:
     models = Models([loaded("a", EN_IT), loaded("b", IT_EN)])
     with pytest.raises(NotServed, match=r"'it-en' is not served by model 'a'; served: en-it$"):

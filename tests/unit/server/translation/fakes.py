@@ -36,7 +36,7 @@ def hypothesis(
 class FakeTokenizer:
     """A token for each word: its length; white space inside a text has none."""
 
-    def encode_source(self, text: str, target_language: str) -> list[int]:
+    def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
         return [TAG, *map(len, text.replace("\u200b", " ").split()), END]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:

@@ -130,7 +130,7 @@ def test_of_the_hypotheses_the_one_that_keeps_a_placeholder_is_the_best() -> Non
     class Tokenizer:
         texts = ("Ciao {nome}.", "Ciao {name}.", "Salve {name}.")
 
-        def encode_source(self, text: str, target_language: str) -> list[int]:
+        def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
             return [4, *([5] if text else []), 3]
 
         def detokenize(self, token_ids: tuple[int, ...]) -> str:

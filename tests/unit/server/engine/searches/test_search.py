@@ -17,6 +17,7 @@ from torch import Tensor
 from export.contract.graph_names import GraphName
 from model.searches import beam_search as oracle
 from model.searches.contrastive_search import contrastive_search
+from model.searches.first_token import FirstTokenHiddenScorer
 from model.searches.sampling import sample
 from model.text.sentencepiece_tokenizer import END_ID, START_ID
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
@@ -315,3 +316,28 @@ def test_scores_follow_the_kind_of_length_penalty() -> None:
     request = dataclasses.replace(request_of(Beam(beam_size=1), limit=9, alpha=0.5), penalty_kind="power")
     finished = finish(request, (7,) * 4, -6.0, StopReason.LENGTH)
     assert finished.score == -3.0
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 12])
+@pytest.mark.parametrize("method", [*METHODS, Beam(beam_size=2), Beam(beam_size=5)], ids=str)
+def test_whatever_begins_with_a_given_token_is_what_the_slow_search_finds(method: Method, limit: int) -> None:
+    """It counts in the length, and with log-probability 0 in the score."""
+    first = 7
+    request = dataclasses.replace(request_of(method, limit, 0.6), first_token=first)
+    for seed in SEEDS:
+        forced: Any = FirstTokenHiddenScorer(RandomScorer(seed), first)
+        found, expected = run(RandomScorer(seed), request), slow(forced, request)
+        assert [(h.token_ids, h.log_prob, h.score) for h in found] == [
+            (h.token_ids, h.log_prob, h.score) for h in expected
+        ]
+        assert all(h.token_ids[0] == first for h in found)
+
+
+def test_the_attention_of_a_given_token_is_kept_too() -> None:
+    choice = AttentionChoice(layer=1, heads=(0,))
+    request = dataclasses.replace(request_of(Beam(beam_size=3), 5, attention=choice), first_token=7)
+    for hypothesis in run(RandomScorer(0), request):
+        assert hypothesis.attention is not None
+        for weights, t in zip(hypothesis.attention, range(len(hypothesis.token_ids)), strict=True):
+            expected = RandomScorer(0).attention(hypothesis.token_ids[:t])[0, : len(SOURCE)]
+            np.testing.assert_array_equal(weights, expected)

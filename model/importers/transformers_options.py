@@ -1,4 +1,4 @@
-"""Which network the configuration of a MarianMTModel says, if it is one that we have."""
+"""Which network a configuration of Transformers says, if it is one that we have: Marian's or M2M-100's."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from typing import Any, Literal
 
 from model.importers.errors import require
 
+CONFIG_NAME = "config.json"
 Activation = Literal["relu", "gelu", "silu"]
 _ACTIVATIONS: dict[str, Activation] = {"swish": "silu", "silu": "silu", "relu": "relu", "gelu": "gelu"}
+Kind = Literal["marian", "m2m_100"]
 # What each must say where it is there at all: newer versions of Transformers write fewer of them.
-_IF_PRESENT: dict[str, Any] = {
-    "add_bias_logits": False,
-    "add_final_layer_norm": False,
-    "architectures": ["MarianMTModel"],
-    "is_encoder_decoder": True,
-    "normalize_before": False,
-    "normalize_embedding": False,
-    "static_position_embeddings": True,
+_IF_PRESENT: dict[Kind, dict[str, Any]] = {
+    "marian": {
+        "add_bias_logits": False,
+        "add_final_layer_norm": False,
+        "architectures": ["MarianMTModel"],
+        "is_encoder_decoder": True,
+        "normalize_before": False,
+        "normalize_embedding": False,
+        "static_position_embeddings": True,
+    },
+    "m2m_100": {
+        "architectures": ["M2M100ForConditionalGeneration"],
+        "is_encoder_decoder": True,
+        "share_encoder_decoder_embeddings": True,
+        "tie_word_embeddings": True,
+    },
 }
 _SIZES = (
     "vocab_size",
@@ -34,10 +44,12 @@ _LARGEST_SIZE, _LARGEST_DEPTH = 1 << 20, 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpusMTOptions:
+class TransformersOptions:
     """What a configuration says of the network.
 
     Args:
+        is_pre_norm: Norms stand before each part of a layer, and one at the end of each stack.
+        has_output_bias: The logits have one.
         source_vocabulary, target_vocabulary: V of each; one number where they share it.
         has_one_table: Source and target share their vocabulary and its embeddings.
         ties_output: The output layer is the target's embeddings.
@@ -45,6 +57,8 @@ class OpusMTOptions:
         max_positions: Rows of a table of positions, if the weights hold one.
     """
 
+    is_pre_norm: bool
+    has_output_bias: bool
     source_vocabulary: int
     target_vocabulary: int
     has_one_table: bool
@@ -62,19 +76,21 @@ class OpusMTOptions:
     max_positions: int
 
 
-def read_options(fields: Mapping[str, Any]) -> OpusMTOptions:
-    """Read a config.json.
+def read_options(fields: Mapping[str, Any], kind: Kind = "marian") -> TransformersOptions:
+    """Read a config.json of a kind of model.
 
     Raises:
         ForeignModelError: lists every option that is missing, impossible, or not supported, and what is.
     """
-    if fields.get("model_type") != "marian":  # of another kind all else would be wrong too
-        require([f"model_type is {fields.get('model_type')!r}, only 'marian' is supported"], "options")
+    if fields.get("model_type") != kind:  # of another kind all else would be wrong too
+        require([f"model_type is {fields.get('model_type')!r}, only {kind!r} is supported"], "options")
     fields = {"share_encoder_decoder_embeddings": True, "tie_word_embeddings": True, **fields}
     if fields.get("decoder_vocab_size") is None:
         fields["decoder_vocab_size"] = fields.get("vocab_size")
-    require([*_faults(fields)], "options")
-    return OpusMTOptions(
+    require([*_faults(fields, kind)], "options")
+    return TransformersOptions(
+        is_pre_norm=kind == "m2m_100",
+        has_output_bias=kind == "marian",
         source_vocabulary=fields["vocab_size"],
         target_vocabulary=fields["decoder_vocab_size"],
         has_one_table=fields["share_encoder_decoder_embeddings"],
@@ -93,8 +109,8 @@ def read_options(fields: Mapping[str, Any]) -> OpusMTOptions:
     )
 
 
-def _faults(fields: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in _IF_PRESENT.items():
+def _faults(fields: Mapping[str, Any], kind: Kind) -> Iterator[str]:
+    for name, value in _IF_PRESENT[kind].items():
         if name in fields and (type(fields[name]) is not type(value) or fields[name] != value):
             yield f"{name} is {fields[name]!r}, only {value!r} is supported"
     for name in ("scale_embedding", "share_encoder_decoder_embeddings", "tie_word_embeddings"):

@@ -1,4 +1,4 @@
-"""From the tensors of a MarianMTModel to the weights of our Transformer: names, shapes, ties."""
+"""From the tensors of a model of Transformers to the weights of our Transformer: names, shapes, ties."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.importers.errors import require
-from model.importers.opus_mt_options import OpusMTOptions
+from model.importers.transformers_options import TransformersOptions
 from model.networks.embeddings import SinusoidalPositions
 
 BIAS = "final_logits_bias"
@@ -20,7 +20,11 @@ SHARED, SOURCE, TARGET, OUTPUT = (
 )
 _SOURCE_TABLE, _TARGET_TABLE = "source_embedding.tokens.weight", "target_embedding.tokens.weight"
 _OUTPUT_TABLE = "output.weight"
-POSITIONS = tuple(f"model.{part}.embed_positions.weight" for part in ("encoder", "decoder"))
+# Tables of sinusoids, by whether norms come first.
+POSITIONS = {
+    is_pre_norm: tuple(f"model.{part}.embed_positions.{name}" for part in ("encoder", "decoder"))
+    for is_pre_norm, name in ((False, "weight"), (True, "weights"))
+}
 _PARTS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "output"}
 _POSITION_TOLERANCE = 1e-3  # a table may be in half precision
 
@@ -28,9 +32,13 @@ Shape = tuple[int, ...]
 Place = tuple[str, Shape]  # what a tensor is called here, and its shape, which is the same there
 
 
-def places(options: OpusMTOptions) -> dict[str, Place]:
+def places(options: TransformersOptions) -> dict[str, Place]:
     """Where each tensor of the layers goes, by its name in Transformers."""
-    entries: dict[str, Place] = {BIAS: ("output.bias", (1, options.target_vocabulary))}
+    entries: dict[str, Place] = {}
+    if options.has_output_bias:
+        entries[BIAS] = ("output.bias", (1, options.target_vocabulary))
+    for part in ("encoder", "decoder") if options.is_pre_norm else ():
+        entries |= _affine(f"model.{part}.layer_norm", f"{part}_norm", (options.model,))
     for part, depth in (("encoder", options.encoder_layers), ("decoder", options.decoder_layers)):
         for i in range(depth):
             theirs, ours = f"model.{part}.layers.{i}", f"{part}_layers.{i}"
@@ -45,7 +53,7 @@ def places(options: OpusMTOptions) -> dict[str, Place]:
     return entries
 
 
-def _attention(theirs: str, ours: str, around: str, options: OpusMTOptions) -> dict[str, Place]:
+def _attention(theirs: str, ours: str, around: str, options: TransformersOptions) -> dict[str, Place]:
     size = options.model
     entries: dict[str, Place] = {}
     for name, part in _PARTS.items():
@@ -53,7 +61,7 @@ def _attention(theirs: str, ours: str, around: str, options: OpusMTOptions) -> d
     return entries | _affine(f"{theirs}_layer_norm", f"{around}.norm", (size,))
 
 
-def _feed_forward(theirs: str, ours: str, options: OpusMTOptions) -> dict[str, Place]:
+def _feed_forward(theirs: str, ours: str, options: TransformersOptions) -> dict[str, Place]:
     size, inner = options.model, options.feed_forward
     return {
         **_affine(f"{theirs}.fc1", f"{ours}.feed_forward.0", (inner, size)),
@@ -69,7 +77,7 @@ def _affine(theirs: str, ours: str, shape: Shape) -> dict[str, Place]:
     }
 
 
-def ties(options: OpusMTOptions) -> dict[str, tuple[str, ...]]:
+def ties(options: TransformersOptions) -> dict[str, tuple[str, ...]]:
     """By each table that we have what it may be called there; of several names one is enough."""
     if options.has_one_table:
         shared = (SHARED, SOURCE, TARGET)
@@ -81,7 +89,7 @@ def ties(options: OpusMTOptions) -> dict[str, tuple[str, ...]]:
     return {_SOURCE_TABLE: (SOURCE,), _TARGET_TABLE: (TARGET,), _OUTPUT_TABLE: (OUTPUT,)}
 
 
-def weights_of(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> dict[str, Tensor]:
+def weights_of(tensors: Mapping[str, Tensor], options: TransformersOptions) -> dict[str, Tensor]:
     """The weights under the names that a checkpoint has.
 
     Raises:
@@ -92,22 +100,24 @@ def weights_of(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> dict[st
     faults = (*_layer_faults(tensors, options), *_table_faults(tensors, options))
     require(list(dict.fromkeys(faults)), "tensors")
     weights = {ours: tensors[theirs] for theirs, (ours, _) in expected.items()}
-    weights["output.bias"] = tensors[BIAS].reshape(-1).clone()
+    if options.has_output_bias:
+        weights["output.bias"] = tensors[BIAS].reshape(-1).clone()
     for ours, names in tables.items():
         weights[ours] = next(tensors[name] for name in names if name in tensors)
     return weights
 
 
-def _layer_faults(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> Iterator[str]:
+def _layer_faults(tensors: Mapping[str, Tensor], options: TransformersOptions) -> Iterator[str]:
     expected = places(options)
-    known = expected.keys() | {name for names in ties(options).values() for name in names} | set(POSITIONS)
+    known = expected.keys() | {name for names in ties(options).values() for name in names}
+    known |= set(POSITIONS[options.is_pre_norm])
     yield from (f"{name} is missing" for name in sorted(expected.keys() - tensors.keys()))
     yield from (f"{name} is not expected" for name in sorted(tensors.keys() - known))
     for name in sorted(expected.keys() & tensors.keys()):
         yield from _shape_fault(name, tensors[name], expected[name][1])
 
 
-def _table_faults(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> Iterator[str]:
+def _table_faults(tensors: Mapping[str, Tensor], options: TransformersOptions) -> Iterator[str]:
     for ours, names in ties(options).items():
         rows = options.source_vocabulary if ours == _SOURCE_TABLE else options.target_vocabulary
         present = [name for name in names if name in tensors]
@@ -117,16 +127,20 @@ def _table_faults(tensors: Mapping[str, Tensor], options: OpusMTOptions) -> Iter
             yield from _shape_fault(name, tensors[name], (rows, options.model))
             if not torch.equal(tensors[name], tensors[present[0]]):
                 yield f"{name} is unlike {present[0]}, to which it is tied"
-    for name in sorted(tensors.keys() & set(POSITIONS)):
+    for name in sorted(tensors.keys() & set(POSITIONS[options.is_pre_norm])):
         yield from _position_faults(name, tensors[name], options)
 
 
-def _position_faults(name: str, table: Tensor, options: OpusMTOptions) -> Iterator[str]:
-    shape = (options.max_positions, options.model)
+def _position_faults(name: str, table: Tensor, options: TransformersOptions) -> Iterator[str]:
+    # Of M2M-100 the rows before the first position belong to no token.
+    first = options.padding + 1 if options.is_pre_norm else 0
+    shape = (options.max_positions + first, options.model)
     if tuple(table.shape) != shape:
         yield from _shape_fault(name, table, shape)
         return
-    positions = SinusoidalPositions(options.model, layout="halves")(torch.arange(options.max_positions))
+    denominator = "half_less_one" if options.is_pre_norm else "half"
+    sinusoids = SinusoidalPositions(options.model, layout="halves", denominator=denominator)
+    table, positions = table[first:], sinusoids(torch.arange(first, len(table)))
     if not torch.allclose(table, positions, rtol=0, atol=_POSITION_TOLERANCE):
         yield f"{name} is not Transformers' sinusoids, only those are supported"
 

@@ -1,12 +1,15 @@
-"""How a MarianMTModel's makers want it searched, as far as it decides on what a translation says."""
+"""How a model of Transformers is to be searched, as far as it decides on what a translation says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from model.importers.errors import require
+from model.importers.errors import named, require
+from model.importers.json_file import read_json
+from model.importers.transformers_options import CONFIG_NAME, TransformersOptions
 from model.scoring.length_penalty import MAX_ALPHA, LengthPenalty
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 
@@ -30,10 +33,11 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "sequence_bias": (None, {}, []),
 }
 _LONGEST = 1 << 20
+_GENERATION_NAME = "generation_config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpusMTSearch:
+class TransformersSearch:
     """What of a generation configuration goes with the model.
 
     Args:
@@ -47,24 +51,54 @@ class OpusMTSearch:
     length_penalty: LengthPenalty
 
 
-def read_search(fields: Mapping[str, Any], *, vocabulary_size: int, padding: int, end: int) -> OpusMTSearch:
+def read_search(
+    fields: Mapping[str, Any], *, vocabulary_size: int, padding: int | None, end: int
+) -> TransformersSearch:
     """Read a generation_config.json, or a config.json of the time before there was one.
 
     Args:
         vocabulary_size: V of the target.
-        padding, end: Ids of the target. Padding is always suppressed: it is no text.
+        padding, end: Ids of the target. A padding that is named is suppressed: it is no text.
 
     Raises:
         ForeignModelError: lists every option that is impossible or not supported, and what is.
     """
     faults = [*_neutral_faults(fields), *_id_faults(fields, vocabulary_size, end), *_number_faults(fields)]
     require(faults, "search options")
+    suppressed = [] if padding is None else [padding]
     banned = [sequence[0] for sequence in fields.get("bad_words_ids") or []]
     alpha = fields.get("length_penalty")
-    return OpusMTSearch(
-        suppressed=tuple(sorted({padding, *banned, *(fields.get("suppress_tokens") or [])})),
+    return TransformersSearch(
+        suppressed=tuple(sorted({*suppressed, *banned, *(fields.get("suppress_tokens") or [])})),
         target_limit=_target_limit(fields),
         length_penalty=LengthPenalty(kind="power", alpha=1.0 if alpha is None else float(alpha)),
+    )
+
+
+def search_of(folder: Path, fields: Mapping[str, Any], options: TransformersOptions) -> TransformersSearch:
+    """Of generation_config.json, or of config.json where it is not there, as in Transformers.
+
+    Args:
+        fields: Of config.json.
+
+    Raises:
+        ForeignModelError: As `read_search`, with the file's name.
+    """
+    path = folder / _GENERATION_NAME
+    if path.is_file():
+        fields = read_json(path)
+    else:
+        path = folder / CONFIG_NAME
+    if options.is_pre_norm:  # each call forces the language that it asks for
+        fields = {**fields, "forced_bos_token_id": None}
+    return named(
+        path,
+        lambda: read_search(
+            fields,
+            vocabulary_size=options.target_vocabulary,
+            padding=options.padding if options.has_output_bias else None,
+            end=options.end,
+        ),
     )
 
 
