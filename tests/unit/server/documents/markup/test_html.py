@@ -158,7 +158,25 @@ def test_tags_without_words_and_words_in_parts_stay_where_they_are() -> None:
 )
 def test_a_page_of_tags_takes_reasonable_time(page: str) -> None:
     result = translated(page, HTML, same)
-    assert sorted(result) == sorted(page)
+    assert sorted("".join(result.split())) == sorted("".join(page.split()))
+
+
+@pytest.mark.parametrize(
+    ("page", "target", "expected"),
+    [
+        ("Hello <code>a</code>!", "Ciao!", "Ciao <code>a</code>!"),
+        ("the <code>a</code> now", "l'ora adesso", "l'ora <code>a</code> adesso"),
+        ("<code>a</code> here", "qui", "<code>a</code> qui"),
+    ],
+)
+def test_code_that_is_lost_stands_between_words(page: str, target: str, expected: str) -> None:
+    assert translated(page, HTML, lambda _: (target, None)) == expected
+
+
+def test_a_link_that_no_word_looks_at_keeps_a_word() -> None:
+    weights = [[1.0, 0, 0, 0], [0, 0, 0, 0.5], [0, 0, 0, 0.7]]
+    result = translated("Press <a>it</a> right now", HTML, lambda _: ("Premi subito ora", weights))
+    assert result == "Premi <a>subito</a> ora"
 
 
 def test_text_is_written_as_its_place_needs_it() -> None:
