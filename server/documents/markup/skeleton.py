@@ -20,7 +20,7 @@ class Filled:
 
     Args:
         inner: Where segments within it are, by where they begin in the source.
-        moved: What must not change, and stands at a place that the model did not give it.
+        moved: What must not change, and that the model gave no place or more than one.
     """
 
     text: str = ""
@@ -176,12 +176,16 @@ class _Writer:
                 self._write_token(token)
 
     def _parts(self, text: str) -> Iterator[tuple[str, Token | None]]:
-        """Text and what stands behind it; a second time nothing stands there."""
+        """Text and what stands behind it; a second time nothing stands there, and that is told."""
         known = self._skeleton.stand_ins
         place = 0
         for start, end in word_ranges(text):
-            if text[start:end] in known:
-                yield text[place:start], self._stand_ins.pop(text[start:end], None)
+            stand_in = text[start:end]
+            if stand_in in known:
+                token = self._stand_ins.pop(stand_in, None)
+                if token is None:
+                    self._filled.moved.append(known[stand_in])
+                yield text[place:start], token
                 place = end
         yield text[place:], None
 

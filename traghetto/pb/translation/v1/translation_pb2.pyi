@@ -220,7 +220,7 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     WARNING_REASON_MARKUP: _WarningReason.ValueType  # 10
     """Of a text with markup: something that must not change, as code, which is in
     text, stands in the translation where it is likely to belong, since the model
-    gave it no place; without text, tags stand in proportion, since the model gives
+    gave it no place, or more than one; without text, tags stand in proportion, since the model gives
     no attention, or the call has too many; without a segment, the text is no
     well-formed XML.
     """
@@ -263,7 +263,7 @@ WARNING_REASON_SOURCE_COPIED: WarningReason.ValueType  # 9
 WARNING_REASON_MARKUP: WarningReason.ValueType  # 10
 """Of a text with markup: something that must not change, as code, which is in
 text, stands in the translation where it is likely to belong, since the model
-gave it no place; without text, tags stand in proportion, since the model gives
+gave it no place, or more than one; without text, tags stand in proportion, since the model gives
 no attention, or the call has too many; without a segment, the text is no
 well-formed XML.
 """
