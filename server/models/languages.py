@@ -24,7 +24,7 @@ def distance(desired: str, served: str) -> int | None:
         return None
     try:
         first, second = (langcodes.Language.get(tag).prefer_macrolanguage() for tag in (desired, served))
-    except langcodes.LanguageTagError:
+    except ValueError:  # no tag at all
         return None
     number = first.distance(second)
     is_same = first.language == second.language or number <= _MACROLANGUAGE_DISTANCE

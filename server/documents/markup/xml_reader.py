@@ -118,8 +118,8 @@ def _events(text: str) -> list[_Event]:
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = characters
-    parser.CommentHandler = lambda _: add("within") and None
-    parser.ProcessingInstructionHandler = lambda *_: add("within") and None
+    parser.CommentHandler = lambda _: add("within")
+    parser.ProcessingInstructionHandler = lambda *_: add("within")
     parser.StartCdataSectionHandler = lambda: section(is_open_now=True)
     parser.EndCdataSectionHandler = lambda: section(is_open_now=False)
     parser.DefaultHandler = other
