@@ -36,7 +36,8 @@ _WARNING_REASONS: dict[int, WarningReason] = {
 def results_of(response: pb.TranslateResponse) -> list[Result]:
     """The result of each text of a call, in order."""
     model = ModelReference(name=response.model.name, sha256=response.model.sha256)
-    return [_result_of(item, model) for item in response.items]
+    pair = _pair_of(response.language_pair) if response.HasField("language_pair") else None
+    return [_result_of(item, model, pair) for item in response.items]
 
 
 def model_of(model: pb.Model) -> ModelDescription:
@@ -46,10 +47,7 @@ def model_of(model: pb.Model) -> ModelDescription:
         name=model.name,
         sha256=model.sha256,
         precision=model.precision,
-        language_pairs=tuple(
-            LanguagePair(source_language=pair.source_language, target_language=pair.target_language)
-            for pair in model.language_pairs
-        ),
+        language_pairs=tuple(_pair_of(pair) for pair in model.language_pairs),
         max_source_tokens=model.max_source_tokens,
         max_target_tokens=model.max_target_tokens,
         architecture=model.architecture,
@@ -61,10 +59,14 @@ def model_of(model: pb.Model) -> ModelDescription:
     )
 
 
-def _result_of(item: pb.TranslationItem, model: ModelReference) -> Result:
+def _pair_of(pair: pb.LanguagePair) -> LanguagePair:
+    return LanguagePair(source_language=pair.source_language, target_language=pair.target_language)
+
+
+def _result_of(item: pb.TranslationItem, model: ModelReference, pair: LanguagePair | None) -> Result:
     match item.WhichOneof("result"):
         case "translation":
-            return _translation_of(item.translation, model)
+            return _translation_of(item.translation, model, pair)
         case "error":
             code = _STATUS_CODES.get(item.error.code, grpc.StatusCode.UNKNOWN)
             return TextError(code, item.error.message)
@@ -72,7 +74,9 @@ def _result_of(item: pb.TranslationItem, model: ModelReference) -> Result:
             return TextError(grpc.StatusCode.UNIMPLEMENTED, "the result is of a kind newer than this client")
 
 
-def _translation_of(translation: pb.Translation, model: ModelReference) -> Translation:
+def _translation_of(
+    translation: pb.Translation, model: ModelReference, pair: LanguagePair | None
+) -> Translation:
     return Translation(
         text=translation.text,
         hypotheses=tuple(map(_hypothesis_of, translation.hypotheses)),
@@ -80,6 +84,7 @@ def _translation_of(translation: pb.Translation, model: ModelReference) -> Trans
         source_tokens=translation.source_tokens,
         target_tokens=translation.target_tokens,
         model=model,
+        language_pair=pair,
         segments=tuple(map(_segment_of, translation.segments)),
         warnings=tuple(map(_warning_of, translation.warnings)),
     )

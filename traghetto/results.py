@@ -123,6 +123,14 @@ class TextWarning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LanguagePair:
+    """A direction of translation, in BCP-47 tags."""
+
+    source_language: str
+    target_language: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Translation:
     """The translation of one text.
 
@@ -133,6 +141,8 @@ class Translation:
         source_tokens: Tokens of the source as the encoder reads it.
         target_tokens: Tokens of the best hypothesis.
         model: What made it.
+        language_pair: What it was translated between, as the model spells it: "en" where "en-US" was asked
+            for. None from a server that is older than this client.
         segments: The pieces that were translated, in order; none if there was nothing to translate.
         warnings: What it could not keep, and what looks wrong in it, as far as a program can see.
     """
@@ -143,6 +153,7 @@ class Translation:
     source_tokens: int
     target_tokens: int
     model: ModelReference
+    language_pair: LanguagePair | None = None
     segments: tuple[Segment, ...] = ()
     warnings: tuple[TextWarning, ...] = ()
 
@@ -162,14 +173,6 @@ class TextError:
 
 
 Result = Translation | TextError
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguagePair:
-    """A direction of translation, in BCP-47 tags."""
-
-    source_language: str
-    target_language: str
 
 
 @dataclass(frozen=True, kw_only=True)

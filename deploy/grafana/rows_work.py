@@ -56,6 +56,12 @@ def batching() -> list[PanelBuilder]:
             ),
             note="In a second. A series begins with the first.",
         ),
+        lines(
+            "Warnings by reason",
+            "none",
+            _rate("translator_warnings_total", "reason"),
+            note="In a second: what translations could not keep, and what looks wrong in them.",
+        ),
     ]
 
 

@@ -32,6 +32,9 @@ def response_message(translations: Translations) -> pb.TranslateResponse:
     return pb.TranslateResponse(
         items=[_item(item) for item in translations.items],
         model=pb.ModelReference(name=model.name, sha256=model.sha256),
+        language_pair=pb.LanguagePair(
+            source_language=translations.pair[0], target_language=translations.pair[1]
+        ),
     )
 
 

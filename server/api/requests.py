@@ -94,7 +94,7 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
     return [
         Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
         for name, value in languages
-        if not is_language_code(value)
+        if not is_language_code(value.replace("_", "-"))
     ]
 
 

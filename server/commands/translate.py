@@ -57,7 +57,7 @@ class _Fault:
     ends_all: bool = False
 
 
-def _print_all(results: Iterable[Result | _Fault], *, has_bar: bool) -> bool:
+def _print_all(results: Iterable[Result | _Fault], *, has_bar: bool, end: str = "\n") -> bool:
     """Print translations to standard output and errors to standard error; False if there was an error.
 
     A text without a translation is an empty line, so that lines stay beside their sources.
@@ -75,7 +75,7 @@ def _print_all(results: Iterable[Result | _Fault], *, has_bar: bool) -> bool:
                     tqdm.write(
                         f"traghetto-translate: text {number}: warning: {told(warning)}", file=sys.stderr
                     )
-            print(result.text if isinstance(result, Translation) else "", flush=True)
+            print(result.text if isinstance(result, Translation) else "", end=end, flush=True)
             bar.update()
     return is_whole
 
@@ -96,7 +96,8 @@ def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterabl
     # One at a time: a line that is typed does not wait for the next one.
     results = in_order(translate, texts, _IN_FLIGHT)
     has_bar = not arguments.texts and sys.stderr.isatty() and not sys.stdin.isatty()
-    return _print_all(results, has_bar=has_bar)
+    end = "" if _is_page(arguments) else "\n"  # a page has its own end
+    return _print_all(results, has_bar=has_bar, end=end)
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:
@@ -129,15 +130,21 @@ def _translate_and_draw(client: Client, arguments: argparse.Namespace, texts: It
     return True
 
 
-def _lines() -> Iterable[bytes]:
-    r"""The lines of standard input, read as they come; \n or \r\n ends one.
+def _is_page(arguments: argparse.Namespace) -> bool:
+    """Whether standard input is one text: markup goes on over lines."""
+    return not arguments.texts and arguments.format not in {None, "plain"}
+
+
+def _lines(*, is_page: bool) -> Iterable[bytes]:
+    r"""The lines of standard input, read as they come, \n or \r\n ends one; or all of it as one text.
 
     Raises:
         _Refused: it is closed.
     """
     if sys.stdin is None:
         raise _Refused("standard input is closed, and there is no text among the arguments")
-    return _lines_of(sys.stdin.fileno())
+    descriptor = sys.stdin.fileno()
+    return [b"".join(iter(lambda: _chunk(descriptor), b""))] if is_page else _lines_of(descriptor)
 
 
 def _lines_of(descriptor: int) -> Iterator[bytes]:
@@ -168,7 +175,7 @@ def _translate(client: Client, arguments: argparse.Namespace) -> bool:
             return translate_file(client, arguments)
         except OSError as error:
             raise _Refused(f"{error.filename}: {error.strerror}") from error
-    texts: Iterable[str | bytes] = arguments.texts or _lines()
+    texts: Iterable[str | bytes] = arguments.texts or _lines(is_page=_is_page(arguments))
     return (_translate_and_draw if arguments.attention else _translate_all)(client, arguments, texts)
 
 

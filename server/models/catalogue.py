@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from export.contract.manifest import ArtifactError
 from model.text.tokenizer import listed_directions
 from server.errors import NotServed, quoted
+from server.models.languages import distance
 from server.models.loading import LoadedModel
+
+
+def _tag(language: str) -> str:
+    """A tag as it is compared: without regard to case, and with the hyphens that it should have."""
+    return language.lower().replace("_", "-")
 
 
 class Models:
@@ -44,21 +50,37 @@ class Models:
     ) -> tuple[LoadedModel, tuple[str, str]]:
         """The model for a pair, and the pair as the model spells it.
 
+        Of models that serve no such pair the one of the nearest is taken, as en-it for en-US and it.
+
         Raises:
             NotServed: no such model or pair; names what is served.
         """
         if name and name not in self._by_name:
             served = ", ".join(sorted(self._by_name))
             raise NotServed("model", quoted(name), f"no model {quoted(name)}; served: {served}")
-        pair = (source_language.lower(), target_language.lower())
+        pair = (_tag(source_language), _tag(target_language))
         model = self._by_name[name] if name else self._by_pair.get(pair)
         if model is not None and (spelled := self._spelled[model.name].get(pair)) is not None:
             return model, spelled
+        if (nearest := self._nearest(name, pair)) is not None:
+            return nearest
         pair_name = quoted(f"{source_language}-{target_language}")
         by = f" by model {name!r}" if name else ""
         raise NotServed(
             "language_pair", pair_name, f"the pair {pair_name} is not served{by}; served: {self._pairs(name)}"
         )
+
+    def _nearest(self, name: str, pair: tuple[str, str]) -> tuple[LoadedModel, tuple[str, str]] | None:
+        """The model whose pair is the same in another spelling, or with another region."""
+        best: tuple[int, LoadedModel, tuple[str, str]] | None = None
+        for model in [self._by_name[name]] if name else self.in_order:
+            for source, target in model.manifest.language_pairs:
+                first, second = distance(pair[0], source.lower()), distance(pair[1], target.lower())
+                if first is None or second is None:
+                    continue
+                if best is None or first + second < best[0]:
+                    best = (first + second, model, (source, target))
+        return best and best[1:]
 
     def _pairs(self, name: str) -> str:
         models = [self._by_name[name]] if name else self.in_order

@@ -104,12 +104,13 @@ def assembled(
     document: Document, results: Sequence[SegmentResult], pair: tuple[str, str], options: SearchOptions
 ) -> Translation:
     """The translation of a text from that of its segments, of which there is at least one."""
-    outer = [
-        result for segment, result in zip(document.segments, results, strict=True) if not segment.is_inner
-    ]
-    text, ranges = document.joined([result.hypotheses[0].text for result in outer], pair)
-    if len(outer) < len(results):
-        ranges = _with_inner(document.segments, ranges, results)
+    together = list(zip(document.segments, results, strict=True))
+    targets = [result.hypotheses[0].text for segment, result in together if not segment.is_inner]
+    text, ranges = document.joined(targets, pair)
+    if len(targets) == len(results):
+        places = list(utf8_ranges(text, ranges))
+    else:
+        places = _in_utf8(text, _with_inner(together, ranges))
     if len(results) == 1:
         before, after = document.text[: document.segments[0].start], document.text[document.segments[0].end :]
         hypotheses = results[0].hypotheses
@@ -128,19 +129,17 @@ def assembled(
                 hypotheses=result.hypotheses,
                 num_source_tokens=result.num_source_tokens,
             )
-            for source, target, result in zip(sources, _in_utf8(text, ranges), results, strict=True)
+            for source, target, result in zip(sources, places, results, strict=True)
         ],
         warnings=[*document.warnings, *_warnings(document.segments, results)],
     )
 
 
-def _with_inner(
-    segments: Sequence[Segment], outer: Sequence[Place], results: Sequence[SegmentResult]
-) -> list[Place]:
+def _with_inner(together: Sequence[tuple[Segment, SegmentResult]], outer: Sequence[Place]) -> list[Place]:
     """Where in a translation all segments are, from where those are that are not within another."""
     ranges, places = [], iter(outer)
     place, inner = (0, 0), dict[int, Place]()
-    for segment, result in zip(segments, results, strict=True):
+    for segment, result in together:
         if segment.is_inner:
             start, end = inner[segment.start]
             ranges.append((place[0] + start, place[0] + end))

@@ -97,7 +97,9 @@ class Translations:
     Args:
         items: For each text, in order, its translation or why there is none.
         model: The one that made them.
+        pair: The languages that it was asked for, as it spells them.
     """
 
     items: list[Translation | RequestError]
     model: LoadedModel
+    pair: tuple[str, str]

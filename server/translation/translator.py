@@ -91,7 +91,7 @@ class Translator:
             started = time.monotonic()
             items = await _items(request, texts, options, outcomes, record)
             record.end_stage("detokenize", started)
-            return Translations(items=items, model=model)
+            return Translations(items=items, model=model, pair=request.pair)
 
 
 def _options(

@@ -65,9 +65,8 @@ def tree_of(marks: Sequence[Mark], starts: Sequence[int]) -> Node:
             case Kind.CLOSE if _begins(is_open[-1], mark):
                 node = is_open.pop()
                 node.last, node.finish = place, mark
-            case Kind.CLOSE if (
-                mark.token.pair not in inside
-            ):  # of an element that began before: all so far is in it
+            case Kind.CLOSE if mark.token.pair not in inside:
+                # Its element began before the sentence: all so far is in it.
                 is_open[-1].children = [Node(0, place, finish=mark, children=is_open[-1].children)]
             case _:
                 is_open[-1].children.append(Node(place, place, begin=mark))
@@ -92,19 +91,19 @@ def _begins(node: Node, mark: Mark) -> bool:
 
 def place_marks(root: Node, owners: Owners) -> list[Placed]:
     """Every mark of a sentence, in order, with its place among the target words."""
-    placed: list[Placed] = []
-    _place(root.children, 0, len(owners), owners, placed)
-    return placed
+    output: list[Placed] = []
+    _place(root.children, 0, len(owners), owners, output)
+    return output
 
 
-def _place(nodes: Sequence[Node], low: int, high: int, owners: Owners, placed: list[Placed]) -> None:
+def _place(nodes: Sequence[Node], low: int, high: int, owners: Owners, output: list[Placed]) -> None:
     """Place nodes of one level among the words from `low` to before `high`."""
     before = next((node for node in nodes if node.begin is None), None)
     if before is not None:
         cut = _cut(low, high, owners, lambda source: source < before.last)
-        _place(before.children, low, cut, owners, placed)
+        _place(before.children, low, cut, owners, output)
         assert before.finish is not None
-        placed.append(Placed(before.finish, cut, is_behind=True))
+        output.append(Placed(before.finish, cut, is_behind=True))
         low = cut
     behind = next((node for node in nodes if node.begin and not node.finish and node.last > node.first), None)
     cut = high
@@ -112,21 +111,21 @@ def _place(nodes: Sequence[Node], low: int, high: int, owners: Owners, placed: l
         cut = _cut(low, high, owners, lambda source: source < behind.first)
     rest = [node for node in nodes if node is not before and node is not behind]
     for node, start, end in sorted(_intervals(rest, low, cut, owners), key=lambda item: item[1:]):
-        _place_node(node, start, end, owners, placed)
+        _place_node(node, start, end, owners, output)
     if behind is not None:
         assert behind.begin is not None
-        placed.append(Placed(behind.begin, cut, is_behind=False))
-        _place(behind.children, cut, high, owners, placed)
+        output.append(Placed(behind.begin, cut, is_behind=False))
+        _place(behind.children, cut, high, owners, output)
 
 
-def _place_node(node: Node, start: int, end: int, owners: Owners, placed: list[Placed]) -> None:
+def _place_node(node: Node, start: int, end: int, owners: Owners, output: list[Placed]) -> None:
     assert node.begin is not None
     is_empty = start == end
     last = (node.finish or node.begin).token.end
-    placed.append(Placed(node.begin, start, is_behind=is_empty, end=last if is_empty else None))
-    _place(node.children, start, end, owners, placed)
+    output.append(Placed(node.begin, start, is_behind=is_empty, end=last if is_empty else None))
+    _place(node.children, start, end, owners, output)
     if node.finish is not None:
-        placed.append(Placed(node.finish, end, is_behind=True))
+        output.append(Placed(node.finish, end, is_behind=True))
 
 
 def _cut(low: int, high: int, owners: Owners, is_before: Callable[[int], bool]) -> int:
@@ -149,17 +148,22 @@ def _intervals(nodes: Sequence[Node], low: int, high: int, owners: Owners) -> li
         )
         for owner in owners[low:high]
     ]
-    taken: list[tuple[Node, int, int]] = []
+    runs: list[tuple[Node, int, int]] = []
     for i, node in enumerate(with_words):
         best = _best_run([_gain(number, i) for number in belongs])
         if best is not None:
-            taken.append((node, low + best[0], low + best[1]))
-    placed, alone = {id(node) for node, _, _ in taken}, list[tuple[Node, int, int]]()
+            runs.append((node, low + best[0], low + best[1]))
+    with_runs, points = {id(node) for node, _, _ in runs}, list[tuple[Node, int, int]]()
     for node in nodes:
-        if id(node) not in placed:
-            place = _outside(_place_before(node.first, low, high, owners), taken)
-            alone.append((node, place, place))
-    return taken + alone
+        if id(node) not in with_runs:
+            place = _outside(_place_before(node.first, low, high, owners), runs)
+            # An element of words that no target word looks at, as a link, gets the next word that is free.
+            is_free = place < high and not any(start <= place < end for _, start, end in runs)
+            if node.first < node.last and is_free:
+                runs.append((node, place, place + 1))
+            else:
+                points.append((node, place, place))
+    return runs + points
 
 
 def _gain(number: int, node: int) -> float:
@@ -187,6 +191,6 @@ def _place_before(source: int, low: int, high: int, owners: Owners) -> int:
     return max(place for place in range(low, high) if owners[place] == nearest) + 1
 
 
-def _outside(place: int, taken: Sequence[tuple[Node, int, int]]) -> int:
+def _outside(place: int, runs: Sequence[tuple[Node, int, int]]) -> int:
     """A place, or if it is within another element the end of that."""
-    return next((end for _, start, end in taken if start < place < end), place)
+    return next((end for _, start, end in runs if start < place < end), place)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from server.documents.markup.placement import Placed, place_in_order, place_marks, tree_of
 from server.documents.markup.tokens import Kind, Range, Token
 from server.documents.markup.units import Mark
-from server.documents.markup.words import Weights, alignment, word_ranges
+from server.documents.markup.words import Weights, alignment, is_mark, word_ranges
 
 _MOST_MARKS = 200  # of a sentence: each may be within the one before
 
@@ -20,7 +20,7 @@ class Filled:
 
     Args:
         inner: Where segments within it are, by where they begin in the source.
-        moved: What must not change, and stands at a place that the model did not give it.
+        moved: What must not change, and that the model gave no place or more than one.
     """
 
     text: str = ""
@@ -74,11 +74,11 @@ class Skeleton:
         missing = {mark.stand_in for mark in self.marks if mark.stand_in and mark.stand_in not in target}
         marks = [mark for mark in self.marks if not mark.stand_in or mark.stand_in in missing]
         if len(marks) <= _MOST_MARKS:
-            placed = place_marks(tree_of(marks, pieces.starts), owners)
+            items = place_marks(tree_of(marks, pieces.starts), owners)
         else:
-            placed = place_in_order(marks, pieces.starts, len(places))
+            items = place_in_order(marks, pieces.starts, len(places))
         writer = _Writer(self, target, places, inner)
-        for item in placed:
+        for item in items:
             writer.put(item)
         return writer.end()
 
@@ -131,20 +131,32 @@ class _Writer:
         before = source[token.start - 1 : token.start].isspace()
         behind = item.end is not None and source[item.end : item.end + 1].isspace()
         is_apart = token.kind is Kind.WORD or (before and behind)
-        is_behind = item.is_behind and not (item.end is not None and before and not behind)
-        self._write_to(self._end_of(item.place) if is_behind else self._start_of(item.place))
+        is_word = token.kind is Kind.WORD
+        is_behind = item.is_behind and (is_word or item.end is None or not before or behind)
+        place = self._whole(item.place) if is_word else item.place
+        self._write_to(self._end_of(place) if is_behind else self._start_of(place))
         if is_apart and self._place:
             self._filled.add(" ")
         self._write_token(token)
         if is_apart and not self._place:
             self._filled.add(" ")
-        if token.kind is Kind.WORD:
+        if is_word:
             self._filled.moved.append(source[token.start : token.end])
 
     def end(self) -> Filled:
         """All of it, the rest of the target included."""
         self._write_to(len(self._target))
         return self._filled
+
+    def _whole(self, place: int) -> int:
+        """A place between words, or behind all that stands together around it, as both words of l'anno."""
+        words = self._words
+        last = place
+        while 0 < last < len(words) and words[last][0] == words[last - 1][1]:
+            last += 1
+            if not is_mark(self._target[slice(*words[last - 1])]):
+                place = last
+        return place
 
     def _start_of(self, word: int) -> int:
         return self._words[word][0] if word < len(self._words) else len(self._target)
@@ -164,12 +176,16 @@ class _Writer:
                 self._write_token(token)
 
     def _parts(self, text: str) -> Iterator[tuple[str, Token | None]]:
-        """Text and what stands behind it; a second time nothing stands there."""
+        """Text and what stands behind it; a second time nothing stands there, and that is told."""
         known = self._skeleton.stand_ins
         place = 0
         for start, end in word_ranges(text):
-            if text[start:end] in known:
-                yield text[place:start], self._stand_ins.pop(text[start:end], None)
+            stand_in = text[start:end]
+            if stand_in in known:
+                token = self._stand_ins.pop(stand_in, None)
+                if token is None:
+                    self._filled.moved.append(known[stand_in])
+                yield text[place:start], token
                 place = end
         yield text[place:], None
 

@@ -44,7 +44,7 @@ def read_xml(text: str) -> tuple[list[Token], bool]:
 def _read(text: str) -> list[Token]:
     has_root = text.lstrip("\ufeff").lstrip().startswith(("<?xml", "<!DOCTYPE"))
     prefix, suffix = ("", "") if has_root else (_ROOT, _ROOT.replace("<", "</"))
-    events = _events(prefix + text.replace("\0", "\ufffd") + suffix)
+    events = _events(prefix + text + suffix)
     places, elements = CharacterPlaces(prefix + text + suffix), Elements()
     starts = [min(max(places.of(event.start) - len(prefix), 0), len(text)) for event in events]
     ends = [*starts[1:], len(text)]
@@ -118,8 +118,8 @@ def _events(text: str) -> list[_Event]:
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = characters
-    parser.CommentHandler = lambda _: add("within") and None
-    parser.ProcessingInstructionHandler = lambda *_: add("within") and None
+    parser.CommentHandler = lambda _: add("within")
+    parser.ProcessingInstructionHandler = lambda *_: add("within")
     parser.StartCdataSectionHandler = lambda: section(is_open_now=True)
     parser.EndCdataSectionHandler = lambda: section(is_open_now=False)
     parser.DefaultHandler = other

@@ -41,7 +41,7 @@ def hypothesis(
 
 def message_of(*hypotheses: TranslatedHypothesis) -> pb.Translation:
     translation = Translation(hypotheses=list(hypotheses), num_source_tokens=3)
-    (item,) = response_message(Translations(items=[translation], model=MODEL)).items
+    (item,) = response_message(Translations(items=[translation], model=MODEL, pair=("en", "pt-BR"))).items
     return item.translation
 
 
@@ -78,7 +78,7 @@ def test_segments_have_their_ranges_and_their_own_hypotheses_where_there_are_mor
     ]
     for count, expected in ((2, [["uno", "un"], []]), (1, [[]])):
         translation = Translation(hypotheses=[first], num_source_tokens=6, segments=segments[:count])
-        (item,) = response_message(Translations(items=[translation], model=MODEL)).items
+        (item,) = response_message(Translations(items=[translation], model=MODEL, pair=("en", "pt-BR"))).items
         found = item.translation.segments
         assert [[h.text for h in segment.hypotheses] for segment in found] == expected
         assert (found[0].source, found[0].target) == (
@@ -96,7 +96,7 @@ def test_every_warning_has_its_value(reason: WarningReason) -> None:
     translation = Translation(
         hypotheses=[hypothesis("uno", StopReason.END)], num_source_tokens=3, warnings=warnings
     )
-    (item,) = response_message(Translations(items=[translation], model=MODEL)).items
+    (item,) = response_message(Translations(items=[translation], model=MODEL, pair=("en", "pt-BR"))).items
     with_segment, without = item.translation.warnings
     assert pb.WarningReason.Name(with_segment.reason) == f"WARNING_REASON_{reason.name}"
     assert (with_segment.HasField("segment"), with_segment.segment, with_segment.text) == (True, 0, "7")
@@ -129,7 +129,9 @@ def test_attention_is_laid_out_row_by_row() -> None:
 
 def test_items_keep_their_order_and_an_error_is_a_status() -> None:
     good = Translation(hypotheses=[hypothesis("uno", StopReason.END)], num_source_tokens=3)
-    message = response_message(Translations(items=[SourceTooLong(300, 256), good], model=MODEL))
+    message = response_message(
+        Translations(items=[SourceTooLong(300, 256), good], model=MODEL, pair=("en", "pt-BR"))
+    )
     assert [item.WhichOneof("result") for item in message.items] == ["error", "translation"]
     assert message.items[0].error.code == code_pb2.INVALID_ARGUMENT
     assert "300" in message.items[0].error.message

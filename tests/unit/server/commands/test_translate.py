@@ -119,6 +119,14 @@ def test_a_line_that_fails_is_empty_and_named_and_the_rest_is_translated(
     assert message in error
 
 
+def test_a_page_is_one_text_and_printed_as_it_comes(
+    translate_lines: Callable[..., tuple[int, str, list[str]]],
+) -> None:
+    page = "<p>One.\r\n<!-- no -->\n</p>"
+    status, printed, _ = translate_lines(page.encode(), echo, "--format=html")
+    assert (status, printed) == (0, page)
+
+
 def test_a_late_line_costs_no_other(translate_lines: Callable[..., tuple[int, str, list[str]]]) -> None:
     is_over = threading.Event()
 

@@ -55,6 +55,37 @@ def test_a_pair_is_found_without_regard_to_case_and_spelled_as_the_model_does(lo
         assert (model.name, pair) == ("a", ("en", "pt-BR"))
 
 
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        (("en-US", "it"), EN_IT),
+        (("en_us", "it-IT"), EN_IT),
+        (("en", "pt"), EN_PT),
+        (("en", "pt-PT"), EN_PT),
+        (("zh-TW", "nb"), ("zh-Hant", "no")),
+    ],
+)
+def test_a_tag_finds_the_nearest_of_its_language_and_script(
+    loaded: MakeModel, pair: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    models = Models([loaded("a", EN_IT), loaded("b", EN_PT, ("zh-Hant", "no"))])
+    assert models.find("", *pair)[1] == expected
+
+
+@pytest.mark.parametrize("pair", [("zh-Hans", "en"), ("hr", "en"), ("en-Cyrl", "it"), ("en-US-US", "it")])
+def test_a_tag_finds_no_other_language_or_script(loaded: MakeModel, pair: tuple[str, str]) -> None:
+    models = Models([loaded("a", EN_IT, ("zh-Hant", "en"), ("sr-Latn", "en"))])
+    with pytest.raises(NotServed):
+        models.find("", *pair)
+
+
+def test_of_several_the_nearest_is_found_and_of_equal_ones_the_first(loaded: MakeModel) -> None:
+    models = Models([loaded("a", ("en", "pt-PT")), loaded("b", EN_PT), loaded("c", ("en-GB", "pt-BR"))])
+    assert models.find("", "en", "pt")[0].name == "b"
+    assert models.find("", "en-US", "pt-AO")[0].name == "a"
+    assert models.find("c", "en-US", "pt")[1] == ("en-GB", "pt-BR")
+
+
 def test_the_first_artifact_wins_for_a_pair(loaded: MakeModel) -> None:
     models = Models([loaded("z", EN_IT), loaded("a", ("EN", "IT"), IT_EN)])
     assert models.find("", "en", "it")[0].name == "z"
@@ -92,7 +123,7 @@ def test_a_model_is_not_found_by_another_case(loaded: MakeModel) -> None:
         Models([loaded("a", EN_IT)]).find("A", "en", "it")
 
 
-@pytest.mark.parametrize("pair", [("it", "en"), ("en", "en"), ("en-GB", "it"), ("en", "pt")])
+@pytest.mark.parametrize("pair", [("it", "en"), ("en", "en"), ("de-AT", "it"), ("en", "gl")])
 def test_an_unknown_pair_names_the_pairs_that_are_served(loaded: MakeModel, pair: tuple[str, str]) -> None:
     models = Models([loaded("a", EN_PT), loaded("b", EN_IT, EN_PT)])
     with pytest.raises(NotServed, match="served: en-it, en-pt-BR") as caught:

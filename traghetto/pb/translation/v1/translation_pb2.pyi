@@ -220,7 +220,7 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     WARNING_REASON_MARKUP: _WarningReason.ValueType  # 10
     """Of a text with markup: something that must not change, as code, which is in
     text, stands in the translation where it is likely to belong, since the model
-    gave it no place; without text, tags stand in proportion, since the model gives
+    gave it no place, or more than one; without text, tags stand in proportion, since the model gives
     no attention, or the call has too many; without a segment, the text is no
     well-formed XML.
     """
@@ -263,7 +263,7 @@ WARNING_REASON_SOURCE_COPIED: WarningReason.ValueType  # 9
 WARNING_REASON_MARKUP: WarningReason.ValueType  # 10
 """Of a text with markup: something that must not change, as code, which is in
 text, stands in the translation where it is likely to belong, since the model
-gave it no place; without text, tags stand in proportion, since the model gives
+gave it no place, or more than one; without text, tags stand in proportion, since the model gives
 no attention, or the call has too many; without a segment, the text is no
 well-formed XML.
 """
@@ -343,9 +343,11 @@ class TranslateRequest(_message.Message):
     source_language: _builtins.str
     """Language of every text, as a BCP-47 tag such as "en" or "pt-BR". Required.
 
-    A tag matches a LanguagePair whole and without regard to case: "de-AT" does
-    not fall back to "de". Errors: INVALID_ARGUMENT if empty or malformed,
-    NOT_FOUND if no model serves the pair.
+    A tag matches a LanguagePair whole and without regard to case, "_" for "-"
+    included. Where none matches, the nearest of the same language and script does:
+    "en-US" finds "en", "pt" finds "pt-BR", and "zh-Hans" does not find "zh-Hant";
+    TranslateResponse.language_pair tells. Errors: INVALID_ARGUMENT if empty or
+    malformed, NOT_FOUND if no model serves the pair.
     """
     target_language: _builtins.str
     """Language to translate into, as a BCP-47 tag. Required. Matched as
@@ -695,6 +697,7 @@ class TranslateResponse(_message.Message):
 
     ITEMS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranslationItem]:
         """One item for each of TranslateRequest.texts, in the same order and number."""
@@ -703,15 +706,20 @@ class TranslateResponse(_message.Message):
     def model(self) -> Global___ModelReference:
         """The model that made every translation of this response."""
 
+    @_builtins.property
+    def language_pair(self) -> Global___LanguagePair:
+        """The languages that were translated between, as the model spells them."""
+
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___TranslationItem] | None = ...,
         model: Global___ModelReference | None = ...,
+        language_pair: Global___LanguagePair | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ from tinyhtml5.constants import Token as TokenType
 from tinyhtml5.tokenizer import HTMLTokenizer
 
 from server.documents.document import Segmentation
-from server.documents.markup.reading import Format
+from server.documents.markup.reading import Format, read_marked
 from tests.unit.server.documents.markup.marked import (
     brief,
     forgetful,
@@ -158,7 +158,32 @@ def test_tags_without_words_and_words_in_parts_stay_where_they_are() -> None:
 )
 def test_a_page_of_tags_takes_reasonable_time(page: str) -> None:
     result = translated(page, HTML, same)
-    assert sorted(result) == sorted(page)
+    assert sorted("".join(result.split())) == sorted("".join(page.split()))
+
+
+@pytest.mark.parametrize(
+    ("page", "target", "expected"),
+    [
+        ("Hello <code>a</code>!", "Ciao!", "Ciao <code>a</code>!"),
+        ("the <code>a</code> now", "l'ora adesso", "l'ora <code>a</code> adesso"),
+        ("<code>a</code> here", "qui", "<code>a</code> qui"),
+    ],
+)
+def test_code_that_is_lost_stands_between_words(page: str, target: str, expected: str) -> None:
+    assert translated(page, HTML, lambda _: (target, None)) == expected
+
+
+def test_code_that_is_doubled_stands_once_and_is_told() -> None:
+    (segment,) = read_marked("Run <code>a</code>", HTML, "en", Segmentation.LINES, lambda _: True).segments
+    assert segment.skeleton is not None
+    filled = segment.skeleton.filled("Avvia {0} e {0}", None, {})
+    assert (filled.text, filled.moved) == ("Avvia <code>a</code> e ", ["<code>a</code>"])
+
+
+def test_a_link_that_no_word_looks_at_keeps_a_word() -> None:
+    weights = [[1.0, 0, 0, 0], [0, 0, 0, 0.5], [0, 0, 0, 0.7]]
+    result = translated("Press <a>it</a> right now", HTML, lambda _: ("Premi subito ora", weights))
+    assert result == "Premi <a>subito</a> ora"
 
 
 def test_text_is_written_as_its_place_needs_it() -> None:

@@ -61,6 +61,7 @@ def test_a_model_is_given_what_people_read(text: str, expected: list[str]) -> No
     assert translated(text, XML, same) == text.replace("&nbsp;", "\u00a0").replace("&#233;", "é")
 
 
-def test_what_is_not_well_formed_is_translated_and_told() -> None:
-    assert segments_of("<a>One <b>two</a>", XML) == ["One two"]
-    assert [warning.reason for warning in warnings_of("<a>One <b>two</a>", XML)] == [WarningReason.MARKUP]
+@pytest.mark.parametrize("text", ["<a>One <b>two</a>", "<a>One\0<b>two", "One<b two"])
+def test_what_is_not_well_formed_is_translated_and_told(text: str) -> None:
+    assert segments_of(text, XML)
+    assert warnings_of(text, XML)[0].reason is WarningReason.MARKUP
