@@ -74,12 +74,17 @@ class Models:
         """The model whose pair is the same in another spelling, or with another region."""
         best: tuple[int, LoadedModel, tuple[str, str]] | None = None
         for model in [self._by_name[name]] if name else self.in_order:
-            for source, target in model.manifest.language_pairs:
-                first, second = distance(pair[0], source.lower()), distance(pair[1], target.lower())
-                if first is None or second is None:
+            pairs = model.manifest.language_pairs
+            first, second = (
+                {tag: distance(wanted, tag.lower()) for tag in {offered[i] for offered in pairs}}
+                for i, wanted in enumerate(pair)
+            )
+            for source, target in pairs:
+                there, back = first[source], second[target]
+                if there is None or back is None:
                     continue
-                if best is None or first + second < best[0]:
-                    best = (first + second, model, (source, target))
+                if best is None or there + back < best[0]:
+                    best = (there + back, model, (source, target))
         return best and best[1:]
 
     def _pairs(self, name: str) -> str:
