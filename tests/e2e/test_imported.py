@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from export.contract.manifest import load_manifest
 from model.checkpoint import load_checkpoint
 from model.searches.beam_search import greedy_search
 from model.searches.first_token import beginning_with
+from tests.m2m_100_files import SHARED, spm_bytes, write_nllb
 from tests.marian_files import NATIVE_MODEL, npz_bytes, write_native
 from tests.opus_mt_files import sentencepiece_bytes
 from tests.running_server import StartServer
@@ -75,3 +77,22 @@ def test_a_native_marian_model(
     assert load_manifest(tmp_path / "en-it").language_pairs == (("en", "it"),)
     texts = [english for english, _ in pairs[:NUM_TEXTS]]
     check_served(start_server, tmp_path / "en-it", checkpoint, texts, ("en", "it"))
+
+
+def test_a_model_of_all_directions(
+    start_server: StartServer, tmp_path: Path, pairs: list[tuple[str, str]], words: list[str]
+) -> None:
+    """Proven on few of 40,602 pairs of languages, and serving every one."""
+    published = write_nllb(tmp_path / "nllb-200", spm_bytes([text for pair in pairs for text in pair]))
+    checkpoint = tmp_path / "checkpoint"
+    tensors = load_file(published / "model.safetensors")
+    tensors["model.decoder.layer_norm.bias"] += END_BIAS * tensors[SHARED][2]  # towards the end
+    save_file(tensors, published / "model.safetensors")
+    (tmp_path / "texts.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    run("model.commands.import_model", published, "--output", checkpoint)
+    sources = ("--sources", tmp_path / "texts.txt", "en")
+    said = run("export.command", checkpoint, "--output", tmp_path / "nllb", *sources)
+    assert "proven on en-ace-Arab, " in said
+    assert " of its 40602 pairs of languages" in said
+    texts = [italian for _, italian in pairs[:NUM_TEXTS]]
+    check_served(start_server, tmp_path / "nllb", checkpoint, texts, ("it", "zh-Hans"))
