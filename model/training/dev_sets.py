@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from model.evaluation.quality import Quality, evaluate
+from model.networks.encoder_decoder import EncoderDecoder
 from model.preparation.readers import read_all
 from model.searches.beam_search import greedy_search_batch
 from model.text.tokenizer import Tokenizer
@@ -35,7 +35,9 @@ class DevSets:
     languages: tuple[str, str]
     precision: str
 
-    def quality(self, model: nn.Module, tokenizer: Tokenizer, device: torch.device) -> dict[str, Quality]:
+    def quality(
+        self, model: EncoderDecoder, tokenizer: Tokenizer, device: torch.device
+    ) -> dict[str, Quality]:
         """BLEU and chrF by direction "en-it"; with several files by file and direction."""
         model.eval()
         scores = {}
@@ -49,7 +51,7 @@ class DevSets:
         return scores
 
     def _translate(
-        self, sources: Sequence[list[int]], model: nn.Module, tokenizer: Tokenizer, device: torch.device
+        self, sources: Sequence[list[int]], model: EncoderDecoder, tokenizer: Tokenizer, device: torch.device
     ) -> list[str]:
         texts = [""] * len(sources)
         padding = tokenizer.special_ids.padding

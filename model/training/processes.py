@@ -92,7 +92,7 @@ def join_processes(device: torch.device) -> Processes:
     if count == 1:
         return Processes(device=device)
     if device.type == "cuda":
-        if device.index is None:
+        if ":" not in str(device):
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.checkpoint import load_weights
+from model.networks.encoder_decoder import EncoderDecoder
 from model.training.processes import Processes
 
 log = logging.getLogger("traghetto.train")
@@ -56,7 +57,7 @@ def save_snapshot(
 
 
 def load_snapshot(
-    output: Path, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
+    output: Path, model: EncoderDecoder, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> Progress:
     """Put weights, optimizer and random state back as they were saved; a run without a snapshot begins.
 

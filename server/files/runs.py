@@ -109,7 +109,7 @@ def _pieces_of_run(content: bytes, run: Node, dialect: Dialect) -> list[_Piece] 
         else:
             return None
     behind = f"</{run.name}>".encode()
-    pieces = []
+    pieces: list[tuple[bytes, str | None, bytes]] = []
     for child in inner:
         if child.name == dialect.text:
             start, end = _around(content, child, dialect)
