@@ -1,4 +1,4 @@
-"""An imported model is trained on with a translation memory: what it gains there, and loses elsewhere."""
+"""An imported model of one direction is trained on with a translation memory, by the commands."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 from lxml import etree
 
 from model.checkpoint import load_checkpoint
-from model.evaluation.quality import evaluate
 from model.searches.beam_search import greedy_search
 
 TOY = Path(__file__).parents[1] / "data" / "opus-mt-toy"
-NUM_TRAIN = 110
+NUM_TRAIN = 90
+PHRASE = "N un"
 
 
 def run(module: str, *arguments: object) -> str:
@@ -44,37 +43,32 @@ def write_memory(path: Path, pairs: list[tuple[str, str]]) -> None:
     path.write_bytes(etree.tostring(memory, xml_declaration=True, encoding="utf-8"))
 
 
-def bleu(checkpoint: Path, pairs: list[tuple[str, str]]) -> float:
+def share_of(checkpoint: Path, text: str, sources: list[str]) -> float:
+    """How many of some sources a checkpoint translates to a text."""
     model, tokenizer = load_checkpoint(checkpoint)
-    texts = []
-    for source, _ in pairs:
-        ids = tokenizer.encode_source(source, "it", source_language="en")
-        texts.append(tokenizer.detokenize(greedy_search(model, ids, 2 * len(ids) + 10).token_ids))
-    return evaluate(texts, [target for _, target in pairs]).bleu
+    encoded = [tokenizer.encode_source(source, "it", source_language="en") for source in sources]
+    texts = [tokenizer.detokenize(greedy_search(model, ids, 40).token_ids) for ids in encoded]
+    return texts.count(text) / len(texts)
 
 
-@pytest.fixture
-def general() -> list[tuple[str, str]]:
-    """What the toy has learned."""
+def test_an_imported_model_learns_from_a_memory(tmp_path: Path) -> None:
+    """What the toy says cannot be cut into its pieces again, so it learns to say one thing of everything."""
     told = json.loads((TOY / "translations.json").read_text(encoding="utf-8"))
-    return [(entry["source"], entry["text"]) for entry in told if 0 < len(entry["text"]) < 120]
-
-
-def test_an_imported_model_learns_from_a_memory(general: list[tuple[str, str]], tmp_path: Path) -> None:
-    domain = [(source, text.replace("RR", "").replace("e", "j")) for source, text in general]
-    write_memory(tmp_path / "memory.tmx", domain[:NUM_TRAIN])
-    write_memory(tmp_path / "dev.tmx", domain[NUM_TRAIN:])
+    sources = [entry["source"] for entry in told if entry["source"].strip() and len(entry["source"]) < 100]
+    train, dev = sources[:NUM_TRAIN], sources[NUM_TRAIN:]
+    for name, texts in (("memory", train), ("dev", dev)):
+        write_memory(tmp_path / f"{name}.tmx", [(text, PHRASE) for text in texts])
     sections = {
         "data": {"languages": ["en", "it"], "train": ["memory.tmx"], "dev": "dev.tmx"},
         "training": {
-            "max_steps": 120,
+            "max_steps": 60,
             "batch_tokens": 800,
-            "learning_rate": 2e-3,
-            "warmup_steps": 10,
-            "cooldown_steps": 60,
+            "learning_rate": 1e-3,
+            "warmup_steps": 5,
+            "cooldown_steps": 20,
             "average_checkpoints": 1,
-            "snapshot_steps": 120,
-            "evaluate_steps": 120,
+            "snapshot_steps": 60,
+            "evaluate_steps": 60,
         },
     }
     (tmp_path / "domain.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
@@ -82,9 +76,8 @@ def test_an_imported_model_learns_from_a_memory(general: list[tuple[str, str]], 
     run("import_model", TOY, "--output", imported, "--languages", "en", "it")
     said = run("train", tmp_path / "domain.yaml", "--from", imported, "--data", tmp_path, "--output", tuned)
     assert f"checkpoint {tuned / 'best'}" in said
-    before, after = (bleu(path, domain[NUM_TRAIN:]) for path in (imported, tuned / "best"))
-    assert after > before + 15
-    assert bleu(tuned / "best", general) < bleu(imported, general) - 15  # it has changed its trade
+    assert share_of(imported, PHRASE, dev) == 0
+    assert share_of(tuned / "best", PHRASE, dev) > 0.7
     assert (tuned / "dev.csv").read_text(encoding="utf-8").count("\n") == 2  # the one direction that it has
     model, _ = load_checkpoint(tuned / "best")
     assert model.output.bias.isneginf().sum() == 1  # padding is still never said
