@@ -135,7 +135,7 @@ def test_an_unknown_model_names_those_that_are_served(
 def test_every_fault_of_a_request_is_listed_at_once(stub: Stub) -> None:
     request = pb.TranslateRequest(
         source_language="",
-        target_language="en_US",
+        target_language="en US",
         options=pb.TranslateOptions(
             beam_size=0, length_penalty=float("nan"), max_target_tokens=0, num_hypotheses=2
         ),
@@ -143,7 +143,7 @@ def test_every_fault_of_a_request_is_listed_at_once(stub: Stub) -> None:
     found = violations(lambda: stub.Translate(request))
     options = {"beam_size", "length_penalty", "max_target_tokens", "num_hypotheses"}
     assert found.keys() == {"source_language", "target_language", "texts", *(f"options.{o}" for o in options)}
-    assert "en_US" in found["target_language"]
+    assert "en US" in found["target_language"]
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,15 @@ from export.contract.manifest import MANIFEST_NAME, ArtifactError, Manifest, loa
 
 BUNDLED = Path(__file__).parents[4] / "export/artifacts"
 FIELDS: dict[str, Any] = json.loads((BUNDLED / "en-it" / MANIFEST_NAME).read_text(encoding="utf-8"))
-IN_VERSION_5 = {"schema_version": 5, "multiplies_states": False, "target_limit": {"factor": 2.0, "extra": 16}}
+V = FIELDS["vocabulary_size"]
+TARGET_LIMIT = {"factor": 2.0, "extra": 16}
+WHOLE = {"schema_version": 6, "multiplies_states": False, "target_limit": TARGET_LIMIT}
 DELETED = object()
 
 
 def damaged(*changes: tuple[str, Any]) -> dict[str, Any]:
     """The bundled manifest with values at dotted paths replaced."""
-    fields = copy.deepcopy(FIELDS) | copy.deepcopy(IN_VERSION_5)
+    fields = copy.deepcopy(FIELDS) | copy.deepcopy(WHOLE)
     for path, value in changes:
         *places, last = (int(part) if part.isdecimal() else part for part in path.split("/"))
         target: Any = fields
@@ -70,9 +72,9 @@ def test_the_manifest_that_is_damaged_here_is_whole() -> None:
         (
             "special_ids/end",
             -1,
-            "special_ids.end has id -1, must be from 0 and below the vocabulary_size 7168",
+            f"special_ids.end has id -1, must be from 0 and below the vocabulary_size {V}",
         ),
-        ("special_ids/end", 7168, "special_ids.end has id 7168"),
+        ("special_ids/end", V, f"special_ids.end has id {V}"),
         ("max_source_tokens", 2**31, f"max_source_tokens is {2**31}, must be less than or equal to {2**20}"),
         ("max_target_tokens", 0, "max_target_tokens is 0, must be greater than or equal to 1"),
         ("max_target_tokens", 9, "self_check.max_target_tokens is 28, the limit max_target_tokens is 9"),
@@ -111,7 +113,7 @@ def test_the_manifest_that_is_damaged_here_is_whole() -> None:
         ),
         ("graphs/encoder/structure_sha256", "x", "must be 64 lowercase hexadecimal digits"),
         ("self_check/greedy", [], "self_check.greedy is [], must have at least 1 item"),
-        ("self_check/beam", [7168], "self_check.beam has id 7168"),
+        ("self_check/beam", [V], f"self_check.beam has id {V}"),
         ("self_check/beam_size", 10**9, "self_check.beam_size is 1000000000, must be less"),
         ("shortlist", "/etc/passwd", "shortlist is '/etc/passwd', must be a file's name"),
         ("files", {}, "files is {}, must have at least 1 item"),
@@ -173,7 +175,7 @@ def test_a_version_that_is_not_read_is_named(version: object) -> None:
 
 
 def test_version_4_has_no_fields_of_version_5() -> None:
-    assert "version 4 has no multiplies_states, target_limit" in refusal_of(damaged(("schema_version", 4)))
+    assert "version 4 has no length_penalty, multiplies_states, target_limit" in refusal_of(damaged(("schema_version", 4)))
 
 
 @pytest.fixture
