@@ -175,7 +175,8 @@ def test_a_version_that_is_not_read_is_named(version: object) -> None:
 
 
 def test_version_4_has_no_fields_of_version_5() -> None:
-    assert "version 4 has no length_penalty, multiplies_states, target_limit" in refusal_of(damaged(("schema_version", 4)))
+    refusal = refusal_of(damaged(("schema_version", 4)))
+    assert "version 4 has no length_penalty, multiplies_states, target_limit" in refusal
 
 
 @pytest.fixture
