@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from export.proof.checks import Check
-from export.proof.sentences import Sentence, spread_by_length
+from export.proof.sentences import Sentence, spread_by_length, target_of
 from model.networks.build import build_model
 from model.networks.encoder_decoder import EncoderDecoder
 from model.text.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ def half_checks(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence
     largest, num_lost = [0.0], 0
     for sentence in chosen:
         source = torch.tensor([sentence.source])
-        fed = [tokenizer.special_ids.start, *tokenizer.encode_target(sentence.reference)[:-1]]
+        fed = [tokenizer.special_ids.start, *target_of(sentence, tokenizer)[:-1]]
         target = torch.tensor([fed])
         with _watched(model, largest):
             expected = model(source, target)  # (1, T, V)
@@ -58,10 +58,10 @@ def half_checks(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence
 
 @contextmanager
 def _watched(model: nn.Module, largest: list[float]) -> Iterator[None]:
-    """Record the largest value of every module's outputs; what a bias rules out is no value."""
+    """Record the largest value that any module reads or gives; what a bias rules out is no value."""
 
-    def record(_: nn.Module, __: object, output: object) -> None:
-        values = output if isinstance(output, tuple) else (output,)
+    def record(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        values = (*inputs, *(output if isinstance(output, tuple) else (output,)))
         numbers = [v for v in values if isinstance(v, Tensor) and v.is_floating_point() and v.numel()]
         largest.extend(float(v.abs().nan_to_num(posinf=0.0).max()) for v in numbers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -56,10 +57,11 @@ def main() -> int:
     try:
         _train(arguments, processes)
     except (ConfigError, DataError, CheckpointError, TokenizerError) as error:
-        print(f"traghetto-train: {error}", file=sys.stderr)
+        print(f"traghetto-train: {error}", file=sys.stderr, flush=True)
+        if processes.count > 1:
+            os._exit(2)  # the others wait for this one, and to leave them would wait for them
         return 2
-    finally:
-        leave_processes()
+    leave_processes()
     return 0
 
 

@@ -6,6 +6,7 @@ events alone are used.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from model.importers.errors import ForeignModelError
 
 # Without libyaml, which PyYAML's wheels have, a vocabulary takes 20 times as long.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+_ID = re.compile(r"[0-9]{1,9}")
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:
@@ -31,8 +35,8 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ForeignModelError(f"cannot read {path}: {error}") from error
     pieces, values = scalars[::2], scalars[1::2]
-    if wrong := [value for value in values if not (value.isascii() and value.isdecimal())]:
-        raise ForeignModelError(f"{path}: an id is {wrong[0]!r}, must be a whole number")
+    if wrong := [value for value in values if not _ID.fullmatch(value)]:
+        raise ForeignModelError(f"{path}: an id is {wrong[0][:64]!r}, must be a whole number")
     ids = dict(zip(pieces, map(int, values), strict=True))
     if len(ids) < len(pieces):
         twice = next(piece for piece, count in Counter(pieces).items() if count > 1)

@@ -123,7 +123,7 @@ class Preparation:
         return sizes
 
     def _copy_dev(self) -> None:
-        for name in self.dev:
+        for name in ",".join(self.dev).split(","):
             source, target = self.data / name, self.output / name
             if not source.is_file():
                 raise DataError(f"no data file {source}")

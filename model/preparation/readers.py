@@ -130,7 +130,7 @@ def _read_tmx(path: Path, languages: Languages) -> Iterator[Pair]:
             units = etree.iterparse(file, tag="tu", resolve_entities=False, no_network=True, huge_tree=True)
             for number, (_, unit) in enumerate(units, 1):
                 variants = {_tmx_language(v): "".join(v.find("seg").itertext()) for v in _variants(unit)}
-                texts = [variants.get(language.lower()) for language in languages]
+                texts = [_in_language(variants, language.lower()) for language in languages]
                 if None not in texts:
                     yield _checked(path, number, tuple(texts))
                 _forget(unit)
@@ -143,9 +143,16 @@ def _variants(unit: Any) -> list[Any]:
 
 
 def _tmx_language(variant: Any) -> str:
-    """A variant's language without its region: memories say en-US where a run says en."""
     code: str = variant.get(_XML_LANGUAGE) or variant.get("lang") or ""
-    return code.lower().partition("-")[0]
+    return code.lower()
+
+
+def _in_language(variants: dict[str, str], language: str) -> str | None:
+    """The variant of a language, or of a region of it: memories say en-US where a run says en."""
+    if language in variants:
+        return variants[language]
+    main = language.partition("-")[0]
+    return next((text for code, text in variants.items() if code.partition("-")[0] == main), None)
 
 
 def _forget(unit: Any) -> None:

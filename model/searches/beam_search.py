@@ -135,12 +135,21 @@ def _best_continuations(
 
 @torch.inference_mode()
 def greedy_search_batch(
-    model: EncoderDecoder, source: Tensor, source_is_padding: Tensor, max_target_tokens: int
+    model: EncoderDecoder,
+    source: Tensor,
+    source_is_padding: Tensor,
+    max_target_tokens: int,
+    first_token: int | None = None,
 ) -> list[list[int]]:
-    """Greedy targets of a padded batch (B, S), for dev scores during training; the end id left out."""
+    """Greedy targets of a padded batch (B, S), for dev scores during training; the end id left out.
+
+    Args:
+        first_token: That every target begins with.
+    """
     start, end = model.special_ids.start, model.special_ids.end
     memory = model.encode(source, source_is_padding)
-    prefix = torch.full((len(source), 1), start, device=source.device)
+    opening = [start] if first_token is None else [start, first_token]
+    prefix = torch.tensor(opening, device=source.device).repeat(len(source), 1)
     is_finished = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     for _ in range(max_target_tokens):
         best = model.decode_step(prefix, memory, source_is_padding).argmax(dim=-1)  # (B)

@@ -13,6 +13,8 @@ from torch import Tensor
 from model.text.special_ids import SpecialIds
 from model.text.tokenizer import Tokenizer
 
+IGNORED = -100  # in place of a target that is none, as PyTorch's losses have it
+
 
 @dataclass(frozen=True)
 class Example:
@@ -27,7 +29,7 @@ class Batch:
     """Examples with sources of one length, so that the source needs no padding.
 
     source (B, S); target_input (B, T) opens with the start id; target_output (B, T) is one ahead and
-    holds the padding id after the end.
+    holds IGNORED after the end: the id of padding may be that of the end, as in Marian's models.
     """
 
     source: Tensor
@@ -87,7 +89,7 @@ def make_batch(examples: Sequence[Example], special_ids: SpecialIds) -> Batch:
     return Batch(
         source=torch.tensor([example.source for example in examples]),
         target_input=pad(fed, special_ids.padding),
-        target_output=pad([example.target for example in examples], special_ids.padding),
+        target_output=pad([example.target for example in examples], IGNORED),
     )
 
 

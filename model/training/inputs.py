@@ -10,7 +10,7 @@ from model.networks.config import ConfigError
 from model.preparation.prepare import is_prepared
 from model.preparation.readers import read_all
 from model.text.sentencepiece_tokenizer import FILE_NAME, train_tokenizer
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer, TokenizerError, listed_directions
 from model.text.tokenizers import load_tokenizer
 from model.training.batches import Example, both_directions, concatenated, directions_of
 from model.training.config import RunConfig
@@ -53,12 +53,25 @@ def run_tokenizer(
             f"the tokenizer has {tokenizer.size} pieces, data.vocabulary_size is {run.model.vocabulary_size}"
         )
     if not directions_of(run.data.languages, tokenizer):
-        known = ", ".join("-".join(pair) for pair in tokenizer.directions)
+        known = listed_directions(tokenizer.directions)
         raise ConfigError(f"data.languages is {list(run.data.languages)}, the model translates {known}")
+    if run.data.shortlist_candidates and not _has_tags(tokenizer, run.data.languages):
+        raise ConfigError("data.shortlist_candidates is for models with a tag for each target language")
     is_begun = (output / SNAPSHOT_NAME).is_file()
     if is_begun and load_tokenizer(output).serialized != tokenizer.serialized:
         raise ConfigError(f"{output} was trained with another tokenizer")
     return tokenizer
+
+
+def _has_tags(tokenizer: Tokenizer, languages: tuple[str, str]) -> bool:
+    """Whether a tag for the target's language is all that a text is marked with."""
+    try:
+        for language in languages:
+            tokenizer.encode_source("", language)
+            tokenizer.encode_target("")
+    except TokenizerError:
+        return False
+    return True
 
 
 def _learnt(run: RunConfig, pairs: Pairs, output: Path) -> Tokenizer:

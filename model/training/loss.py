@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from model.training.batches import IGNORED
 
-def smoothed_loss(logits: Tensor, target: Tensor, *, padding_id: int, smoothing: float) -> Tensor:
-    """Cross-entropy in nats against targets that are smoothed, summed over those that are no padding.
+
+def smoothed_loss(logits: Tensor, target: Tensor, *, smoothing: float) -> Tensor:
+    """Cross-entropy in nats against targets that are smoothed, summed over those that are not IGNORED.
 
     The mass that smoothing takes is spread over all tokens that the model can say: of a token that its bias
     rules out the logarithm is minus infinity, and so would the sum be. Where such a token is the target,
@@ -21,16 +23,16 @@ def smoothed_loss(logits: Tensor, target: Tensor, *, padding_id: int, smoothing:
 
     >>> import torch
     >>> logits, target = torch.tensor([[0.0, 0.0, -torch.inf]]), torch.tensor([1])
-    >>> smoothed_loss(logits, target, padding_id=0, smoothing=0.1)
+    >>> smoothed_loss(logits, target, smoothing=0.1)
     tensor(0.6931)
     """
     is_said = logits[0] > -float("inf")  # (V), the same for all
     if not is_said.all():
         choices = is_said.nonzero().flatten()  # (C)
         places = is_said.cumsum(0) - 1  # (V), of each token among them
-        is_left_out = (target == padding_id) | ~is_said[target]
-        target = places[target].masked_fill(is_left_out, -1)
-        logits, padding_id = logits[:, choices], -1
+        known = target.clamp(min=0)
+        is_left_out = (target == IGNORED) | ~is_said[known]
+        logits, target = logits[:, choices], places[known].masked_fill(is_left_out, IGNORED)
     return nn.functional.cross_entropy(
-        logits, target, ignore_index=padding_id, label_smoothing=smoothing, reduction="sum"
+        logits, target, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
     )

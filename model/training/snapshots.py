@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import load_weights
+from model.networks.config import ConfigError
 from model.networks.encoder_decoder import EncoderDecoder
 from model.training.processes import Processes
 
@@ -62,11 +63,16 @@ def load_snapshot(
     """Put weights, optimizer and random state back as they were saved; a run without a snapshot begins.
 
     A run that goes on with more processes than it had gives the further ones random states of their own.
+
+    Raises:
+        ConfigError: an older version wrote it.
     """
     path = output / SNAPSHOT_NAME
     if not path.is_file():
         return Progress()
     saved = torch.load(path, map_location="cpu", weights_only=True)
+    if "random_states" not in saved:
+        raise ConfigError(f"{path} is of an older version: begin anew with --from {output / 'best'}")
     load_weights(model, saved["weights"])
     optimizer.load_state_dict(saved["optimizer"])
     states = saved["random_states"]

@@ -16,7 +16,7 @@ from model.networks.build import build_model
 from model.preparation.prepare import is_prepared
 from model.text.parallel_text import DataError
 from model.text.tokenizer import Tokenizer
-from model.training.batches import Batch, Example, epoch_batches, make_batch
+from model.training.batches import IGNORED, Batch, Example, epoch_batches, make_batch
 from model.training.config import RunConfig
 from model.training.curves import Curves
 from model.training.dev_sets import load_dev_sets
@@ -160,7 +160,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.progress.step, self.config)
         batch = make_batch([self.examples[i] for i in indices], self.special_ids)
-        count = int((batch.target_output != self.special_ids.padding).sum())
+        count = int((batch.target_output != IGNORED).sum())
         loss = self._loss(self._share(batch)) / count
         self.optimizer.zero_grad()
         (loss * self.processes.count).backward()  # gradients are means over the processes
@@ -170,11 +170,11 @@ class Trainer:
         return float(self.processes.total(loss.detach())), count
 
     def _share(self, batch: Batch) -> Batch:
-        """This process's rows; one that has none gets a row that is all padding, whose loss is 0."""
+        """This process's rows; one that has none gets a row without targets, whose loss is 0."""
         rows = self.processes.share(range(len(batch.source)))
         if not rows:
-            padding = torch.full_like(batch.target_output[:1], self.special_ids.padding)
-            return Batch(batch.source[:1], batch.target_input[:1], padding)
+            nothing = torch.full_like(batch.target_output[:1], IGNORED)
+            return Batch(batch.source[:1], batch.target_input[:1], nothing)
         chosen = list(rows)
         return Batch(batch.source[chosen], batch.target_input[chosen], batch.target_output[chosen])
 
@@ -185,7 +185,6 @@ class Trainer:
         return smoothed_loss(
             logits.float().flatten(0, 1),
             batch.target_output.to(self.device).flatten(),
-            padding_id=self.special_ids.padding,
             smoothing=self.config.label_smoothing,
         )
 
@@ -214,6 +213,6 @@ class Trainer:
         if bleu > self.progress.best_bleu:
             self.progress.best_bleu, self.progress.evaluations_without_gain = bleu, 0
             save_checkpoint(self.output / BEST_FOLDER, self.model, self.tokenizer, torch.float16)
-            self.dev_sets.write(self.output / BEST_FOLDER / "sentences.tsv")
+            self.dev_sets.write(self.output / BEST_FOLDER / "sentences.tsv", self.tokenizer)
         load_weights(self.model, current)
         self.curves.draw()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 from export.contract.manifest import AttentionInfo
 from server.api.status import to_status
 from server.documents.warnings import TextWarning, WarningReason
@@ -25,6 +27,8 @@ _WARNING_REASONS = {
     reason: pb.WarningReason.Value(f"WARNING_REASON_{reason.name}") for reason in WarningReason
 }
 
+_told: WeakKeyDictionary[LoadedModel, pb.Model] = WeakKeyDictionary()
+
 
 def response_message(translations: Translations) -> pb.TranslateResponse:
     """The answer to Translate: an item for each text."""
@@ -39,7 +43,13 @@ def response_message(translations: Translations) -> pb.TranslateResponse:
 
 
 def model_message(model: LoadedModel) -> pb.Model:
-    """What ListModels says of a model."""
+    """What ListModels says of a model, made once: it may have tens of thousands of pairs."""
+    if model not in _told:
+        _told[model] = _model_message(model)
+    return _told[model]
+
+
+def _model_message(model: LoadedModel) -> pb.Model:
     pairs = [pb.LanguagePair(source_language=a, target_language=b) for a, b in model.manifest.language_pairs]
     return pb.Model(
         name=model.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from export.contract.manifest import ArtifactError
@@ -27,7 +28,14 @@ class Models:
         self._by_name = {model.name: model for model in models}
         if len(self._by_name) < len(models):
             raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
-        # A model may have tens of thousands of pairs: no call goes through them.
+        # A model may have tens of thousands of pairs: no call goes through them, but through the languages.
+        self._offered = {
+            model.name: tuple(
+                frozenset(pair[side].lower() for pair in model.manifest.language_pairs) for side in (0, 1)
+            )
+            for model in models
+        }
+        self._listed: dict[str, str] = {}  # what is served, for people, by a model's name or of all
         self._spelled = {
             model.name: {(a.lower(), b.lower()): (a, b) for a, b in model.manifest.language_pairs}
             for model in models
@@ -74,19 +82,23 @@ class Models:
         """The model whose pair is the same in another spelling, or with another region."""
         best: tuple[int, LoadedModel, tuple[str, str]] | None = None
         for model in [self._by_name[name]] if name else self.in_order:
-            pairs = model.manifest.language_pairs
-            first, second = (
-                {tag: distance(wanted, tag.lower()) for tag in {offered[i] for offered in pairs}}
-                for i, wanted in enumerate(pair)
-            )
-            for source, target in pairs:
-                there, back = first[source], second[target]
-                if there is None or back is None:
-                    continue
-                if best is None or there + back < best[0]:
-                    best = (there + back, model, (source, target))
+            offered = self._offered[model.name]
+            first, second = (_near(wanted, tags) for wanted, tags in zip(pair, offered, strict=True))
+            for (source, there), (target, back) in itertools.product(first.items(), second.items()):
+                spelled = self._spelled[model.name].get((source, target))
+                if spelled is not None and (best is None or there + back < best[0]):
+                    best = (there + back, model, spelled)
         return best and best[1:]
 
     def _pairs(self, name: str) -> str:
-        models = [self._by_name[name]] if name else self.in_order
-        return listed_directions(sorted({pair for m in models for pair in m.manifest.language_pairs}))
+        if name not in self._listed:
+            models = [self._by_name[name]] if name else self.in_order
+            pairs = sorted({pair for m in models for pair in m.manifest.language_pairs})
+            self._listed[name] = listed_directions(pairs)
+        return self._listed[name]
+
+
+def _near(wanted: str, tags: frozenset[str]) -> dict[str, int]:
+    """How far the tags are that mean the same language."""
+    distances = {tag: distance(wanted, tag) for tag in tags}
+    return {tag: number for tag, number in distances.items() if number is not None}

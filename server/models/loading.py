@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -110,21 +110,21 @@ def load_model(
         manifest = load_manifest(folder)
         tokenizer = _load_tokenizer(folder, manifest)
         session = _open_session(folder, manifest, config, gpu_turn)
-        engines = _engines(session, config)
-    check = partial(self_check, manifest=manifest)
-    worker = Worker(
-        manifest.name,
-        engines,
-        metrics,
-        config.max_queue,
-        busy_runners,
-        check,
-        prepare=partial(_prepare, session=session, config=config),
-        rules=QueueRules(takes_late=config.queue_late_calls, weights=config.weights_of_clients),
-    )
-    loaded = time.monotonic()
-    with blaming(folder):
+    with blaming(folder), ExitStack() as unused:
+        unused.callback(session.close)  # unless all goes well: nobody else will, in its turn
+        worker = Worker(
+            manifest.name,
+            _engines(session, config),
+            metrics,
+            config.max_queue,
+            busy_runners,
+            partial(self_check, manifest=manifest),
+            prepare=partial(_prepare, session=session, config=config),
+            rules=QueueRules(takes_late=config.queue_late_calls, weights=config.weights_of_clients),
+        )
+        loaded = time.monotonic()
         worker.start()
+        unused.pop_all()
     ready = time.monotonic()
     model = LoadedModel(
         manifest=manifest,

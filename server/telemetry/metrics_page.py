@@ -7,6 +7,7 @@ server starts a thread for each connection, and waits for a silent one for ever.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import logging
 import math
@@ -23,6 +24,7 @@ log = logging.getLogger("traghetto.metrics")
 EXCHANGE_SECONDS = 10.0  # from a connection to the last byte of its answer
 MAX_CONNECTIONS = 64
 _MAX_HEAD_BYTES = 16 << 10
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _COMPLAINT_SECONDS = 10.0  # between two that the system gives no connection
 
 
@@ -86,7 +88,7 @@ class MetricsPage:
         asyncio itself writes a hundred tracebacks a second then.
         """
         error = context.get("exception")
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
             loop.default_exception_handler(context)
         elif loop.time() - self._last_complaint >= _COMPLAINT_SECONDS:
             self._last_complaint = loop.time()

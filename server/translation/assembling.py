@@ -74,7 +74,7 @@ def segment_result(
     texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
     if segment.skeleton is None:
         return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
-    filled = [marked(segment, hypothesis, tokenizer, pair[1], inner) for hypothesis in texts]
+    filled = [marked(segment, hypothesis, tokenizer, pair, inner) for hypothesis in texts]
     is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and texts[0].attention is None
     return SegmentResult(
         hypotheses=[replace(h, text=form.text) for h, form in zip(texts, filled, strict=True)],

@@ -48,19 +48,21 @@ def marked(
     segment: Segment,
     hypothesis: TranslatedHypothesis,
     tokenizer: Tokenizer,
-    language: str,
+    pair: tuple[str, str],
     inner: Mapping[Place, str],
 ) -> Filled:
     """A translation with the markup of its segment, which has some.
 
     Args:
-        language: The target's.
+        pair: Languages of source and target.
         inner: What is written for segments within this one, by their places in the text.
     """
     assert segment.skeleton is not None
     weights = None
     if hypothesis.attention is not None and segment.skeleton.marks:
-        ids = {*tokenizer.encode_source("", language), tokenizer.special_ids.end}
-        special = {tokenizer.source_piece(i) for i in ids} | {tokenizer.piece(tokenizer.special_ids.end)}
+        end, first = tokenizer.special_ids.end, tokenizer.first_target_token(pair[1])
+        ids = {*tokenizer.encode_source("", pair[1], source_language=pair[0]), end}
+        special = {tokenizer.source_piece(i) for i in ids}
+        special |= {tokenizer.piece(i) for i in (end, first) if i is not None}
         weights = word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
     return segment.skeleton.filled(hypothesis.text, weights, inner)

@@ -12,7 +12,7 @@ from model.networks.build import build_model
 from model.networks.config import ModelConfig, RecurrentConfig, TransformerConfig
 from model.searches.beam_search import greedy_search_batch
 from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID
-from model.training.batches import Example, make_batch, pad
+from model.training.batches import IGNORED, Example, make_batch, pad
 
 V, NUM_STEPS = 30, 120
 
@@ -68,7 +68,7 @@ def test_a_model_learns_a_handful_of_sentences_by_heart(config: ModelConfig) -> 
     batch = make_batch(examples, model.special_ids)
     for _ in range(NUM_STEPS):
         logits = model(batch.source, batch.target_input).flatten(0, 1)
-        loss = nn.functional.cross_entropy(logits, batch.target_output.flatten(), ignore_index=PADDING_ID)
+        loss = nn.functional.cross_entropy(logits, batch.target_output.flatten(), ignore_index=IGNORED)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

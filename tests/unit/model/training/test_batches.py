@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from model.text.sentencepiece_tokenizer import END_ID, PADDING_ID, START_ID
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from model.text.tokenizer import Tokenizer
-from model.training.batches import Example, both_directions, concatenated, epoch_batches, make_batch, pad
+from model.training.batches import (
+    IGNORED,
+    Example,
+    both_directions,
+    concatenated,
+    epoch_batches,
+    make_batch,
+    pad,
+)
 
 lengths = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), max_size=40)
 
@@ -55,7 +63,7 @@ def test_the_target_output_is_one_token_ahead_of_its_input() -> None:
     batch = make_batch(examples, DEFAULT_SPECIAL_IDS)
     assert batch.source.tolist() == [[9, END_ID], [8, END_ID]]
     assert batch.target_input.tolist() == [[START_ID, 5, 6], [START_ID, 7, PADDING_ID]]
-    assert batch.target_output.tolist() == [[5, 6, END_ID], [7, END_ID, PADDING_ID]]
+    assert batch.target_output.tolist() == [[5, 6, END_ID], [7, END_ID, IGNORED]]
 
 
 def test_rows_are_padded_to_the_longest() -> None:

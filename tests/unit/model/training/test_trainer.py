@@ -15,9 +15,8 @@ from model.networks.config import ConfigError, TransformerConfig
 from model.preparation.prepare import Preparation
 from model.preparation.shards import Shard
 from model.text.parallel_text import DataError
-from model.text.sentencepiece_tokenizer import PADDING_ID
 from model.text.tokenizer import Tokenizer
-from model.training.batches import epoch_batches, make_batch
+from model.training.batches import IGNORED, epoch_batches, make_batch
 from model.training.config import DataConfig, RunConfig, TrainingConfig, load_run_config
 from model.training.schedule import autocast, learning_rate
 from model.training.snapshots import average
@@ -154,9 +153,9 @@ def test_the_loss_is_smoothed_and_leaves_padding_out(make_trainer: MakeTrainer) 
     batch = make_batch([trainer.examples[i] for i in indices], trainer.special_ids)
     with torch.no_grad(), autocast(CPU, trainer.config.precision):
         log_probs = trainer.model(batch.source, batch.target_input).float().log_softmax(dim=-1)  # (B, T, V)
-    right = log_probs.gather(-1, batch.target_output[..., None]).squeeze(-1)  # (B, T)
+    right = log_probs.gather(-1, batch.target_output.clamp(min=0)[..., None]).squeeze(-1)  # (B, T)
     each = -(0.8 * right + 0.2 * log_probs.mean(dim=-1))
-    is_padding = batch.target_output == PADDING_ID
+    is_padding = batch.target_output == IGNORED
     assert float((each[~is_padding].mean() - each.mean()).abs()) > 0.01
     trainer.train(max_steps=1)
     assert losses(trainer) == [pytest.approx(float(each[~is_padding].mean()), rel=0, abs=1e-3)]
