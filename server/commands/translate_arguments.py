@@ -44,9 +44,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
             parser.error(f"{_flag(name)} needs {_flag(other)}")
     if parsed.attention and len(parsed.texts) > 1:
         parser.error(f"--attention draws one text, not {len(parsed.texts)}")
+    if parsed.input and parsed.format:
+        parser.error("--format is told by the end of --input's name")
     if parsed.input and (parsed.texts or parsed.attention):
         parser.error(f"--input goes with no {'text' if parsed.texts else '--attention'}")
-    if parsed.input and parsed.input.absolute() == parsed.output.absolute():
+    if parsed.input and parsed.input.resolve() == parsed.output.resolve():
         parser.error(f"--output is --input, {parsed.input}")
     return parsed
 

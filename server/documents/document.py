@@ -58,6 +58,18 @@ class Document:
     segments: tuple[Segment, ...]
     warnings: tuple[TextWarning, ...] = ()
 
+    def with_segments(self, order: Sequence[int]) -> Document:
+        """The document with some of its segments, in the order of their places; warnings follow theirs.
+
+        Args:
+            order: Indices of the segments that stay, as they come to stand.
+        """
+        numbers = {old: new for new, old in enumerate(order)}
+        known = [w for w in self.warnings if w.segment is None or w.segment in numbers]
+        warnings = [w if w.segment is None else replace(w, segment=numbers[w.segment]) for w in known]
+        segments = tuple(nested(self.segments[i] for i in order))
+        return replace(self, segments=segments, warnings=tuple(warnings))
+
     @property
     def outer_segments(self) -> list[Segment]:
         """Those that are not within another."""

@@ -35,6 +35,8 @@ _WITHOUT_FULL_STOPS = {"lo", "th"}
 _SPACED_IN_FRENCH = "?!:;"
 _ENDS_OF_LITERALS = "}%>€$£¥°²³½"
 
+_OPENING = "¿¡"
+
 
 def in_form(source: str, target: str, pair: tuple[str, str]) -> str:
     """A translation with the final punctuation of its source, and in capitals if the source is.
@@ -64,6 +66,8 @@ def _with_ending(source: str, target: str, source_language: str, target_language
         return target
     if wanted == "." and (target_language in _WITHOUT_FULL_STOPS or _is_abbreviated(source, source_language)):
         return target
+    if any(mark in target for mark in _OPENING) and {"?", "!"} & set(present):
+        return target  # half of a pair
     if present == "." and not wanted and _is_abbreviated(target, target_language):
         return target
     return target_words + form

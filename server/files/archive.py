@@ -14,7 +14,10 @@ from server.files.text_file import FileError, Place, TextFile
 _MAX_BYTES = 1 << 30  # of all members together: a few kilobytes may unpack to more than any memory
 
 # What zipfile raises at damaged content, by the way that a member is packed.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(OSError, EOFError, UnicodeDecodeError, NotImplementedError),
+)
 
 ReadMember = Callable[[str, bytes], TextFile | None]
 

@@ -63,15 +63,15 @@ def _line(number: int, text: str) -> str:
 
 def _read(path: Path, head: Mapping[str, object]) -> dict[int, str]:
     try:
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
+        first, *lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return {}
     if _loaded(first) != head:
         return {}
     return dict(entry for entry in map(_entry, lines) if entry is not None)
 
 
-def _entry(line: str) -> tuple[int, str] | None:
+def _entry(line: bytes) -> tuple[int, str] | None:
     """What a line notes; None for one that a kill has cut, or that nobody here wrote."""
     match _loaded(line):
         case [int(number), str(text)] if not isinstance(number, bool) and _is_text(text):
@@ -79,7 +79,7 @@ def _entry(line: str) -> tuple[int, str] | None:
     return None
 
 
-def _loaded(line: str) -> object:
+def _loaded(line: bytes) -> object:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

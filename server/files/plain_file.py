@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from server.files.text_file import Format, Place, TextFile, decoded
+from server.files.text_file import FileError, Format, Place, TextFile, decoded
+
+_XML_ENCODING = r"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)"""
+_DECLARED = {
+    "xml": re.compile(_XML_ENCODING),
+    "html": re.compile(rf"""{_XML_ENCODING}|<meta[^>]*?charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE),
+}
 
 
 def read_whole(text_format: Format) -> Callable[[bytes], TextFile]:
@@ -13,6 +20,7 @@ def read_whole(text_format: Format) -> Callable[[bytes], TextFile]:
     def read(content: bytes) -> TextFile:
         text = decoded(content)
         start = len("\ufeff".encode()) if text.startswith("\ufeff") else 0
+        _require_utf8(text, text_format)
         place = Place(
             start=start,
             end=len(content),
@@ -23,6 +31,17 @@ def read_whole(text_format: Format) -> Callable[[bytes], TextFile]:
         return TextFile(content=content, places=(place,))
 
     return read
+
+
+def _require_utf8(text: str, text_format: Format) -> None:
+    """Refuse a page that says that it is in another encoding: its reader would not understand a translation.
+
+    Raises:
+        FileError: names the encoding.
+    """
+    declared = _DECLARED[text_format].search(text, 0, 4096) if text_format in _DECLARED else None
+    if declared and declared.group(declared.lastindex or 1).lower() not in {"utf-8", "utf8"}:
+        raise FileError(f"its encoding is {declared.group(declared.lastindex or 1)}, must be UTF-8")
 
 
 def read_paragraphs(content: bytes) -> TextFile:

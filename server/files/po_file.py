@@ -58,7 +58,7 @@ def read_po(content: bytes) -> TextFile:
     messages = list(_messages(text))
     header = next((m.value("msgstr") for m in messages if not m.value("msgid")), "")
     charset = _CHARSET.search(header)
-    if charset and charset.group(1).lower() not in {"utf-8", "utf8", "us-ascii", "ascii", "charset"}:
+    if charset and charset.group(1).lower() not in {"utf-8", "utf8", "charset"}:
         raise FileError(f"its charset is {charset.group(1)}, must be UTF-8")
     return file_of(text, (span for message in messages for span in _spans(message)))
 

@@ -44,6 +44,7 @@ class _Piece:
     before: bytes
     text: str | None = None
     behind: bytes = b""
+    is_wrapped: bool = False
 
     @property
     def style(self) -> tuple[bytes, bytes]:
@@ -88,12 +89,15 @@ def _pieces(content: bytes, node: Node, dialect: Dialect) -> list[_Piece] | None
     if node.name in dialect.wrappers and node.children:
         inner = [_pieces(content, child, dialect) for child in node.children]
         texts = [piece for pieces in inner for piece in pieces or ()]
-        if None in inner or any(piece.text is None for piece in texts) or not texts:
+        if None in inner or any(piece.text is None for piece in texts) or len({p.style for p in texts}) != 1:
             return None
         before = content[node.start : node.inner_start] + texts[0].before
         behind = texts[0].behind + f"</{node.name}>".encode()
         text = "".join(piece.text or "" for piece in texts)
-        return [_Piece(start=node.start, end=node.end, before=before, text=text, behind=behind)]
+        piece = _Piece(
+            start=node.start, end=node.end, before=before, text=text, behind=behind, is_wrapped=True
+        )
+        return [piece]
     return None
 
 
@@ -172,7 +176,9 @@ def _base(pieces: Sequence[_Piece]) -> _Piece:
     sizes: dict[tuple[bytes, bytes], int] = {}
     for piece in pieces:
         sizes[piece.style] = sizes.get(piece.style, 0) + len((piece.text or "").strip())
-    return max(pieces, key=lambda piece: sizes[piece.style])
+    # What is written around a link's text must not stand around another's.
+    plain = [piece for piece in pieces if piece.text is not None and not piece.is_wrapped]
+    return max(plain or pieces, key=lambda piece: sizes[piece.style])
 
 
 def _joined(pieces: Sequence[_Piece]) -> list[_Piece]:

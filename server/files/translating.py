@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -96,7 +97,9 @@ class FileTranslation:
 
     def _dependencies(self) -> Mapping[str, object]:
         """What a translation depends on beside the file."""
-        return {"languages": self._languages, **{name: repr(value) for name, value in self._options.items()}}
+        cut = hashlib.sha256(repr([(place.format, place.text) for place in self._places]).encode())
+        options = {name: repr(value) for name, value in self._options.items()}
+        return {"languages": self._languages, "places": cut.hexdigest(), **options}
 
     def _results(self, client: Client, numbers: Sequence[int]) -> Iterator[tuple[int, Result]]:
         calls = self._calls(numbers)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 from server.files.text_file import FileError, Place, TextFile
 from server.files.xml_nodes import Node, read_nodes
 
 _UNITS = {"trans-unit", "segment"}
+# Of XLIFF 1.2: what is in them is no text, but the code of the format that the file was made of.
+_CODES = ("bpt", "ept", "ph", "it")
+_CODE = "traghetto-code"
+_PUT_IN = re.compile(rf'<x {_CODE}="(\d+)"\s*/>')
 
 
 def read_xliff(content: bytes) -> TextFile:
@@ -44,19 +49,43 @@ def _place(content: bytes, unit: Node, prefix: str) -> Place | None:
     source = next((child for child in unit.children if child.name == f"{prefix}source"), None)
     if source is None or source.inner_end <= source.inner_start:
         return None
-    text = content[source.inner_start : source.inner_end].decode()
+    text, codes = _without_codes(content, source, prefix)
     target = next((child for child in unit.children if child.name == f"{prefix}target"), None)
     if target is None:
         return Place(
-            start=source.end, end=source.end, text=text, written=_within(f"{prefix}target", ""), format="xml"
+            start=_behind(unit, prefix, source),
+            end=_behind(unit, prefix, source),
+            text=text,
+            written=_within(f"{prefix}target", "", codes),
+            format="xml",
         )
     if content[target.inner_start : target.inner_end].strip():
         return None
     tag = content[target.start : target.inner_start].decode().removesuffix(">").removesuffix("/").rstrip()
     attributes = tag.removeprefix(f"<{target.name}")
-    written = _within(target.name, attributes)
+    written = _within(target.name, attributes, codes)
     return Place(start=target.start, end=target.end, text=text, written=written, format="xml")
 
 
-def _within(name: str, attributes: str) -> Callable[[str], bytes]:
-    return lambda text: f"<{name}{attributes}>{text}</{name}>".encode()
+def _behind(unit: Node, prefix: str, source: Node) -> int:
+    """Where a target belongs: behind the source, and behind its segments where XLIFF 1.2 has them."""
+    cut = next((child for child in unit.children if child.name == f"{prefix}seg-source"), None)
+    return max(source.end, cut.end if cut else 0)
+
+
+def _without_codes(content: bytes, source: Node, prefix: str) -> tuple[str, list[str]]:
+    """A source whose native codes are elements without content, and these codes, as they stand there."""
+    codes, parts, place = [], [], source.inner_start
+    for code in source.all(*(f"{prefix}{name}" for name in _CODES)):
+        parts += [content[place : code.start].decode(), f'<x {_CODE}="{len(codes)}"/>']
+        codes.append(content[code.start : code.end].decode())
+        place = code.end
+    return "".join((*parts, content[place : source.inner_end].decode())), codes
+
+
+def _within(name: str, attributes: str, codes: Sequence[str]) -> Callable[[str], bytes]:
+    def written(text: str) -> bytes:
+        inner = _PUT_IN.sub(lambda found: codes[int(found.group(1))], text)
+        return f"<{name}{attributes}>{inner}</{name}>".encode()
+
+    return written

@@ -59,7 +59,7 @@ def read_nodes(content: bytes) -> Node:
     if content.count(b"<") > _MAX_TAGS:
         raise FileError(f"it has more than {_MAX_TAGS:,} tags")
     declared = _ENCODING.match(content)
-    if declared and declared.group(1).lower() not in {b"utf-8", b"utf8", b"us-ascii"}:
+    if declared and declared.group(1).lower() not in {b"utf-8", b"utf8"}:
         raise FileError(f"its encoding is {declared.group(1).decode()}, must be UTF-8")
     decoded(content)
     return _Reader(len(content)).read(content)

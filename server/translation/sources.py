@@ -6,9 +6,9 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from server.documents.document import Document, Segmentation, nested, read_document
+from server.documents.document import Document, Segmentation, read_document
 from server.documents.markup.reading import Format, read_marked
 from server.errors import (
     DeadlineExceeded,
@@ -130,9 +130,8 @@ def _tokenized(encoder: _Encoder, text: str, request: TranslationRequest) -> Tok
     sources = [encoder.ids(segment.text) for segment in document.segments]
     if not all(sources) and not (is_whole and request.format is Format.PLAIN):
         # Of some the vocabulary knows nothing: they stay.
-        known = [(segment, ids) for segment, ids in zip(document.segments, sources, strict=True) if ids]
-        document = replace(document, segments=tuple(nested(segment for segment, _ in known)))
-        sources = [ids for _, ids in known]
+        known = [i for i, ids in enumerate(sources) if ids]
+        document, sources = document.with_segments(known), [sources[i] for i in known]
     if is_whole and (most := max(map(len, sources), default=0)) > encoder.max_tokens:
         return SourceTooLong(most, encoder.max_tokens)
     return TokenizedText(document=document, sources=sources)

@@ -39,7 +39,10 @@ _EMPTY = frozenset((
 _ENDS_SAME = frozenset(("dd", "dt", "li", "option", "p", "td", "th", "tr"))
 _RAW_TEXT = frozenset(("iframe", "noembed", "noframes", "style", "xmp"))
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")
-_MOST_ATTRIBUTES = 512
+_MOST_ATTRIBUTES = 64
+# What says at its beginning that a page is XML, where <title/> has an end of its own.
+_XHTML = re.compile(r"<\?xml\b|xmlns\s*=\s*[\"']http://www\.w3\.org/1999/xhtml")
+_HEAD = 4096
 _TAG_NAME = re.compile(r"<[^\s/>]*")
 
 
@@ -61,9 +64,12 @@ def read_html(text: str, offset: int = 0) -> list[Token]:
     """
     elements = Elements()
     tokenizer = _Tokenizer(_in_plain_lines(text))
+    is_xml = _XHTML.search(text, 0, _HEAD) is not None
     for token, start, end in _with_places(tokenizer, text):
-        _read(token, elements, text, start, end, offset)
-        _set_state(tokenizer, token)
+        is_empty = is_xml and bool(token.get("selfClosing"))  # in HTML the stroke means nothing
+        _read(token, elements, text, start, end, offset, is_empty=is_empty)
+        if not is_empty:
+            _set_state(tokenizer, token)
     return elements.tokens(offset + len(text))
 
 
@@ -85,7 +91,14 @@ def _with_places(tokenizer: HTMLTokenizer, text: str) -> Iterator[tuple[Mapping[
 
 
 def _read(
-    token: Mapping[str, object], elements: Elements, text: str, start: int, end: int, offset: int
+    token: Mapping[str, object],
+    elements: Elements,
+    text: str,
+    start: int,
+    end: int,
+    offset: int,
+    *,
+    is_empty: bool,
 ) -> None:
     first, last = start + offset, end + offset
     match token["type"]:
@@ -95,7 +108,7 @@ def _read(
             is_text = _in_plain_lines(said) == token["data"]
             elements.add(Kind.TEXT if is_text else Kind.VOID, first, last, said)
         case TokenType.START_TAG:
-            elements.begin(_start_tag(token, text[start:end], first, last))
+            elements.begin(_start_tag(token, text[start:end], first, last, is_empty=is_empty))
         case TokenType.END_TAG:
             name = str(token["name"])
             elements.end(Tag(name=name, start=first, end=last, is_inline=name in _INLINE))
@@ -105,7 +118,7 @@ def _read(
             elements.add(Kind.BREAK, first, last)
 
 
-def _start_tag(token: Mapping[str, object], raw: str, start: int, end: int) -> Tag:
+def _start_tag(token: Mapping[str, object], raw: str, start: int, end: int, *, is_empty: bool) -> Tag:
     name, values = str(token["name"]), token["data"]
     assert isinstance(values, Mapping)
     is_kept = name in _KEPT or values.get("translate", "yes").lower() == "no"
@@ -115,8 +128,8 @@ def _start_tag(token: Mapping[str, object], raw: str, start: int, end: int) -> T
         start=start,
         end=end,
         is_inline=name in _INLINE,
-        is_kept=is_kept,
-        is_empty=name in _EMPTY,
+        is_kept=is_kept and not is_empty,
+        is_empty=is_empty or name in _EMPTY,
         ends_same=name in _ENDS_SAME,
         attributes=() if is_kept else tuple(_attributes(raw, values, start)),
     )

@@ -68,7 +68,7 @@ def _tree(text: str) -> list[_Event]:
             is_open.pop()
             continue
         name, data = _name(data) if kind == "Start" else (kind, data)
-        is_within = any(other.name in {"BlockQuote", "Item"} for other in is_open)
+        is_within = is_open[-1].is_within or is_open[-1].name in {"BlockQuote", "Item"}
         new = _Event(name if len(is_open) < _DEEPEST else _TOO_DEEP, start, end, data, is_within)
         is_open[-1].children.append(new)
         if kind == "Start":

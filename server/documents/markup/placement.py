@@ -130,12 +130,14 @@ def _place_node(node: Node, start: int, end: int, owners: Owners, output: list[P
 
 def _cut(low: int, high: int, owners: Owners, is_before: Callable[[int], bool]) -> int:
     """Where words that belong before a tag are best parted from those that belong behind it."""
-
-    def fit(cut: int) -> int:
-        fits = sum(owner is not None and is_before(owner) for owner in owners[low:cut])
-        return fits + sum(owner is not None and not is_before(owner) for owner in owners[cut:high])
-
-    return max(range(low, high + 1), key=fit)
+    best, fit, best_fit = low, 0, 0  # fits, beside those of a cut at `low`
+    for place in range(low, high):
+        owner = owners[place]
+        if owner is not None:
+            fit += 1 if is_before(owner) else -1
+        if fit > best_fit:
+            best, best_fit = place + 1, fit
+    return best
 
 
 def _intervals(nodes: Sequence[Node], low: int, high: int, owners: Owners) -> list[tuple[Node, int, int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from server.documents.document import Document, Fits, Segment, Segmentation, nested, read_document
+from server.documents.document import Document, Fits, Segment, Segmentation, read_document
 from server.documents.invisible import visible
 from server.documents.markup.encoding import encode_attribute, encode_markdown, encode_tags
 from server.documents.markup.html_reader import read_html
@@ -42,11 +42,12 @@ def read_marked(text: str, form: Format, language: str, segmentation: Segmentati
     """
     tokens, warnings = _tokens(text, form)
     segments: list[Segment] = []
-    for unit in units_of(tokens, text):
+    for unit in units_of(tokens):
         cut = read_document(unit.text, language, segmentation, fits)
         warnings += [_shifted(warning, len(segments)) for warning in cut.warnings]
         segments += _segments(unit, cut, text)
-    return Document(text=text, segments=tuple(nested(segments)), warnings=tuple(warnings))
+    document = Document(text=text, segments=tuple(segments), warnings=tuple(warnings))
+    return document.with_segments(sorted(range(len(segments)), key=lambda i: segments[i].start))
 
 
 def _tokens(text: str, form: Format) -> tuple[list[Token], list[TextWarning]]:
@@ -67,7 +68,7 @@ def _segments(unit: Unit, cut: Document, text: str) -> Iterator[Segment]:
         skeleton = Skeleton(
             text=segment.text,
             source=text,
-            marks=tuple(_moved(mark, unit.text, segment) for mark in marks),
+            marks=tuple(_moved(marks, unit.text, segment.start)),
             encode=_encode(unit),
         )
         tokens = [mark.token for mark in marks]
@@ -79,9 +80,12 @@ def _segments(unit: Unit, cut: Document, text: str) -> Iterator[Segment]:
         )
 
 
-def _moved(mark: Mark, text: str, segment: Segment) -> Mark:
-    """A mark with its place among the characters that a model sees."""
-    return replace(mark, place=len(visible(text[segment.start : mark.place])))
+def _moved(marks: Sequence[Mark], text: str, start: int) -> Iterator[Mark]:
+    """Marks, in order, with their places among the characters that a model sees from `start` on."""
+    place = 0
+    for mark in marks:
+        place, start = place + len(visible(text[start : mark.place])), max(start, mark.place)
+        yield replace(mark, place=place)
 
 
 def _encode(unit: Unit) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -45,9 +46,9 @@ class Unit:
     attribute: Attribute | None = None
 
 
-def units_of(tokens: Sequence[Token], text: str) -> Iterator[Unit]:
+def units_of(tokens: Sequence[Token]) -> Iterator[Unit]:
     """The units of a text that have something to read, in order of their beginnings."""
-    builder = _Builder(text)
+    builder = _Builder("".join(token.text for token in tokens if token.kind is Kind.TEXT))
     units: list[Unit] = []
     for token in tokens:
         units += map(_attribute_unit, token.attributes)
@@ -110,6 +111,9 @@ class _Builder:
 
     def __init__(self, text: str) -> None:
         self._taken, self._number = frozenset(_STAND_IN.findall(text)), 0
+        stand_ins = (f"{{{number}}}" for number in itertools.count())
+        self._free = (stand_in for stand_in in stand_ins if stand_in not in self._taken)
+        self._known: list[str] = []  # of those that are free the first ones
         self._unit, self._characters = Unit(), list[str]()
 
     def add(self, token: Token) -> None:
@@ -146,10 +150,10 @@ class _Builder:
 
     def _stand_in(self) -> str:
         """A placeholder as programs have them, which models are trained to carry over."""
-        while (stand_in := f"{{{self._number}}}") in self._taken:
-            self._number += 1
+        if self._number == len(self._known):
+            self._known.append(next(self._free))
         self._number += 1
-        return stand_in
+        return self._known[self._number - 1]
 
 
 def _attribute_unit(attribute: Attribute) -> Unit:

@@ -93,3 +93,8 @@ def test_a_text_in_form_stays_and_no_literal_changes(source: str, target: str, p
     assert in_form(source, formed, pair) == formed
     assert in_form(source, source, (pair[0], pair[0])) == source
     assert literals(formed) == literals(target)
+
+
+@pytest.mark.parametrize(("source", "target"), [("What is new", "¿Qué hay?"), ("Wow.", "¡Guau!")])
+def test_half_of_a_pair_of_marks_is_not_taken_away(source: str, target: str) -> None:
+    assert in_form(source, target, ("en", "es")) == target

@@ -64,7 +64,7 @@ def test_a_word_document_is_texts_with_their_styles() -> None:
         ("xml", 'The cat <x id="1"/><g id="2">sleeps</g><x id="3"/> on &lt;the&gt; table.'),
         ("plain", "One text."),
         ("plain", "12"),
-        ("xml", '<g id="0">See </g>our page<g id="2">.</g>'),
+        ("xml", 'See <g id="1">our page</g>.'),
         ("plain", "In a box."),
         ("plain", "Beside it."),
         ("plain", "New."),
@@ -266,3 +266,25 @@ def test_damaged_members_are_refused() -> None:
     content[start : start + 6] = b"\xff" * 6
     with pytest.raises(FileError, match="it is no ZIP file"):
         read_docx(bytes(content))
+
+
+def test_runs_of_a_link_keep_their_styles() -> None:
+    link = (
+        '<w:hyperlink r:id="1"><w:r><w:rPr><w:b/></w:rPr><w:t>Big</w:t></w:r>'
+        "<w:r><w:t> small</w:t></w:r></w:hyperlink>"
+    )
+    file = read_docx(docx(f"<w:p><w:r><w:t>A </w:t></w:r>{link}</w:p>".replace("r:id", "id")))
+    written = member(file.filled(shouted(file)), "word/document.xml")
+    assert '<w:rPr><w:b/></w:rPr><w:t xml:space="preserve">BIG</w:t>' in written
+    assert '<w:r><w:t xml:space="preserve"> SMALL</w:t></w:r>' in written
+
+
+def test_native_codes_of_xliff_are_no_text() -> None:
+    source = 'Hello <bpt id="1">&lt;b&gt;</bpt>you<ept id="1">&lt;/b&gt;</ept>.'
+    content = f"<xliff><trans-unit><source>{source}</source><seg-source/></trans-unit></xliff>"
+    file = read_xliff(content.encode())
+    (place,) = file.places
+    assert place.text == 'Hello <x traghetto-code="0"/>you<x traghetto-code="1"/>.'
+    written = file.filled([place.text.replace("Hello", "Ciao").replace("you", "tu")]).decode()
+    target = source.replace("Hello", "Ciao").replace("you", "tu")
+    assert written == content.replace("<seg-source/>", f"<seg-source/><target>{target}</target>")

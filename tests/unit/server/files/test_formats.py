@@ -214,6 +214,8 @@ def test_half_of_a_surrogate_pair_is_named() -> None:
         ("a.po", str(Path(__file__).with_name("nowhere.po")).encode(), "it is no PO file"),
         ("a.po", b"/etc/passwd", "it is no PO file: Syntax error in po file"),
         ("a.txt", "Ciao".encode("utf-16-le"), "it is no text in UTF-8: byte 2 is 0"),
+        ("a.html", b'<meta charset="iso-8859-1"><p>Today.</p>', "its encoding is iso-8859-1, must be UTF-8"),
+        ("a.xml", b'<?xml version="1.0" encoding="ISO-8859-1"?><a>b</a>', "its encoding is ISO-8859-1"),
         ("a.srt", b"Hello.\n", "there is no cue in it"),
         ("a.vtt", b"Hello.\n", "it does not begin with WEBVTT"),
         ("a.exe", b"", r"ends in '\.exe', known are \.docx, .*, \.json"),

@@ -18,6 +18,8 @@ def test_what_was_noted_is_there_again_after_a_kill(tmp_path: Path) -> None:
         journal.add(0, "")
     with path.open("a", encoding="utf-8") as file:
         file.write('[1, "Tr')  # cut by a kill
+    with path.open("ab") as bytes_file:
+        bytes_file.write("è".encode()[:1])  # within a character
     with Journal(path, b"file", {"languages": ("en", "it")}) as again:
         assert again.texts == {3: "Uno.\nDue. 🛶", 0: ""}
         again.add(1, "Tre.")

@@ -30,8 +30,12 @@ class LetterTokenizer:
 
     special_ids = SimpleNamespace(end=END)
 
-    def encode_source(self, text: str, target_language: str) -> list[int]:
+    def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
+        assert (source_language, target_language) == ("en", "it"), "some models mark both"
         return [TAG, *(ord(word[0]) for word in text.replace("!", " !").split()), END]
+
+    def first_target_token(self, target_language: str) -> int | None:
+        return None
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return " ".join(map(chr, token_ids[:-1])).replace(" !", "!")
@@ -121,8 +125,9 @@ def test_a_call_has_no_more_attention_than_the_server_holds() -> None:
 
 def test_code_that_a_model_loses_is_put_back_and_told() -> None:
     class Forgetful(LetterTokenizer):
-        def encode_source(self, text: str, target_language: str) -> list[int]:
-            return super().encode_source(text.replace("{0}", "x"), target_language)
+        def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
+            plain = text.replace("{0}", "x")
+            return super().encode_source(plain, target_language, source_language=source_language)
 
     model = model_of()
     model.tokenizer = Forgetful()

@@ -153,8 +153,10 @@ def test_tags_without_words_and_words_in_parts_stay_where_they_are() -> None:
         "<b><p>" + "<i>" * 3000 + "word" + "</b>" * 2000,
         "word <code>x</code> " * 2000,
         "<code>" * 3000 + "{0}",
+        "".join(f"<b>w{i}</b>. " for i in range(3000)),
+        "<p>" + "word <b>word. " * 300 + "</b>" * 300,
     ],
-    ids=["deep", "empty", "attributes", "stray", "code", "deep code"],
+    ids=["deep", "empty", "attributes", "stray", "code", "deep code", "sentences", "open"],
 )
 def test_a_page_of_tags_takes_reasonable_time(page: str) -> None:
     result = translated(page, HTML, same)
@@ -194,3 +196,23 @@ def test_text_is_written_as_its_place_needs_it() -> None:
     )
     assert "<img alt=l&#39;&lt;a&gt;&#32;&amp;&#32;&quot;b&quot;&#32;c>" in result
     assert result.endswith('l\'&lt;a&gt; &amp; "b" c')
+
+
+def test_an_empty_title_of_a_page_in_xml_is_empty() -> None:
+    page = (
+        '<html xmlns="http://www.w3.org/1999/xhtml"><title/><script src="x"/><p>Hello <b>you</b>.</p></html>'
+    )
+    expected = page.replace("Hello", "HELLO").replace("you", "YOU")
+    assert translated(page, HTML, lambda text: (text.upper(), None)) == expected
+
+
+def test_what_stands_for_code_is_not_what_the_author_wrote() -> None:
+    page = "<p>&#123;0} and <code>x</code> go.</p>"
+    assert translated(page, HTML, same) == page.replace("&#123;", "{")
+
+
+def test_warnings_are_of_their_segments_where_an_attribute_stands_between() -> None:
+    page = '<p>One <img alt="A c\u00adat."> two. Thr\u00adee.</p>'
+    document = read_marked(page, HTML, "en", Segmentation.SENTENCES, lambda text: True)
+    numbers = {segment.text: number for number, segment in enumerate(document.segments)}
+    assert {warning.segment for warning in document.warnings} == {numbers["A cat."], numbers["Three."]}

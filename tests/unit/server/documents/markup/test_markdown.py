@@ -110,3 +110,8 @@ def test_what_is_too_deep_stays_as_it_is(page: str) -> None:
 def test_a_translation_is_text_and_no_markup(target: str) -> None:
     result = translated("Word", MARKDOWN, lambda _: (target, None))
     assert list(structure(result)) == list(structure("Word"))
+
+
+def test_many_marks_take_reasonable_time() -> None:
+    text = "**" * 8000 + "a" + "**" * 8000
+    assert translated(text, Format.MARKDOWN, same) == text
