@@ -75,7 +75,9 @@ def _behind(unit: Node, prefix: str, source: Node) -> int:
 
 def _without_codes(content: bytes, source: Node, prefix: str) -> tuple[str, list[str]]:
     """A source whose native codes are elements without content, and these codes, as they stand there."""
-    codes, parts, place = [], [], source.inner_start
+    codes: list[str] = []
+    parts: list[str] = []
+    place = source.inner_start
     for code in source.all(*(f"{prefix}{name}" for name in _CODES)):
         parts += [content[place : code.start].decode(), f'<x {_CODE}="{len(codes)}"/>']
         codes.append(content[code.start : code.end].decode())
