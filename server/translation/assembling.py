@@ -57,12 +57,14 @@ def segment_result(
     options: SearchOptions,
     *,
     inner: Mapping[Place, str],
+    is_in_form: bool,
 ) -> SegmentResult:
-    """As many of a segment's hypotheses as the options ask for, as text in the form of their source.
+    """As many of a segment's hypotheses as the options ask for, as text.
 
     Args:
         hypotheses: All that the engine has, the best first; None where it was not asked.
         inner: What is written for segments within this one, by their places in the text.
+        is_in_form: Whether they end, and are in capitals, as the source does.
     """
     if hypotheses is None:
         return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0, text="")
@@ -71,7 +73,8 @@ def segment_result(
     texts = texts_of(source, needed, tokenizer, options)
     if len(texts) > 1:
         texts = kept_first(segment.text, texts)[: options.num_hypotheses]
-    texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
+    if is_in_form:
+        texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
     if segment.skeleton is None:
         return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
     filled = [marked(segment, hypothesis, tokenizer, pair, inner) for hypothesis in texts]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.errors import DeadlineExceeded, InvalidRequest, RequestError
 from server.translation.answer_limit import answer_size_faults
@@ -166,7 +167,14 @@ def _item(
         if isinstance(outcome, BaseException):
             raise outcome
         result = segment_result(
-            segment, text.sources[i], outcome, tokenizer, request.pair, options[i], inner=inner
+            segment,
+            text.sources[i],
+            outcome,
+            tokenizer,
+            request.pair,
+            options[i],
+            inner=inner,
+            is_in_form=request.segmentation is not Segmentation.NONE,  # that is for those who study a model
         )
         results[i] = result if options[i] is request.options else result.without_attention()
         if segment.is_inner:

@@ -14,7 +14,7 @@ from model.text.tokenizers import load_tokenizer
 from tests.e2e.copied_artifact import copied_artifact
 
 SCALES = "model.output.weight_scale"
-POISON = "q"
+POISON = "q™"
 
 
 def poison(artifact: Path, folder: Path) -> Path:

@@ -35,7 +35,8 @@ def translate(stub: Stub, make_request: MakeRequest) -> Translate:
     """The translations of texts with some options."""
 
     def run(*texts: str, **options: Any) -> list[pb.Translation]:
-        items = stub.Translate(make_request(*texts, **options), timeout=PATIENCE_SECONDS).items
+        request = make_request(*texts, segmentation=pb.SEGMENTATION_NONE, **options)
+        items = stub.Translate(request, timeout=PATIENCE_SECONDS).items
         return [item.translation for item in items]
 
     return run

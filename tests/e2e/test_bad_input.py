@@ -220,7 +220,7 @@ def test_more_attention_than_a_call_may_make_is_refused(stub: Stub, make_request
         assert all(str(number) in found["options.attention"] for number in (refused, 983_040))
 
 
-@pytest.mark.parametrize("language", ["", "e", "en_US", "english-", "è", "en it", "en\n", "e" * 1_000_000])
+@pytest.mark.parametrize("language", ["", "e", "en US", "english-", "è", "en it", "en\n", "e" * 1_000_000])
 def test_what_is_no_language_tag_is_refused(stub: Stub, language: str) -> None:
     request = pb.TranslateRequest(source_language=language, target_language="it", texts=["Yes."])
     assert violations(lambda: stub.Translate(request)).keys() == {"source_language"}

@@ -48,7 +48,8 @@ def found(
     """The translations of all texts in one call, by beam size."""
 
     def translate(beam_size: int) -> list[str]:
-        request = make_request(*texts, beam_size=beam_size, max_target_tokens=MAX_TARGET_TOKENS)
+        options = {"beam_size": beam_size, "max_target_tokens": MAX_TARGET_TOKENS}
+        request = make_request(*texts, segmentation=pb.SEGMENTATION_NONE, **options)
         items = connect(shortlisted).Translate(request, timeout=PATIENCE_SECONDS).items
         return [item.translation.text for item in items]
 

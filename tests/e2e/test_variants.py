@@ -150,7 +150,7 @@ def check_method(
 ) -> None:
     """All texts in one call against the slow search over PyTorch, one at a time."""
     sources = [variant.tokenizer.encode_source(text, "it") for text in texts]
-    found = client.translate(texts, "en", "it", model=variant.name, **method)  # type: ignore[arg-type]
+    found = client.translate(texts, "en", "it", model=variant.name, segmentation="none", **method)  # type: ignore[arg-type]
     if isinstance(method.get("method"), Sampling):
         assert len({str(result) for result in found}) > TEXTS // 2, "texts that are alike hide a mix-up"
     # Contrastive search runs the candidates for its last token too, and needs room for them.
