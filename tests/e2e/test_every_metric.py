@@ -57,7 +57,9 @@ ELSEWHERE = {
     'translator_requests_rejected_total{reason="draining"}': "test_rejections.py",
     'translator_requests_rejected_total{reason="overload"}': "test_overload.py",
     'translator_warnings_total{reason="markup"}': "tests/unit/server/documents/markup/test_xml.py",
+    'translator_warnings_total{reason="repetition"}': "tests/unit/server/documents/test_guards.py",
     'translator_warnings_total{reason="source_copied"}': "tests/unit/server/documents/test_guards.py",
+    'translator_warnings_total{reason="too_long"}': "tests/unit/server/documents/test_guards.py",
 }
 MakeRequest = Callable[..., pb.TranslateRequest]
 
