@@ -34,8 +34,9 @@ from traghetto import AttentionOptions, CallError, Client, ContrastiveSearch, Sa
 pytestmark = pytest.mark.timeout(1800)  # the first test waits until every variant is trained and proven
 
 CONFIGS = Path(__file__).parents[2] / "model/configs/architectures"
-# One of each network: some configurations differ only in how they are trained.
-_PATHS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "base")
+# One of each network: some configurations differ only in how they are trained. Of the numbers of heads the
+# least, the usual and the most: an export with its proof takes a minute.
+_PATHS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in {"base", "transformer-heads-2"})
 NAMES = sorted({load_run_config(path).model: path.stem for path in _PATHS}.values())
 LIMITS = Limits(max_source_tokens=128, max_target_tokens=128)
 TEXTS = 12
