@@ -10,7 +10,7 @@ from tqdm import tqdm
 from server.commands.translate_arguments import make_options
 from server.commands.translate_results import told
 from server.files.translating import FileTranslation
-from traghetto import Client, TextError
+from traghetto import Client, Result, TextError
 
 
 def translate_file(client: Client, arguments: argparse.Namespace) -> bool:
@@ -30,12 +30,16 @@ def translate_file(client: Client, arguments: argparse.Namespace) -> bool:
     is_whole = True
     with tqdm(total=job.num_places, unit="text", disable=not sys.stderr.isatty()) as bar:
         for done in job.run(client):
-            where = f"traghetto-translate: {arguments.input}, {job.where(done.number)}"
-            if isinstance(done.result, TextError):
-                is_whole = False
-                tqdm.write(f"{where}: {done.result.message}", file=sys.stderr)
-            else:
-                for warning in done.result.warnings:
-                    tqdm.write(f"{where}: warning: {told(warning)}", file=sys.stderr)
+            is_whole &= not isinstance(done.result, TextError)
+            for line in _told(done.result):
+                where = f"{arguments.input}, {job.where(done.number)}"
+                tqdm.write(f"traghetto-translate: {where}: {line}", file=sys.stderr)
             bar.update()
     return is_whole
+
+
+def _told(result: Result) -> list[str]:
+    """Lines about a text that has no translation, or one with warnings."""
+    if isinstance(result, TextError):
+        return [result.message]
+    return [f"warning: {told(warning)}" for warning in result.warnings]

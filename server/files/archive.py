@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -19,7 +20,7 @@ _DAMAGED = (
     *(OSError, EOFError, UnicodeDecodeError, NotImplementedError),
 )
 
-ReadMember = Callable[[str, bytes], TextFile | None]
+ReadMember = Callable[[bytes], TextFile]
 
 
 class Archive:
@@ -27,14 +28,15 @@ class Archive:
 
     Args:
         content: Of the file.
-        read: Reads a member by its name; None for one without text.
+        names: Of the members that hold text.
+        read: Reads one of them.
 
     Raises:
         FileError: it is no ZIP file, damaged, encrypted, has two members of one name, or unpacks to more
             than 1 GiB.
     """
 
-    def __init__(self, content: bytes, read: ReadMember) -> None:
+    def __init__(self, content: bytes, names: re.Pattern[str], read: ReadMember) -> None:
         self.content = content
         self._members: dict[str, TextFile] = {}
         try:
@@ -45,16 +47,18 @@ class Archive:
                 if count and count.most_common(1)[0][1] > 1:
                     raise FileError(f"it has two members {count.most_common(1)[0][0]!r}")
                 for info in archive.infolist():
-                    self._read(info.filename, archive.read(info), read)
+                    member = archive.read(info)  # all of them: what is damaged is told before any work
+                    if names.fullmatch(info.filename):
+                        self._read(info.filename, member, read)
         except (*_DAMAGED, RuntimeError) as error:
             raise FileError(f"it is no ZIP file: {error}") from error
 
     def _read(self, name: str, content: bytes, read: ReadMember) -> None:
         try:
-            member = read(name, content)
+            member = read(content)
         except FileError as error:
             raise FileError(f"{name}: {error}") from error
-        if member is not None and member.places:
+        if member.places:
             self._members[name] = member
 
     @property
@@ -84,5 +88,6 @@ def _rewritten(content: bytes, members: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(output, "w") as new:
         new.comment = old.comment
         for info in old.infolist():  # `mimetype` stays the first, and unpacked
-            new.writestr(info, members.get(info.filename, old.read(info)))
+            member = members.get(info.filename)
+            new.writestr(info, old.read(info) if member is None else member)
     return output.getvalue()

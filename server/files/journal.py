@@ -5,14 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-log = logging.getLogger("traghetto.files")
 
 
 class Journal:
@@ -31,11 +28,8 @@ class Journal:
         self._path = path
         head = {"sha256": hashlib.sha256(content).hexdigest(), "options": dict(options)}
         self.texts = _read(path, json.loads(json.dumps(head)))
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("w", encoding="utf-8") as file:  # without a line that a kill has cut
-            file.write(json.dumps(head) + "\n")
-            file.writelines(_line(number, text) for number, text in self.texts.items())
-        unfinished.replace(path)
+        lines = (_line(number, text) for number, text in self.texts.items())  # none that a kill has cut
+        write_whole(path, "".join((json.dumps(head) + "\n", *lines)).encode())
         self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:

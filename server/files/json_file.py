@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from server.files.text_file import FileError, Span, TextFile, decoded, file_of, line_of
+from server.files.text_file import FileError, Span, TextFile, decoded, file_of
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COLON = re.compile(r"[ \t\r\n]*:")
@@ -41,12 +41,9 @@ def _values(text: str) -> Iterator[Span]:
         if _COLON.match(text, found.end()):
             continue
         value: str = json.loads(found.group(), strict=False)
-        _require_text(value, lambda: line_of(text, found.start()))  # noqa: B023 - called at once
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            line = text.count("\n", 0, found.start()) + 1
+            raise FileError(f"line {line}: a value holds half of a surrogate pair") from error
         yield Span(start=found.start(), end=found.end(), text=value, written=written)
-
-
-def _require_text(value: str, line: Callable[[], int]) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise FileError(f"line {line()}: a value holds half of a surrogate pair") from error

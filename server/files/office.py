@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from server.files.archive import Archive
 from server.files.plain_file import read_whole
@@ -52,7 +53,7 @@ def read_docx(content: bytes) -> Archive:
     Raises:
         FileError: it is none.
     """
-    return Archive(content, lambda name, data: _runs(data, _WORD) if _WORD_MEMBERS.fullmatch(name) else None)
+    return Archive(content, _WORD_MEMBERS, partial(_runs, dialect=_WORD))
 
 
 def read_pptx(content: bytes) -> Archive:
@@ -61,9 +62,7 @@ def read_pptx(content: bytes) -> Archive:
     Raises:
         FileError: it is none.
     """
-    return Archive(
-        content, lambda name, data: _runs(data, _DRAWING) if _SLIDE_MEMBERS.fullmatch(name) else None
-    )
+    return Archive(content, _SLIDE_MEMBERS, partial(_runs, dialect=_DRAWING))
 
 
 def read_odf(content: bytes) -> Archive:
@@ -72,7 +71,7 @@ def read_odf(content: bytes) -> Archive:
     Raises:
         FileError: it is none.
     """
-    return Archive(content, lambda name, data: _paragraphs(data) if _ODF_MEMBERS.fullmatch(name) else None)
+    return Archive(content, _ODF_MEMBERS, _paragraphs)
 
 
 def read_epub(content: bytes) -> Archive:
@@ -81,8 +80,7 @@ def read_epub(content: bytes) -> Archive:
     Raises:
         FileError: it is none.
     """
-    page = read_whole("html")
-    return Archive(content, lambda name, data: page(data) if _BOOK_MEMBERS.fullmatch(name) else None)
+    return Archive(content, _BOOK_MEMBERS, read_whole("html"))
 
 
 def _runs(content: bytes, dialect: Dialect) -> TextFile:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 from server.files.text_file import FileError, Place
-from server.files.xml_nodes import Node, escaped
+from server.files.xml_nodes import Node
 
 _KEEP_SPACE = b' xml:space="preserve"'
 
@@ -200,7 +201,7 @@ def _marked(pieces: Sequence[_Piece], base: _Piece) -> str:
         if piece.text is None:
             parts.append(f'<x id="{number}"/>')
         else:
-            text = escaped(piece.text)
+            text = escape(piece.text)
             parts.append(text if piece.style == base.style else f'<g id="{number}">{text}</g>')
     return "".join(parts)
 
@@ -242,4 +243,4 @@ def _cut(pieces: Sequence[_Piece], base: _Piece, marked: str) -> bytes:
 
 
 def _run(piece: _Piece, text: str) -> bytes:
-    return piece.before + escaped(text).encode() + piece.behind
+    return piece.before + escape(text).encode() + piece.behind

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Format = Literal["plain", "html", "xml", "markdown"]
+
+_XML_ENCODING = r"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)"""
+_DECLARED = {
+    "xml": re.compile(_XML_ENCODING),
+    "html": re.compile(rf"""{_XML_ENCODING}|<meta[^>]*?charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE),
+}
+_HEAD = 4096  # characters in which a page says what it is
 
 
 class FileError(ValueError):
@@ -96,6 +104,13 @@ def _encoded(written: Callable[[str], str]) -> Callable[[str], bytes]:
     return lambda text: written(text).encode()
 
 
-def line_of(text: str, place: int) -> int:
-    """The number of the line, from 1, that a character is on."""
-    return text.count("\n", 0, place) + 1
+def require_utf8(text: str, text_format: Format) -> None:
+    """Refuse a page that says that it is in another encoding: its reader would not understand a translation.
+
+    Raises:
+        FileError: names the encoding.
+    """
+    declared = _DECLARED[text_format].search(text, 0, _HEAD) if text_format in _DECLARED else None
+    encoding = declared.group(declared.lastindex or 0) if declared else "utf-8"
+    if encoding.lower() not in {"utf-8", "utf8"}:
+        raise FileError(f"its encoding is {encoding}, must be UTF-8")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from server.files.text_file import FileError, decoded
+from server.files.text_file import FileError, decoded, require_utf8
 
 # What a program of a few hundred MB can hold: a long novel has a tenth of it.
 _MAX_TAGS = 4_000_000
 _MAX_DEPTH = 250  # readers go down by calls
-_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)""")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 @dataclass(slots=True)
@@ -58,10 +55,7 @@ def read_nodes(content: bytes) -> Node:
     """
     if content.count(b"<") > _MAX_TAGS:
         raise FileError(f"it has more than {_MAX_TAGS:,} tags")
-    declared = _ENCODING.match(content)
-    if declared and declared.group(1).lower() not in {b"utf-8", b"utf8"}:
-        raise FileError(f"its encoding is {declared.group(1).decode()}, must be UTF-8")
-    decoded(content)
+    require_utf8(decoded(content), "xml")
     return _Reader(len(content)).read(content)
 
 
@@ -113,12 +107,3 @@ class _Reader:
         self._settle()
         if data.startswith("&"):
             raise FileError(f"it has the entity {data}, which is not read")
-
-
-def escaped(text: str) -> str:
-    """Characters as XML has them between tags.
-
-    >>> escaped("a < b & c")
-    'a &lt; b &amp; c'
-    """
-    return "".join(_ENTITIES.get(character, character) for character in text)

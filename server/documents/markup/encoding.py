@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.sax.saxutils import escape
 
 _REFERENCES = {'"': "&quot;", ">": "&gt;"}
 _INLINE_MARKDOWN = re.compile(
@@ -22,7 +23,7 @@ def encode_tags(text: str) -> str:
     >>> encode_tags("R & D < 4")
     'R &amp; D &lt; 4'
     """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(text)
 
 
 def encode_markdown(text: str) -> str:
