@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from traghetto.errors import InvalidText
 from traghetto.options import ContrastiveSearch, Sampling, TranslateOptions
@@ -31,6 +31,7 @@ _SEGMENTATIONS = {
     "lines": pb.SEGMENTATION_LINES,
     "none": pb.SEGMENTATION_NONE,
 }
+_Value = TypeVar("_Value")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -152,8 +153,8 @@ class RequestTemplate:
             target_language=target_language,
             model=options.get("model", ""),
             options=_options(options),
-            priority=_priority(options.get("priority")),
-            format=_format(options.get("format")),
+            priority=_value("priority", options.get("priority"), _PRIORITIES),
+            format=_value("format", options.get("format"), _FORMATS),
         )
 
     def with_texts(self, texts: Sequence[str]) -> pb.TranslateRequest:
@@ -164,22 +165,11 @@ class RequestTemplate:
         return request
 
 
-def _priority(name: str | None) -> pb.Priority.ValueType:
-    if name not in _PRIORITIES:
-        raise ValueError(f"priority is {name!r}, must be 'interactive' or 'bulk'")
-    return _PRIORITIES[name]
-
-
-def _format(name: str | None) -> pb.TextFormat.ValueType:
-    if name not in _FORMATS:
-        raise ValueError(f"format is {name!r}, must be 'plain', 'html', 'xml' or 'markdown'")
-    return _FORMATS[name]
-
-
-def _segmentation(name: str | None) -> pb.Segmentation.ValueType:
-    if name not in _SEGMENTATIONS:
-        raise ValueError(f"segmentation is {name!r}, must be 'sentences', 'lines' or 'none'")
-    return _SEGMENTATIONS[name]
+def _value(option: str, name: str | None, values: Mapping[str | None, _Value]) -> _Value:
+    if name not in values:
+        *others, last = (repr(name) for name in values if name is not None)
+        raise ValueError(f"{option} is {name!r}, must be {', '.join(others)} or {last}")
+    return values[name]
 
 
 def _options(options: TranslateOptions) -> pb.TranslateOptions:
@@ -197,5 +187,5 @@ def _options(options: TranslateOptions) -> pb.TranslateOptions:
         else None,
         attention=pb.AttentionOptions(**asdict(attention)) if attention is not None else None,
         skip_scores=options.get("skip_scores", False),
-        segmentation=_segmentation(options.get("segmentation")),
+        segmentation=_value("segmentation", options.get("segmentation"), _SEGMENTATIONS),
     )

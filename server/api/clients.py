@@ -11,7 +11,7 @@ import grpc
 from server.work.client_weights import client_with_certificate
 
 _IPV6 = "ipv6:"
-_HOST_BITS = 64
+_NETWORK_BITS = 64
 
 
 def client_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
@@ -43,4 +43,4 @@ def _network_of(place: str) -> str:
         return f"ipv4:{address.ipv4_mapped}"
     if address.is_link_local:
         return f"{_IPV6}{address}"
-    return f"{_IPV6}{ipaddress.IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS)}/{_HOST_BITS}"
+    return f"{_IPV6}{ipaddress.IPv6Network((int(address), _NETWORK_BITS), strict=False)}"

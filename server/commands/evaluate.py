@@ -88,18 +88,19 @@ def _evaluate(
     baseline: dict[tuple[str, Direction], Translated] = {}
     if arguments.baseline:
         with running_server(arguments.baseline) as address, Client(address, _PATIENCE_SECONDS) as client:
-            for part in _translations(client, sets, languages, beam_size):
+            missing = lacking(served(client), *_both_ways(languages))
+            for part in _translations(client, sets, languages, missing, beam_size):
                 baseline[part.name, part.direction] = part
     rows: list[Row] = []
     with running_server(arguments.artifact) as address, Client(address, _PATIENCE_SECONDS) as client:
+        directions = served(client)
+        missing = lacking(directions, *_both_ways(languages))
         started = time.monotonic()
-        for part in _translations(client, sets, languages, beam_size):
+        for part in _translations(client, sets, languages, missing, beam_size):
             row = Row(translated=part, scores=score(part, baseline.get((part.name, part.direction))))
             _print(lines(row, beam_size, time.monotonic() - started))
             rows.append(row)
             started = time.monotonic()
-        directions = served(client)
-        missing = lacking(directions, *_both_ways(languages))
         if missing:
             _print(f"{name} {missing}: the model translates the other direction alone" for name in sets)
         carried = carried_over(client, cases, directions, beam_size) if cases else None
@@ -114,11 +115,14 @@ def _both_ways(languages: Sequence[str]) -> tuple[Direction, Direction]:
 
 
 def _translations(
-    client: Client, sets: Mapping[str, Pairs], languages: Sequence[str], beam_size: int
+    client: Client,
+    sets: Mapping[str, Pairs],
+    languages: Sequence[str],
+    missing: Direction | None,
+    beam_size: int,
 ) -> Iterator[Translated]:
     """Each file in each direction that the model has."""
     there, back = _both_ways(languages)
-    missing = lacking(served(client), there, back)
     for name, pairs in sets.items():
         for direction in (there, back):
             if direction == missing:

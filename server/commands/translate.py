@@ -18,15 +18,12 @@ from server.commands.translate_arguments import make_options, make_tls, parse_ar
 from server.commands.translate_file import translate_file
 from server.commands.translate_results import told
 from server.files.text_file import FileError
+from server.files.translating import OF_ONE_TEXT
 from traghetto import (
     CallError,
     Client,
-    DeadlineExceeded,
     InvalidText,
-    MessageTooLarge,
     Result,
-    ServerBusy,
-    ServerFault,
     TextError,
     TlsError,
     Translation,
@@ -35,10 +32,6 @@ from traghetto.in_order import in_order
 
 _IN_FLIGHT = 64
 _CHUNK_BYTES = 1 << 16
-
-
-# What one text may have brought upon itself: the next may fare better. Any other fault is that of all.
-_OF_ONE_TEXT = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
 
 
 class _Refused(Exception):
@@ -91,7 +84,7 @@ def _translate_all(client: Client, arguments: argparse.Namespace, texts: Iterabl
         except UnicodeDecodeError as error:
             return _Fault(message=_not_utf8(error))
         except CallError as error:
-            return _Fault(message=str(error), ends_all=not isinstance(error, _OF_ONE_TEXT))
+            return _Fault(message=str(error), ends_all=not isinstance(error, OF_ONE_TEXT))
 
     # One at a time: a line that is typed does not wait for the next one.
     results = in_order(translate, texts, _IN_FLIGHT)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from server.documents.clauses import parts
 from server.documents.invisible import trimmed, visible
 from server.documents.markup.skeleton import Skeleton
+from server.documents.markup.tokens import Range
 from server.documents.protected import has_symbols, has_words, literal_ranges
 from server.documents.sentences import line_ranges, sentence_ranges
 from server.documents.warnings import TextWarning, WarningReason
 
-Range = tuple[int, int]
 Fits = Callable[[str], bool]
 # Languages that are written without spaces between sentences, as the first part of their tags.
 _UNSPACED_LANGUAGES = {"bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"}
@@ -67,7 +67,7 @@ class Document:
         numbers = {old: new for new, old in enumerate(order)}
         known = [w for w in self.warnings if w.segment is None or w.segment in numbers]
         warnings = [w if w.segment is None else replace(w, segment=numbers[w.segment]) for w in known]
-        segments = tuple(nested(self.segments[i] for i in order))
+        segments = tuple(_nested(self.segments[i] for i in order))
         return replace(self, segments=segments, warnings=tuple(warnings))
 
     @property
@@ -212,10 +212,10 @@ class _Reading:
         self.warnings.append(TextWarning(reason=reason, segment=segment))
 
 
-def nested(segments: Iterable[Segment]) -> Iterator[Segment]:
+def _nested(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Segments in order, those told apart that lie within another: values of attributes in a sentence."""
     end = 0
-    for segment in sorted(segments, key=lambda segment: segment.start):
+    for segment in segments:
         is_inner = segment.start < end
         yield segment if segment.is_inner == is_inner else replace(segment, is_inner=is_inner)
         end = max(end, segment.end)

@@ -30,8 +30,8 @@ from traghetto.in_order import in_order
 JOURNAL_SUFFIX = ".journal"
 _PLACES_PER_CALL = 16
 _CALLS_UNDER_WAY = 8
-# What a call may have brought upon itself: others may fare better.
-OF_ONE_CALL = (DeadlineExceeded, InvalidArgument, MessageTooLarge, ServerBusy, ServerFault)
+# What one text may have brought upon itself: others may fare better. Any other fault is that of all.
+OF_ONE_TEXT = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class FileTranslation:
             options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
             try:
                 results = client.translate(texts, *self._languages, **options)
-            except (InvalidText, *OF_ONE_CALL) as error:
+            except (InvalidText, InvalidArgument, *OF_ONE_TEXT) as error:
                 if isinstance(error, InvalidArgument) and not _is_of_texts(error):
                     raise
                 if len(call) > 1:  # it may be the fault of one

@@ -46,15 +46,16 @@ def _places(content: bytes, node: Node) -> Iterator[Place]:
 
 
 def _place(content: bytes, unit: Node, prefix: str) -> Place | None:
-    source = next((child for child in unit.children if child.name == f"{prefix}source"), None)
+    source = unit.child(f"{prefix}source")
     if source is None or source.inner_end <= source.inner_start:
         return None
     text, codes = _without_codes(content, source, prefix)
-    target = next((child for child in unit.children if child.name == f"{prefix}target"), None)
+    target = unit.child(f"{prefix}target")
     if target is None:
+        place = _behind(unit, prefix, source)
         return Place(
-            start=_behind(unit, prefix, source),
-            end=_behind(unit, prefix, source),
+            start=place,
+            end=place,
             text=text,
             written=_within(f"{prefix}target", "", codes),
             format="xml",
@@ -69,7 +70,7 @@ def _place(content: bytes, unit: Node, prefix: str) -> Place | None:
 
 def _behind(unit: Node, prefix: str, source: Node) -> int:
     """Where a target belongs: behind the source, and behind its segments where XLIFF 1.2 has them."""
-    cut = next((child for child in unit.children if child.name == f"{prefix}seg-source"), None)
+    cut = unit.child(f"{prefix}seg-source")
     return max(source.end, cut.end if cut else 0)
 
 

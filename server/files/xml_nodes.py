@@ -35,6 +35,10 @@ class Node:
         """The characters directly within it, references resolved."""
         return "".join(self.parts)
 
+    def child(self, name: str) -> Node | None:
+        """The first element of a name directly within it."""
+        return next((child for child in self.children if child.name == name), None)
+
     def all(self, *names: str, within: bool = False) -> Iterator[Node]:
         """The elements of some names within it, in order; `within` also those within each other."""
         stack = [*reversed(self.children)]
@@ -67,7 +71,6 @@ class _Reader:
         self._open = [self._document]
         self._unsettled: list[tuple[Node, str]] = []
         self._parser = expat.ParserCreate("utf-8")
-        self._parser.buffer_text = False
         self._parser.StartElementHandler, self._parser.EndElementHandler = self._start, self._end
         self._parser.CharacterDataHandler, self._parser.DefaultHandler = self._characters, self._other
 

@@ -28,17 +28,15 @@ class Models:
         self._by_name = {model.name: model for model in models}
         if len(self._by_name) < len(models):
             raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
-        # A model may have tens of thousands of pairs: no call goes through them, but through the languages.
-        self._offered = {
-            model.name: tuple(
-                frozenset(pair[side].lower() for pair in model.manifest.language_pairs) for side in (0, 1)
-            )
-            for model in models
-        }
         self._listed: dict[str, str] = {}  # what is served, for people, by a model's name or of all
         self._spelled = {
             model.name: {(a.lower(), b.lower()): (a, b) for a, b in model.manifest.language_pairs}
             for model in models
+        }
+        # A model may have tens of thousands of pairs: no call goes through them, but through the languages.
+        self._offered = {
+            name: tuple(frozenset(pair[side] for pair in pairs) for side in (0, 1))
+            for name, pairs in self._spelled.items()
         }
         self._by_pair: dict[tuple[str, str], LoadedModel] = {}
         for model in models:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from server.documents.markup.words import word_ranges
 from server.translation.results import Attention
 
 _SPACE = "▁"
-Range = tuple[int, int]
+_CHUNK = re.compile(r"\S+")
 
 
 def word_weights(
@@ -57,7 +58,7 @@ def _piece_ranges(pieces: Sequence[str], text: str) -> Iterator[tuple[float, flo
         if piece.startswith(_SPACE) or not groups:
             groups.append([])
         groups[-1].append(piece)
-    chunks = _chunks(text)
+    chunks = [found.span() for found in _CHUNK.finditer(text)]
     if len(chunks) != len(groups):
         chunks, groups = [(0, len(text))], [list(pieces)]
     for (start, end), group in zip(chunks, groups, strict=True):
@@ -66,12 +67,3 @@ def _piece_ranges(pieces: Sequence[str], text: str) -> Iterator[tuple[float, flo
         for length in lengths:
             yield place, place + scale * length
             place += scale * length
-
-
-def _chunks(text: str) -> list[Range]:
-    place, chunks = 0, []
-    for chunk in text.split():
-        start = text.index(chunk, place)
-        place = start + len(chunk)
-        chunks.append((start, place))
-    return chunks

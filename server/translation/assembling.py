@@ -11,11 +11,12 @@ from server.documents.document import Document, Segment, utf8_ranges
 from server.documents.form import in_form
 from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
+from server.documents.markup.tokens import Range
 from server.documents.protected import damage, has_protected, lost
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
 from server.translation.detokenizing import certain_text, texts_of
-from server.translation.marking import Place, marked
+from server.translation.marking import marked, special_pieces
 from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
 from server.work.options import SearchOptions
 
@@ -35,7 +36,7 @@ class SegmentResult:
     hypotheses: list[TranslatedHypothesis]
     num_source_tokens: int
     text: str
-    inner: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    inner: Mapping[int, Range] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
     def without_attention(self) -> SegmentResult:
@@ -56,7 +57,7 @@ def segment_result(
     pair: tuple[str, str],
     options: SearchOptions,
     *,
-    inner: Mapping[Place, str],
+    inner: Mapping[Range, str],
     is_in_form: bool,
 ) -> SegmentResult:
     """As many of a segment's hypotheses as the options ask for, as text.
@@ -77,8 +78,10 @@ def segment_result(
         texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
     if segment.skeleton is None:
         return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
-    filled = [marked(segment, hypothesis, tokenizer, pair, inner) for hypothesis in texts]
-    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and texts[0].attention is None
+    has_weights = texts[0].attention is not None
+    special = special_pieces(tokenizer, pair) if has_weights and segment.skeleton.marks else ()
+    filled = [marked(segment, hypothesis, special, inner) for hypothesis in texts]
+    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and not has_weights
     return SegmentResult(
         hypotheses=[replace(h, text=form.text) for h, form in zip(texts, filled, strict=True)],
         num_source_tokens=len(source),
@@ -110,10 +113,7 @@ def assembled(
     together = list(zip(document.segments, results, strict=True))
     targets = [result.hypotheses[0].text for segment, result in together if not segment.is_inner]
     text, ranges = document.joined(targets, pair)
-    if len(targets) == len(results):
-        places = list(utf8_ranges(text, ranges))
-    else:
-        places = _in_utf8(text, _with_inner(together, ranges))
+    places = _in_utf8(text, _with_inner(together, ranges))
     if len(results) == 1:
         before, after = document.text[: document.segments[0].start], document.text[document.segments[0].end :]
         hypotheses = results[0].hypotheses
@@ -138,10 +138,10 @@ def assembled(
     )
 
 
-def _with_inner(together: Sequence[tuple[Segment, SegmentResult]], outer: Sequence[Place]) -> list[Place]:
+def _with_inner(together: Sequence[tuple[Segment, SegmentResult]], outer: Sequence[Range]) -> list[Range]:
     """Where in a translation all segments are, from where those are that are not within another."""
     ranges, places = [], iter(outer)
-    place, inner = (0, 0), dict[int, Place]()
+    place, inner = (0, 0), dict[int, Range]()
     for segment, result in together:
         if segment.is_inner:
             start, end = inner[segment.start]
@@ -152,7 +152,7 @@ def _with_inner(together: Sequence[tuple[Segment, SegmentResult]], outer: Sequen
     return ranges
 
 
-def _in_utf8(text: str, ranges: Sequence[Place]) -> list[Place]:
+def _in_utf8(text: str, ranges: Sequence[Range]) -> list[Range]:
     """Ranges in any order, in bytes."""
     in_order = sorted(ranges)
     places = dict(zip(in_order, utf8_ranges(text, in_order), strict=True))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from model.text.tokenizer import Tokenizer
 from server.documents.document import Segment
 from server.documents.markup.skeleton import Filled
+from server.documents.markup.tokens import Range
 from server.engine.sequence import AttentionChoice
 from server.translation.alignment import word_weights
+from server.translation.attention_limit import num_weights
 from server.translation.request import TranslationRequest
 from server.translation.results import TranslatedHypothesis
 from server.work.options import SearchOptions
@@ -28,41 +30,45 @@ def aligned_options(
     Args:
         segments: Each with its place and the number of its source tokens.
     """
-    options, num_weights = request.options, 0
+    attention = request.model.manifest.attention
+    if attention is None or request.options.attention:
+        return {}
+    choice = AttentionChoice(layer=attention.default_layer, heads=tuple(range(attention.num_heads)))
+    aligned = replace(request.options, attention=choice)
     result: dict[Place, SearchOptions] = {}
+    most = 0
     for place, segment, num_source_tokens in segments:
-        if segment.skeleton is None or not segment.skeleton.marks or options.attention:
+        if segment.skeleton is None or not segment.skeleton.marks:
             continue
-        attention = request.model.manifest.attention
-        if attention is None:
+        most += num_weights(num_source_tokens, aligned)
+        if most > _MAX_WEIGHTS:
             break
-        num_weights += num_source_tokens * options.target_limit(num_source_tokens) * options.method.width
-        if num_weights > _MAX_WEIGHTS:
-            break
-        choice = AttentionChoice(layer=attention.default_layer, heads=tuple(range(attention.num_heads)))
-        result[place] = replace(options, attention=choice)
+        result[place] = aligned
     return result
+
+
+def special_pieces(tokenizer: Tokenizer, pair: tuple[str, str]) -> set[str]:
+    """The pieces that stand for no text in a source or a target of a pair of languages."""
+    end, first = tokenizer.special_ids.end, tokenizer.first_target_token(pair[1])
+    ids = {*tokenizer.encode_source("", pair[1], source_language=pair[0]), end}
+    pieces = {tokenizer.source_piece(i) for i in ids}
+    return pieces | {tokenizer.piece(i) for i in (end, first) if i is not None}
 
 
 def marked(
     segment: Segment,
     hypothesis: TranslatedHypothesis,
-    tokenizer: Tokenizer,
-    pair: tuple[str, str],
-    inner: Mapping[Place, str],
+    special: Collection[str],
+    inner: Mapping[Range, str],
 ) -> Filled:
     """A translation with the markup of its segment, which has some.
 
     Args:
-        pair: Languages of source and target.
+        special: Pieces that stand for no text, where the hypothesis has attention.
         inner: What is written for segments within this one, by their places in the text.
     """
     assert segment.skeleton is not None
     weights = None
     if hypothesis.attention is not None and segment.skeleton.marks:
-        end, first = tokenizer.special_ids.end, tokenizer.first_target_token(pair[1])
-        ids = {*tokenizer.encode_source("", pair[1], source_language=pair[0]), end}
-        special = {tokenizer.source_piece(i) for i in ids}
-        special |= {tokenizer.piece(i) for i in (end, first) if i is not None}
         weights = word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
     return segment.skeleton.filled(hypothesis.text, weights, inner)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
+from server.documents.markup.tokens import Range
 from server.errors import DeadlineExceeded, InvalidRequest, RequestError
 from server.translation.answer_limit import answer_size_faults
 from server.translation.assembling import SegmentResult, assembled, segment_result, untranslated
@@ -159,7 +160,7 @@ def _item(
 ) -> Translation | RequestError:
     segments, tokenizer = text.document.segments, request.model.tokenizer
     results: dict[int, SegmentResult] = {}
-    inner: dict[Place, str] = {}
+    inner: dict[Range, str] = {}
     for i in sorted(range(len(segments)), key=lambda i: not segments[i].is_inner):
         segment, outcome = segments[i], outcomes[i]
         if isinstance(outcome, RequestError):

@@ -66,11 +66,6 @@ class Worker:
         """What a runner died of: the model serves no more."""
         return next((runner.failure for runner in self._runners if runner.failure is not None), None)
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether a runner died."""
-        return self.failure is not None
-
     def start(self) -> None:
         """Start the threads, one after the other: each prepares its engine first.
 

@@ -63,9 +63,10 @@ def read_html(text: str, offset: int = 0) -> list[Token]:
         offset: Where in a larger text it begins.
     """
     elements = Elements()
-    tokenizer = _Tokenizer(_in_plain_lines(text))
+    plain = _in_plain_lines(text)
+    tokenizer = _Tokenizer(plain)
     is_xml = _XHTML.search(text, 0, _HEAD) is not None
-    for token, start, end in _with_places(tokenizer, text):
+    for token, start, end in _with_places(tokenizer, plain):
         is_empty = is_xml and bool(token.get("selfClosing"))  # in HTML the stroke means nothing
         _read(token, elements, text, start, end, offset, is_empty=is_empty)
         if not is_empty:
@@ -79,7 +80,7 @@ def _in_plain_lines(text: str) -> str:
 
 
 def _with_places(tokenizer: HTMLTokenizer, text: str) -> Iterator[tuple[Mapping[str, object], int, int]]:
-    lines = [0, *accumulate(len(line) + 1 for line in _in_plain_lines(text).split("\n"))]
+    lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     start = 0
     for token in tokenizer:
         if token["type"] is TokenType.PARSE_ERROR:

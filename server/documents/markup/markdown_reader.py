@@ -63,7 +63,7 @@ def _tree(text: str) -> list[_Event]:
     is_open = [root]
     for event, place in pyromark.events_with_range(text, options=_OPTIONS):
         start, end = places.of(place["start"]), places.of(place["end"])
-        kind, data = next(iter(event.items())) if isinstance(event, dict) else (event, None)
+        kind, data = _name(event)
         if kind == "End":
             is_open.pop()
             continue
@@ -76,8 +76,8 @@ def _tree(text: str) -> list[_Event]:
     return root.children
 
 
-def _name(data: Any) -> tuple[str, Any]:
-    return next(iter(data.items())) if isinstance(data, dict) else (data, None)
+def _name(event: Any) -> tuple[str, Any]:
+    return next(iter(event.items())) if isinstance(event, dict) else (event, None)
 
 
 def _tokens(event: _Event, text: str, html: _InlineHtml) -> Iterator[Token]:

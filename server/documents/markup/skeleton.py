@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -63,7 +64,8 @@ class Skeleton:
         Args:
             weights: (T, S), how much each target word looks at each source word, as `word_ranges` counts
                 them; None where no model tells.
-            inner: What is to be written for segments within this one, by their places in the source.
+            inner: What is to be written for segments within this one and others, by their places in the
+                source, in order.
         """
         if not self.marks:
             return Filled(self.encode(target))
@@ -119,8 +121,8 @@ class _Writer:
         self, skeleton: Skeleton, target: str, words: Sequence[Range], inner: Mapping[Range, str]
     ) -> None:
         self._skeleton, self._target, self._words = skeleton, target, words
-        self._inner, self._place = inner, 0
-        self._filled = Filled()
+        self._inner, self._inner_places, self._place = inner, list(inner), 0
+        self._filled, self._known = Filled(), skeleton.stand_ins
         self._stand_ins = {
             mark.stand_in: mark.token for mark in skeleton.marks if mark.stand_in and mark.stand_in in target
         }
@@ -130,8 +132,8 @@ class _Writer:
         token, source = item.mark.token, self._skeleton.source
         before = source[token.start - 1 : token.start].isspace()
         behind = item.end is not None and source[item.end : item.end + 1].isspace()
-        is_apart = token.kind is Kind.WORD or (before and behind)
         is_word = token.kind is Kind.WORD
+        is_apart = is_word or (before and behind)
         is_behind = item.is_behind and (is_word or item.end is None or not before or behind)
         place = self._whole(item.place) if is_word else item.place
         self._write_to(self._end_of(place) if is_behind else self._start_of(place))
@@ -177,28 +179,33 @@ class _Writer:
 
     def _parts(self, text: str) -> Iterator[tuple[str, Token | None]]:
         """Text and what stands behind it; a second time nothing stands there, and that is told."""
-        known = self._skeleton.stand_ins
         place = 0
         for start, end in word_ranges(text):
             stand_in = text[start:end]
-            if stand_in in known:
+            if stand_in in self._known:
                 token = self._stand_ins.pop(stand_in, None)
                 if token is None:
-                    self._filled.moved.append(known[stand_in])
+                    self._filled.moved.append(self._known[stand_in])
                 yield text[place:start], token
                 place = end
         yield text[place:], None
 
     def _write_token(self, token: Token) -> None:
         source, place = self._skeleton.source, token.start
-        for (start, end), target in self._inner.items() if token.attributes else ():
-            if token.start <= start < token.end:
-                self._filled.add(source[place:start])
-                first = len(self._filled.text)
-                self._filled.add(target)
-                self._filled.inner[start] = (first, len(self._filled.text))
-                place = end
+        for start, end in self._inner_of(token):
+            self._filled.add(source[place:start])
+            first = len(self._filled.text)
+            self._filled.add(self._inner[start, end])
+            self._filled.inner[start] = (first, len(self._filled.text))
+            place = end
         self._filled.add(source[place : token.end])
+
+    def _inner_of(self, token: Token) -> Iterator[Range]:
+        places = self._inner_places
+        number = bisect_left(places, (token.start,)) if token.attributes else len(places)
+        while number < len(places) and places[number][0] < token.end:
+            yield places[number]
+            number += 1
 
 
 def _cut_out(text: str, ranges: Sequence[Range]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-Range = tuple[int, int]
+from server.documents.markup.tokens import Range
+
 Weights = Sequence[Sequence[float]]  # (T, S), of words
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"

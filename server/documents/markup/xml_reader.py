@@ -5,7 +5,7 @@ Which elements stand within sentences no vocabulary says here: those that have t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from html import unescape
 from xml.parsers import expat
 
@@ -30,7 +30,7 @@ class _Event:
     text: str = ""
     is_kept: bool = False
     parent: _Event | None = None
-    has_text: bool = field(default=False)
+    has_text: bool = False
 
 
 def read_xml(text: str) -> tuple[list[Token], bool]:
@@ -54,9 +54,17 @@ def _read(text: str) -> list[Token]:
             case _ if start == end:
                 pass
             case "start":
-                tag = Tag(name=event.name, start=start, end=end, is_inline=is_inline, is_kept=event.is_kept)
                 is_empty = events[i + 1].kind == "end" and starts[i + 1] == ends[i + 1]  # <x/>
-                elements.begin(replace(tag, is_empty=is_empty))
+                elements.begin(
+                    Tag(
+                        name=event.name,
+                        start=start,
+                        end=end,
+                        is_inline=is_inline,
+                        is_kept=event.is_kept,
+                        is_empty=is_empty,
+                    )
+                )
             case "end":
                 elements.end(Tag(name=event.name, start=start, end=end, is_inline=is_inline))
             case "text":
@@ -75,7 +83,6 @@ def _events(text: str) -> list[_Event]:
         expat.ExpatError: the text is not well formed.
     """
     parser = expat.ParserCreate("utf-8")
-    parser.buffer_text = False
     parser.UseForeignDTD(True)  # noqa: FBT003 - so that an entity of a file that nobody reads is no fault
     events: list[_Event] = []
     is_open: list[_Event] = []

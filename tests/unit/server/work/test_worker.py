@@ -398,7 +398,7 @@ def test_every_job_ends_exactly_once_whatever_callers_and_runners_do_at_once(
     for future in late:
         assert isinstance(future.exception(PATIENCE_SECONDS), DeadlineExceeded | None)
     wait_until(lambda: worker._queue.num_taken == 0)
-    assert not worker.has_failed
+    assert worker.failure is None
     assert_nothing_is_left(worker, metrics)
     counts = finished(metrics)
     assert sum(counts.values()) == next(worker._queue._ids)
@@ -437,7 +437,7 @@ def test_stopping_ends_the_jobs_that_are_left(
     stopping.join(PATIENCE_SECONDS)
     for _, future in submitted:
         assert isinstance(future.exception(0), Draining)
-    assert not worker.has_failed
+    assert worker.failure is None
     assert finished(metrics) == {"error": 8}
     assert_nothing_is_left(worker, metrics)
     with pytest.raises(Draining):
@@ -525,7 +525,7 @@ def test_a_text_that_the_model_fails_on_fails_alone(
     worker.start()
     assert isinstance(failing.exception(PATIENCE_SECONDS), InternalError)
     assert other.result(PATIENCE_SECONDS)
-    assert not worker.has_failed
+    assert worker.failure is None
     assert value(metrics, "translator_inference_errors_total", kind="runtime") == 1
     assert value(metrics, "translator_finished_total", reason="error") == 1
 
@@ -541,7 +541,7 @@ def test_an_exception_in_a_search_is_its_own_texts_alone(
     *others, failing = [future for _, future in submitted]
     assert isinstance(failing.exception(PATIENCE_SECONDS), InternalError)
     assert [future.result(PATIENCE_SECONDS) for future in others] == expected[:3]
-    assert not worker.has_failed
+    assert worker.failure is None
     assert value(metrics, "translator_inference_errors_total", kind="internal") == 1
 
 
@@ -589,7 +589,7 @@ def test_an_engine_that_raises_is_emptied_checked_and_goes_on(
     assert isinstance(outcomes.pop(2), InternalError)
     assert outcomes == expected
     assert set(checked) == {0}
-    assert not worker.has_failed
+    assert worker.failure is None
     (again,) = worker.submit(good[:1])
     assert again[1].result(PATIENCE_SECONDS) == expected[0]
     assert finished(metrics)["error"] == 1
@@ -613,7 +613,7 @@ def test_a_text_that_no_lane_opens_for_fails_alone(
     for i, (_, future) in enumerate(submitted):
         error = future.exception(PATIENCE_SECONDS)
         assert isinstance(error, InternalError) if i % 2 else error is None
-    assert not worker.has_failed
+    assert worker.failure is None
     assert value(metrics, "translator_inference_errors_total", kind="internal") == 2
     wait_until(lambda: worker._queue.num_taken == 0)
     assert_nothing_is_left(worker, metrics)
@@ -632,7 +632,7 @@ def test_an_engine_that_fails_its_check_takes_no_more(
     worker.start()
     for _, future in submitted:
         assert isinstance(future.exception(PATIENCE_SECONDS), InternalError)
-    wait_until(lambda: worker.has_failed)
+    wait_until(lambda: worker.failure is not None)
     with pytest.raises(Draining):
         worker.submit([job()])
     assert_nothing_is_left(worker, metrics)
@@ -659,7 +659,7 @@ def test_a_worker_that_fails_ends_every_job_and_takes_no_more(
     submitted = [worker.submit([one])[0] for one in (job(), no_source, job())]
     worker.start()
     worker._runners[0].thread.join(PATIENCE_SECONDS)
-    assert worker.has_failed
+    assert worker.failure is not None
     assert submitted[0][1].result(PATIENCE_SECONDS)
     for _, future in submitted[1:]:
         assert isinstance(future.exception(PATIENCE_SECONDS), Draining)
@@ -677,7 +677,7 @@ def test_when_one_runner_fails_the_others_finish_what_waits(
     worker.start()
     wait_until(lambda: [len(good.given), len(bad.given)] == [2, 2])
     bad.let_go()
-    wait_until(lambda: worker.has_failed)
+    wait_until(lambda: worker.failure is not None)
     with pytest.raises(Draining):
         worker.submit([job()])
     good.let_go()
