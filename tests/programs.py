@@ -67,6 +67,23 @@ def node_command(script: Path) -> list[str]:
     return [program("node"), str(script), str(NODE_MODULES)]
 
 
+def run_module(*command: object, patience: float | None = None) -> str:
+    """Run a module of this environment with its arguments to its good end; gives its standard output.
+
+    Args:
+        patience: Seconds that it may take; None where its test has a limit of its own.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patience,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """A program's output and status; it may fail."""
     return subprocess.run(

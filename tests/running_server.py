@@ -20,6 +20,7 @@ from typing import Any
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 ARTIFACT = Path(__file__).parents[1] / "export/artifacts/en-it"
+RECURRENT = ARTIFACT.with_name("en-it-lstm")  # small: quick to start
 PATIENCE_SECONDS = 120.0  # for a slow machine; nothing here measures speed
 _READY = re.compile(r"traghetto ready: grpc=(\S+) metrics=(\S+) health=(\S+) admin=(\S+) models=(\S+)\n")
 # 200 digits, each a token: a model that copies them, and one that gets lost, takes hundreds of steps.

@@ -11,7 +11,7 @@ from onnx.external_data_helper import load_external_data_for_tensor
 
 from export.contract.files import file_info
 from model.text.tokenizers import load_tokenizer
-from tests.e2e.copied_artifact import copied_artifact
+from tests.copied_artifact import copied_artifact
 
 SCALES = "model.output.weight_scale"
 POISON = "q™"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.e2e.copied_artifact import copied_artifact
+from tests.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc

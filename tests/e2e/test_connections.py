@@ -17,8 +17,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.running_server import (
-    ARTIFACT,
     PATIENCE_SECONDS,
+    RECURRENT,
     RunningServer,
     StartServer,
     long_request,
@@ -29,7 +29,6 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 NUM_CALLS = 2000  # gRPC by itself ends some past 1,000
-RECURRENT = ARTIFACT.with_name("en-it-lstm")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,10 @@ from model.text.tokenizer import Tokenizer
 from model.training.batches import epoch_batches
 from model.training.config import load_run_config
 from model.training.trainer import BEST_FOLDER, Trainer
+from tests.programs import run_module
 
 STEPS = 60
+PATIENCE_SECONDS = 600.0
 
 
 @pytest.fixture
@@ -57,17 +57,9 @@ def train_together(config: Path, output: Path, tokenizer: Tokenizer, *arguments:
     """Run traghetto-train in two processes; gives what they said on standard output."""
     output.mkdir(exist_ok=True)
     tokenizer.save(output)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "model.commands.train", str(config), "--data", str(config.parent), "--device", "cpu"]
-    done = subprocess.run(
-        [*torchrun, *command, "--output", str(output), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "model.commands.train", config, "--data", config.parent, "--device", "cpu"]
+    return run_module(*torchrun, *command, "--output", output, *arguments, patience=PATIENCE_SECONDS)
 
 
 def losses(output: Path) -> list[float]:

@@ -14,10 +14,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.faulty_proxy import FaultyProxy, Harm, Harms, faulty_proxy
-from tests.running_server import ARTIFACT, PATIENCE_SECONDS, RunningServer, StartServer
+from tests.running_server import PATIENCE_SECONDS, RECURRENT, RunningServer, StartServer
 from traghetto import CallError, Client, DeadlineExceeded, ServerUnavailable, Translation
 
-RECURRENT = ARTIFACT.with_name("en-it-lstm")
 # A request of some 4 KB and an answer of some 10: after 2,000 bytes either is on its way, and not yet over.
 TEXTS = ["Yes.", "Good morning.", "The cat is on the table."] * 80
 MIDDLE = 2000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
@@ -12,22 +10,16 @@ from lxml import etree
 
 from model.checkpoint import load_checkpoint
 from model.searches.beam_search import greedy_search
+from tests.programs import run_module
 
 TOY = Path(__file__).parents[1] / "data" / "opus-mt-toy"
 NUM_TRAIN = 90
 PHRASE = "N un"
+PATIENCE_SECONDS = 600.0
 
 
 def run(module: str, *arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", f"model.commands.{module}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_module(f"model.commands.{module}", *arguments, patience=PATIENCE_SECONDS)
 
 
 def write_memory(path: Path, pairs: list[tuple[str, str]]) -> None:

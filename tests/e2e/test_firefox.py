@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from export.contract.manifest import PROOF_NAME, load_manifest
 from model.text.special_ids import SpecialIds
 from tests.firefox_models import is_text_to_the_oracle, model_folder, oracle
+from tests.programs import run_module
 from tests.running_server import RunningServer, StartServer
 from traghetto import Client, TextError, Translation
 
@@ -20,14 +19,6 @@ pytestmark = pytest.mark.timeout(1800)  # the first test waits until the model i
 
 PAIR = "en-pt"
 NUM_SOURCES = 100
-
-
-def run(*command: object) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +33,8 @@ def student(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str
     sources = folder / "sources.txt"
     shortest = sorted((english for english, _ in pairs), key=len)[:NUM_SOURCES]
     sources.write_text("".join(f"{text}\n" for text in shortest), encoding="utf-8")
-    run("model.commands.import_model", model_folder(PAIR), "--output", folder / "checkpoint")
-    run("export.command", folder / "checkpoint", "--output", folder / PAIR, "--sources", sources)
+    run_module("model.commands.import_model", model_folder(PAIR), "--output", folder / "checkpoint")
+    run_module("export.command", folder / "checkpoint", "--output", folder / PAIR, "--sources", sources)
     return folder / PAIR
 
 
@@ -90,6 +81,6 @@ def test_a_text_of_one_token_is_translated_and_one_of_none_is_empty(served: Runn
 def test_it_is_evaluated_in_its_direction_alone(student: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("Yes.\tSim.\nThank you.\tObrigado.\n", encoding="utf-8")
     arguments = (student, "--data", tmp_path, "--files", "pairs.tsv", "--languages", "en", "pt")
-    said = run("server.commands.evaluate", *arguments)
+    said = run_module("server.commands.evaluate", *arguments)
     assert said.startswith("pairs.tsv en-pt: BLEU ")
     assert said.endswith("pairs.tsv pt-en: the model translates the other direction alone\n")

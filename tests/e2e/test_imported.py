@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from model.searches.first_token import beginning_with
 from tests.m2m_100_files import SHARED, spm_bytes, write_nllb
 from tests.marian_files import NATIVE_MODEL, npz_bytes, write_native
 from tests.opus_mt_files import sentencepiece_bytes
+from tests.programs import run_module
 from tests.running_server import StartServer
 from traghetto import Client, Translation
 
@@ -26,14 +25,6 @@ NUM_SOURCES = 100
 NUM_TEXTS = 40
 MAX_TARGET_TOKENS = 12
 END_BIAS = 3.0  # random weights would hardly ever end, and a proof take minutes
-
-
-def run(*command: object) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +62,9 @@ def test_a_native_marian_model(
     arrays = dict(np.load(published / NATIVE_MODEL))
     arrays["decoder_ff_logit_out_b"][0, 0] += END_BIAS
     (published / NATIVE_MODEL).write_bytes(npz_bytes(arrays))
-    run("model.commands.import_model", published, "--output", checkpoint, "--languages", "en", "it")
+    run_module("model.commands.import_model", published, "--output", checkpoint, "--languages", "en", "it")
     sources = ("--sources", tmp_path / "texts.txt")
-    run("export.command", checkpoint, "--output", tmp_path / "en-it", *sources)
+    run_module("export.command", checkpoint, "--output", tmp_path / "en-it", *sources)
     assert load_manifest(tmp_path / "en-it").language_pairs == (("en", "it"),)
     texts = [english for english, _ in pairs[:NUM_TEXTS]]
     check_served(start_server, tmp_path / "en-it", checkpoint, texts, ("en", "it"))
@@ -89,9 +80,9 @@ def test_a_model_of_all_directions(
     tensors["model.decoder.layer_norm.bias"] += END_BIAS * tensors[SHARED][2]  # towards the end
     save_file(tensors, published / "model.safetensors")
     (tmp_path / "texts.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
-    run("model.commands.import_model", published, "--output", checkpoint)
+    run_module("model.commands.import_model", published, "--output", checkpoint)
     sources = ("--sources", tmp_path / "texts.txt", "en")
-    said = run("export.command", checkpoint, "--output", tmp_path / "nllb", *sources)
+    said = run_module("export.command", checkpoint, "--output", tmp_path / "nllb", *sources)
     assert "proven on en-ace-Arab, " in said
     assert " of its 40602 pairs of languages" in said
     texts = [italian for _, italian in pairs[:NUM_TEXTS]]

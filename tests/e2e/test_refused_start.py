@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.copied_artifact import copied_artifact
+from tests.copied_artifact import copied_artifact
 
 ServeInVain = Callable[..., subprocess.CompletedProcess[str]]
 

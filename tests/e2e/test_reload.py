@@ -20,7 +20,7 @@ from grpc_status import rpc_status
 from server.config import ServerConfig
 from server.models.serving import ServedModels
 from server.telemetry.metrics import Metrics
-from tests.e2e.copied_artifact import copied_artifact
+from tests.copied_artifact import copied_artifact
 from tests.running_server import RunningServer, StartServer
 from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from traghetto.pb.translation.v1 import translation_pb2 as pb

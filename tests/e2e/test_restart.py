@@ -6,14 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.running_server import ARTIFACT, PATIENCE_SECONDS, free_port, run_server
+from tests.running_server import PATIENCE_SECONDS, RECURRENT, free_port, run_server
 from traghetto import Client, Translation
 
 CALLERS = 8
 
 
 def test_no_call_is_lost_over_a_kill_and_a_restart(tmp_path: Path) -> None:
-    artifact = ARTIFACT.with_name("en-it-lstm")
     listen = f"--listen=127.0.0.1:{free_port()}"
     is_over, num_answers, lock = threading.Event(), [0], threading.Lock()
 
@@ -35,13 +34,13 @@ def test_no_call_is_lost_over_a_kill_and_a_restart(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(CALLERS) as pool:
         try:
-            with run_server(tmp_path / "first", artifact, listen, expected_status=-9) as first:
+            with run_server(tmp_path / "first", RECURRENT, listen, expected_status=-9) as first:
                 client = Client(first.address, PATIENCE_SECONDS)
                 callers = [pool.submit(call, client) for _ in range(CALLERS)]
                 wait_for_answers(100)
                 first.process.kill()
                 first.process.wait()
-            with run_server(tmp_path / "second", artifact, listen):
+            with run_server(tmp_path / "second", RECURRENT, listen):
                 wait_for_answers(100)
                 is_over.set()
                 assert sum(caller.result(PATIENCE_SECONDS) for caller in callers) == num_answers[0]

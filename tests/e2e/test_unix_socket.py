@@ -9,10 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.running_server import ARTIFACT, PATIENCE_SECONDS, StartServer, run_server
+from tests.running_server import PATIENCE_SECONDS, RECURRENT, StartServer, run_server
 from traghetto import Client, Translation
 
-RECURRENT = ARTIFACT.with_name("en-it-lstm")
 ServeInVain = Callable[..., subprocess.CompletedProcess[str]]
 
 

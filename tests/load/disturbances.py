@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 import threading
 import time
 from collections import Counter
@@ -15,9 +13,10 @@ from tempfile import TemporaryDirectory
 
 import grpc
 
+from tests.copied_artifact import copied_artifact
 from tests.running_server import (
-    ARTIFACT,
     PATIENCE_SECONDS,
+    RECURRENT,
     RunningServer,
     free_port,
     make_request,
@@ -27,7 +26,6 @@ from traghetto import CallError, Client
 from traghetto.pb.admin.v1 import admin_pb2, admin_pb2_grpc
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
-_RECURRENT = ARTIFACT.with_name("en-it-lstm")
 _TEXT = "The cat is on the table."
 _NUM_CALLERS = 8
 _NUM_EARLY = 6  # reloads after which memory has reached what two models take
@@ -92,11 +90,8 @@ def measure_reloads(num_reloads: int) -> Reloads:
 
 def _version(folder: Path, cut: int) -> Path:
     """The small model, its longest target by so many tokens shorter."""
-    shutil.copytree(_RECURRENT, folder)
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["max_target_tokens"] -= cut
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with copied_artifact(RECURRENT, folder) as manifest:
+        manifest["max_target_tokens"] -= cut
     return folder
 
 
@@ -130,13 +125,13 @@ def measure_restart(seconds: float) -> Restart:
     with TemporaryDirectory() as folder, ThreadPoolExecutor(_NUM_CALLERS) as pool:
         log = Path(folder) / "log"
         try:
-            with run_server(log, _RECURRENT, listen, expected_status=-9) as first:
+            with run_server(log, RECURRENT, listen, expected_status=-9) as first:
                 client = Client(first.address, PATIENCE_SECONDS)
                 callers = [pool.submit(call, client) for _ in range(_NUM_CALLERS)]
                 time.sleep(seconds / 2)
                 first.process.kill()
                 killed = time.monotonic()
-            with run_server(log, _RECURRENT, listen):
+            with run_server(log, RECURRENT, listen):
                 away_seconds = time.monotonic() - killed
                 time.sleep(seconds / 2)
                 is_over.set()

@@ -24,11 +24,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from model.text.parallel_text import read_pairs
 from server.evaluation.serving import running_server
+from tests.running_server import ARTIFACT
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 _ROOT = Path(__file__).parents[2]
-ARTIFACT = _ROOT / "export/artifacts/en-it"
 _TEXTS = [english for english, _ in read_pairs(_ROOT / "tests/data/en-it.tsv")]
 _NUM_CALLERS = 64  # of the closed loop
 _TEXTS_A_CALL = 4  # so that the calls cost whoever makes them less than the texts cost the server

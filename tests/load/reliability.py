@@ -19,7 +19,8 @@ from tests.load.disturbances import (
     measure_reloads,
     measure_restart,
 )
-from tests.load.overload import ARTIFACT, Crowd, Overload, measure_crowds, measure_overloads
+from tests.load.overload import Crowd, Overload, measure_crowds, measure_overloads
+from tests.running_server import ARTIFACT
 
 _BURSTS = (1000, 4000)
 _NUM_RELOADS = 40
