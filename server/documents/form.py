@@ -1,13 +1,17 @@
 """What of a source's form its translation has too: final punctuation, and capitals throughout.
 
+Models learn from text that is rarely in capitals, and a vocabulary cuts words in capitals into letters, so a
+source in capitals is read in small letters; its translation is put into capitals afterwards.
+
 A change is made only where both texts show what is meant: a mark behind a word. Where quotation marks,
 brackets or emoji end a text, languages differ in their order, and the model's is left alone.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import sentencex
 
@@ -36,6 +40,7 @@ _SPACED_IN_FRENCH = "?!:;"
 _ENDS_OF_LITERALS = "}%>€$£¥°²³½"
 
 _OPENING = "¿¡"
+_ENGLISH_I = re.compile(r"\bi\b")
 
 
 def in_form(source: str, target: str, pair: tuple[str, str]) -> str:
@@ -54,7 +59,30 @@ def in_form(source: str, target: str, pair: tuple[str, str]) -> str:
     source_language, target_language = (language.partition("-")[0].lower() for language in pair)
     if source[-1:] != target[-1:] or not (source[-2:-1].isalnum() and target[-2:-1].isalnum()):
         target = _with_ending(source, target, source_language, target_language)
-    return _in_capitals(target, target_language) if _is_in_capitals(source) else target
+    if not _is_in_capitals(source):
+        return target
+    return _beside_literals(target, lambda text: _upper(text, target_language))
+
+
+def in_sentence_case(source: str, language: str) -> str:
+    """A source in small letters behind its first letter, if all its letters are capitals; else as it is.
+
+    Args:
+        language: The source's, as a BCP-47 tag.
+
+    >>> in_sentence_case("PLEASE NOTE: {NAME} IS CLOSED!", "en")
+    'Please note: {NAME} is closed!'
+    >>> in_sentence_case("WHERE AM I?", "en")
+    'Where am I?'
+    >>> in_sentence_case("The UN and NATO", "en")
+    'The UN and NATO'
+    """
+    if not _is_in_capitals(source):
+        return source
+    primary = language.partition("-")[0].lower()
+    small = _beside_literals(source, lambda text: _lower(text, primary))
+    first = next(i for i, letter in enumerate(source) if letter.isalpha())
+    return small[:first] + source[first] + small[first + 1 :]
 
 
 def _with_ending(source: str, target: str, source_language: str, target_language: str) -> str:
@@ -106,11 +134,11 @@ def _is_in_capitals(text: str) -> bool:
     return len(letters) >= _LEAST_CAPITALS and all(map(str.isupper, letters))
 
 
-def _in_capitals(text: str, language: str) -> str:
-    """Capitals for all letters but those of what must not change."""
+def _beside_literals(text: str, changed: Callable[[str], str]) -> str:
+    """A text changed everywhere but in what must not change."""
     pieces, place = [], 0
     for start, end in [*literal_ranges(text), (len(text), len(text))]:
-        pieces += [_upper(text[place:start], language), text[start:end]]
+        pieces += [changed(text[place:start]), text[start:end]]
         place = end
     return "".join(pieces)
 
@@ -121,3 +149,10 @@ def _upper(text: str, language: str) -> str:
     if language == "el":  # capitals have no accents
         text = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).replace("\u0301", ""))
     return text.upper()
+
+
+def _lower(text: str, language: str) -> str:
+    if language in {"az", "tr"}:
+        text = text.replace("I", "ı").replace("İ", "i")
+    small = text.lower()
+    return _ENGLISH_I.sub("I", small) if language == "en" else small

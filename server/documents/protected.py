@@ -25,7 +25,7 @@ _LITERAL_MARKS = ("{", "%", "<", "#", "@", "://", "www.")  # no literal is witho
 _NUMBER = re.compile(r"\d+(?:[.,:'’]\d+|[ \u00a0\u2009\u202f]\d{3}(?!\d))*")
 _DIGIT = re.compile(r"\d")
 _MOST_SPELLED = 20
-_LOST = "\ufffd"
+LOST_CHARACTER = "\ufffd"  # bytes that are no character
 
 
 def literals(text: str) -> Counter[str]:
@@ -106,7 +106,7 @@ def has_symbols(text: str) -> bool:
 
     The mark of a character that was lost on the way is none: no model knows what it was.
     """
-    rest = without_literals(text).replace(_LOST, "")
+    rest = without_literals(text).replace(LOST_CHARACTER, "")
     return any(unicodedata.category(character) == "So" for character in rest)
 
 

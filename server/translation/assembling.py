@@ -13,6 +13,7 @@ from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
 from server.documents.markup.tokens import Range
 from server.documents.protected import damage, has_protected, lost
+from server.documents.repair import repaired
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
 from server.translation.detokenizing import certain_text, texts_of
@@ -58,14 +59,14 @@ def segment_result(
     options: SearchOptions,
     *,
     inner: Mapping[Range, str],
-    is_in_form: bool,
+    is_mended: bool,
 ) -> SegmentResult:
     """As many of a segment's hypotheses as the options ask for, as text.
 
     Args:
         hypotheses: All that the engine has, the best first; None where it was not asked.
         inner: What is written for segments within this one, by their places in the text.
-        is_in_form: Whether they end, and are in capitals, as the source does.
+        is_mended: Whether what must stay is put back, and they end, and are in capitals, as the source does.
     """
     if hypotheses is None:
         return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0, text="")
@@ -74,8 +75,8 @@ def segment_result(
     texts = texts_of(source, needed, tokenizer, options)
     if len(texts) > 1:
         texts = kept_first(segment.text, texts)[: options.num_hypotheses]
-    if is_in_form:
-        texts = [_in_form(segment.text, hypothesis, pair) for hypothesis in texts]
+    if is_mended:
+        texts = [_mended(segment.text, hypothesis, pair) for hypothesis in texts]
     if segment.skeleton is None:
         return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
     has_weights = texts[0].attention is not None
@@ -91,8 +92,8 @@ def segment_result(
     )
 
 
-def _in_form(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
-    text = in_form(source, hypothesis.text, pair)
+def _mended(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
+    text = in_form(source, repaired(source, hypothesis.text), pair)
     return hypothesis if text == hypothesis.text else replace(hypothesis, text=text)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from server.documents.document import Document, Segmentation, read_document
+from server.documents.form import in_sentence_case
 from server.documents.markup.reading import Format, read_marked
 from server.errors import (
     DeadlineExceeded,
@@ -18,7 +19,6 @@ from server.errors import (
     TextTooLong,
     Violation,
 )
-from server.models.loading import LoadedModel
 from server.translation.request import TranslationRequest
 
 INLINE_CHARACTERS = 4096  # what takes longer leaves the event loop
@@ -54,7 +54,7 @@ async def tokenize(request: TranslationRequest) -> list[TokenizedText | RequestE
         InvalidRequest: the texts have more sentences than a call may have.
         DeadlineExceeded: it has passed meanwhile.
     """
-    encoder = _Encoder(request.model, request.pair, request.deadline)
+    encoder = _Encoder(request)
 
     def tokenized() -> list[TokenizedText | RequestError]:
         return [_tokenized(encoder, text, request) for text in request.texts]
@@ -79,11 +79,12 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="cut")
 class _Encoder:
     """Makes ids of a call's segments, of equal ones once."""
 
-    def __init__(self, model: LoadedModel, pair: tuple[str, str], deadline: float | None) -> None:
-        self._tokenizer, self._pair = model.tokenizer, pair
-        self._deadline, self._num_pieces = deadline, 0
+    def __init__(self, request: TranslationRequest) -> None:
+        self._tokenizer, self._pair = request.model.tokenizer, request.pair
+        self._deadline, self._num_pieces = request.deadline, 0
+        self._is_as_written = request.segmentation is Segmentation.NONE
         self.is_over = threading.Event()
-        self.max_tokens = model.max_source_tokens
+        self.max_tokens = request.model.max_source_tokens
         self.max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
         self._ids: dict[str, list[int]] = {}
         self._num_special = len(self._encoded(""))  # no source is without these
@@ -111,7 +112,8 @@ class _Encoder:
     def _encoded(self, text: str) -> list[int]:
         if (ids := self._ids.get(text)) is None:
             source, target = self._pair
-            ids = self._tokenizer.encode_source(text, target, source_language=source)
+            read = text if self._is_as_written else in_sentence_case(text, source)
+            ids = self._tokenizer.encode_source(read, target, source_language=source)
             self._ids[text] = ids
         return ids
 

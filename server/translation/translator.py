@@ -175,7 +175,7 @@ def _item(
             request.pair,
             options[i],
             inner=inner,
-            is_in_form=request.segmentation is not Segmentation.NONE,  # that is for those who study a model
+            is_mended=request.segmentation is not Segmentation.NONE,  # that is for those who study a model
         )
         results[i] = result if options[i] is request.options else result.without_attention()
         if segment.is_inner:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.evaluation.robustness import RobustnessCase, judge, read_cases
-from server.documents.form import in_form
+from server.documents.form import in_form, in_sentence_case
 from server.documents.protected import literals
 from tests.unit.server.documents.texts import languages, texts, unhurried
 
@@ -98,3 +98,28 @@ def test_a_text_in_form_stays_and_no_literal_changes(source: str, target: str, p
 @pytest.mark.parametrize(("source", "target"), [("What is new", "¿Qué hay?"), ("Wow.", "¡Guau!")])
 def test_half_of_a_pair_of_marks_is_not_taken_away(source: str, target: str) -> None:
     assert in_form(source, target, ("en", "es")) == target
+
+
+@pytest.mark.parametrize(
+    ("source", "language", "expected"),
+    [
+        ("GOOD MORNING, HOW ARE YOU?", "en", "Good morning, how are you?"),
+        ("AM I LATE? YOU AND I.", "en", "Am I late? you and I."),
+        ("«È CHIUSO» LA DOMENICA", "it", "«È chiuso» la domenica"),
+        ("IŞIK AÇIK, İYİ GÜNLER", "tr", "Işık açık, iyi günler"),
+        ("{NAME} OPENED https://A.example/B", "en", "{NAME} opened https://A.example/B"),
+        ("NATO", "en", "NATO"),
+        ("The USA and the UNESCO", "en", "The USA and the UNESCO"),
+        ("12:30 - 14:00", "en", "12:30 - 14:00"),
+        ("東京タワー", "ja", "東京タワー"),
+    ],
+)
+def test_a_source_in_capitals_is_read_in_small_letters(source: str, language: str, expected: str) -> None:
+    assert in_sentence_case(source, language) == expected
+
+
+@given(text=texts)
+def test_what_is_read_has_the_same_letters_and_literals(text: str) -> None:
+    read = in_sentence_case(text, "en")
+    assert read.casefold() == text.casefold()
+    assert literals(read) == literals(text)

@@ -1009,9 +1009,9 @@ class Hypothesis(_message.Message):
     ATTENTION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The candidate's text, with the markup of its source and without special tokens. Two hypotheses of
-    different tokens may have the same text. Its final punctuation, and capitals
-    where all letters of the source are, are those of the source: they may differ
-    from the tokens'.
+    different tokens may have the same text. Its final punctuation, capitals where
+    all letters of the source are, and what must not change are those of the
+    source: they may differ from the tokens'.
     """
     score: _builtins.float
     """The length-normalised log-probability by which hypotheses are ranked:
