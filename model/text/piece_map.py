@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,16 +73,15 @@ class PieceMap:
             )
             if not 0 <= value < limit
         ]
-        known = set(self.source_pieces)
+        sources = set(self.source_pieces)
+        targets = sources if self.target_pieces is None else set(self.target_pieces)
         faults += [
             f"{mark!r}, which asks for {language}, is no piece of the source"
             for language, mark in self.target_languages.items()
-            if mark is not None and mark not in known
+            if mark is not None and mark not in sources
         ]
-        faults += _language_faults("source", self.source_languages, self.source_marks, self.source_pieces)
-        faults += _language_faults(
-            "target", tuple(self.target_languages), self.first_target_pieces, self.last_pieces
-        )
+        faults += _language_faults("source", self.source_languages, self.source_marks, sources)
+        faults += _language_faults("target", self.target_languages, self.first_target_pieces, targets)
         if not self.directions or "" in {*self.source_languages, *self.target_languages}:
             faults.append(
                 f"languages are {', '.join(map(repr, self.source_languages))} and "
@@ -156,12 +155,11 @@ def _piece_faults(side: str, pieces: Sequence[str]) -> list[str]:
 
 
 def _language_faults(
-    side: str, languages: Sequence[str], marks: Mapping[str, str], pieces: Sequence[str]
+    side: str, languages: Iterable[str], marks: Mapping[str, str], known: set[str]
 ) -> list[str]:
     """Marks must be of all languages of a side or of none, and be pieces of it."""
     if not marks:
         return []
-    known = set(pieces)
     faults = [f"no piece marks the {side} language {name}" for name in languages if name not in marks]
     return faults + [
         f"{mark!r}, which marks the {side} language {name}, is no piece"

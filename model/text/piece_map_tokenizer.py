@@ -6,7 +6,7 @@ SentencePiece cuts a text into pieces; the map, and not the file, says which id 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -40,32 +40,28 @@ class PieceMapTokenizer:
         self._pieces = pieces
         self._models = (source_model, target_model)
         self._source, self._target = _processor("source", source_model), _processor("target", target_model)
+        sources = _ids(pieces.source_pieces)
+        targets = sources if pieces.target_pieces is None else _ids(pieces.target_pieces)
         self._special_ids = SpecialIds(
             padding=pieces.padding,
-            unknown=pieces.last_pieces.index(UNKNOWN_PIECE),
+            unknown=targets[UNKNOWN_PIECE],
             start=pieces.start,
-            end=pieces.last_pieces.index(END_PIECE),
+            end=targets[END_PIECE],
         )
-        self._source_end = pieces.source_pieces.index(END_PIECE)
+        self._source_end, self._source_unknown = sources[END_PIECE], sources[UNKNOWN_PIECE]
         self._marks = {
-            language: [] if mark is None else [pieces.source_pieces.index(mark)]
+            language: [] if mark is None else [sources[mark]]
             for language, mark in pieces.target_languages.items()
         }
         self._source_languages = frozenset((None, *pieces.source_languages))
-        self._source_marks = {
-            language: pieces.source_pieces.index(mark) for language, mark in pieces.source_marks.items()
-        }
-        self._first_ids = {
-            language: pieces.last_pieces.index(piece)
-            for language, piece in pieces.first_target_pieces.items()
-        }
+        self._source_marks = {language: sources[mark] for language, mark in pieces.source_marks.items()}
+        self._first_ids = {language: targets[piece] for language, piece in pieces.first_target_pieces.items()}
         special = dataclasses.asdict(self._special_ids).values()
         names = {pieces.last_pieces[i] for i in special}
         names |= {*pieces.source_marks.values(), *pieces.first_target_pieces.values(), *pieces.control_pieces}
-        self._source_ids = _ids(pieces.source_pieces, names)
-        self._target_ids = _ids(pieces.last_pieces, names)
+        self._source_ids = _ids_of_text(sources, names)
+        self._target_ids = _ids_of_text(targets, names)
         self._written_ids = frozenset(self._target_ids.values())
-        self._source_unknown = pieces.source_pieces.index(UNKNOWN_PIECE)
 
     @classmethod
     def load(cls, folder: Path) -> PieceMapTokenizer:
@@ -187,11 +183,13 @@ class PieceMapTokenizer:
         return str(self._target.DecodePieces(shown)).replace("▁", " ").strip()
 
 
-def _ids(pieces: Sequence[str], special: set[str]) -> dict[str, int]:
+def _ids(pieces: Sequence[str]) -> dict[str, int]:
+    return {piece: i for i, piece in enumerate(pieces)}
+
+
+def _ids_of_text(ids: Mapping[str, int], special: set[str]) -> dict[str, int]:
     """The ids that text may have."""
-    return {
-        piece: i for i, piece in enumerate(pieces) if piece not in special and not is_language_mark(piece)
-    }
+    return {piece: i for piece, i in ids.items() if piece not in special and not is_language_mark(piece)}
 
 
 def _processor(side: str, model: bytes) -> sentencepiece.SentencePieceProcessor:
