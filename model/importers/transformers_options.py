@@ -11,6 +11,7 @@ from model.importers.errors import require
 CONFIG_NAME = "config.json"
 Activation = Literal["relu", "gelu", "silu"]
 _ACTIVATIONS: dict[str, Activation] = {"swish": "silu", "silu": "silu", "relu": "relu", "gelu": "gelu"}
+Denominator = Literal["half", "half_less_one"]
 Kind = Literal["marian", "m2m_100"]
 # What each must say where it is there at all: newer versions of Transformers write fewer of them.
 _IF_PRESENT: dict[Kind, dict[str, Any]] = {
@@ -48,8 +49,8 @@ class TransformersOptions:
     """What a configuration says of the network.
 
     Args:
-        is_pre_norm: Norms stand before each part of a layer, and one at the end of each stack.
-        has_output_bias: The logits have one.
+        is_pre_norm: Norms stand before each part of a layer, and one at the end of each stack, as M2M-100 has
+            them.
         source_vocabulary, target_vocabulary: V of each; one number where they share it.
         has_one_table: Source and target share their vocabulary and its embeddings.
         ties_output: The output layer is the target's embeddings.
@@ -58,7 +59,6 @@ class TransformersOptions:
     """
 
     is_pre_norm: bool
-    has_output_bias: bool
     source_vocabulary: int
     target_vocabulary: int
     has_one_table: bool
@@ -75,6 +75,21 @@ class TransformersOptions:
     end: int
     max_positions: int
 
+    @property
+    def has_output_bias(self) -> bool:
+        """Whether the weights hold a bias of the logits: M2M-100's have none."""
+        return not self.is_pre_norm
+
+    @property
+    def first_position(self) -> int:
+        """What the first token's position counts as: M2M-100's begin behind the padding id."""
+        return self.padding + 1 if self.is_pre_norm else 0
+
+    @property
+    def position_denominator(self) -> Denominator:
+        """As `SinusoidalPositions` calls it."""
+        return "half_less_one" if self.is_pre_norm else "half"
+
 
 def read_options(fields: Mapping[str, Any], kind: Kind = "marian") -> TransformersOptions:
     """Read a config.json of a kind of model.
@@ -90,7 +105,6 @@ def read_options(fields: Mapping[str, Any], kind: Kind = "marian") -> Transforme
     require([*_faults(fields, kind)], "options")
     return TransformersOptions(
         is_pre_norm=kind == "m2m_100",
-        has_output_bias=kind == "marian",
         source_vocabulary=fields["vocab_size"],
         target_vocabulary=fields["decoder_vocab_size"],
         has_one_table=fields["share_encoder_decoder_embeddings"],

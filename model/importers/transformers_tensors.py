@@ -132,15 +132,18 @@ def _table_faults(tensors: Mapping[str, Tensor], options: TransformersOptions) -
 
 
 def _position_faults(name: str, table: Tensor, options: TransformersOptions) -> Iterator[str]:
-    # Of M2M-100 the rows before the first position belong to no token.
-    first = options.padding + 1 if options.is_pre_norm else 0
+    first = options.first_position  # the rows before it belong to no token
     shape = (options.max_positions + first, options.model)
     if tuple(table.shape) != shape:
         yield from _shape_fault(name, table, shape)
         return
-    denominator = "half_less_one" if options.is_pre_norm else "half"
-    sinusoids = SinusoidalPositions(options.model, layout="halves", denominator=denominator)
-    table, positions = table[first:], sinusoids(torch.arange(first, len(table)))
+    sinusoids = SinusoidalPositions(
+        options.model,
+        layout="halves",
+        denominator=options.position_denominator,
+        first_position=first,
+    )
+    table, positions = table[first:], sinusoids(torch.arange(options.max_positions))
     if not torch.allclose(table, positions, rtol=0, atol=_POSITION_TOLERANCE):
         yield f"{name} is not Transformers' sinusoids, only those are supported"
 
