@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentencepiece import SentencePieceProcessor
-
 from model.importers.errors import ForeignModelError
 from model.importers.marian_options import MarianNetwork
-from model.importers.sentencepiece_file import read_sentencepiece
+from model.importers.sentencepiece_file import pieces_of, read_sentencepiece
 from model.text.one_direction_tokenizer import OneDirectionTokenizer
 from model.text.piece_map import END_PIECE, PieceMap
 from model.text.piece_map_tokenizer import PieceMapTokenizer
@@ -46,7 +44,7 @@ def read_tokenizer(paths: Sequence[Path], languages: tuple[str, str], network: M
 
 def _of_two(models: Sequence[bytes], languages: tuple[str, str]) -> Tokenizer:
     """Ids are those of the files, and there is no padding and no start: the end stands in for them."""
-    source, target = map(_pieces, models)
+    source, target = map(pieces_of, models)
     end = min(pieces.index(END_PIECE) if END_PIECE in pieces else 0 for pieces in (source, target))
     pieces = PieceMap(
         source_languages=languages[:1],
@@ -57,9 +55,3 @@ def _of_two(models: Sequence[bytes], languages: tuple[str, str]) -> Tokenizer:
         start=end,
     )
     return PieceMapTokenizer(pieces, *models)
-
-
-def _pieces(model: bytes) -> tuple[str, ...]:
-    processor = SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model)
-    return tuple(str(processor.IdToPiece(i)) for i in range(processor.GetPieceSize()))

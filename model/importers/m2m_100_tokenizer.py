@@ -7,22 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceProcessor
-
 from model.importers.errors import ForeignModelError, require
-from model.importers.json_file import read_json, read_vocabulary
+from model.importers.json_file import read_vocabulary
 from model.importers.languages import language_codes
 from model.importers.multilingual_languages import M2M_100, NLLB_200, WMT_21
-from model.importers.sentencepiece_file import check_cover, read_sentencepiece
+from model.importers.sentencepiece_file import check_cover, pieces_of, read_sentencepiece
 from model.importers.transformers_options import TransformersOptions
+from model.importers.transformers_tokenizer import (
+    PADDING_PIECE,
+    TOKENIZER_NAME,
+    added_tokens,
+    content_of,
+    id_faults,
+    read_settings,
+    sampling_faults,
+)
 from model.text.piece_map import END_PIECE, UNKNOWN_PIECE, PieceMap
 from model.text.piece_map_tokenizer import PieceMapTokenizer
 from model.text.tokenizer import TokenizerError
 
-_TOKENIZER_NAME, _ADDED_NAME = "tokenizer_config.json", "added_tokens.json"
 _MODEL_NAME, _VOCABULARY_NAME = "sentencepiece.bpe.model", "vocab.json"
-_START_PIECE, _PADDING_PIECE, _MASK_PIECE = "<s>", "<pad>", "<mask>"
-_FIRST_PIECES = (_START_PIECE, _PADDING_PIECE, END_PIECE, UNKNOWN_PIECE)
+_START_PIECE, _MASK_PIECE = "<s>", "<mask>"
+_FIRST_PIECES = (_START_PIECE, PADDING_PIECE, END_PIECE, UNKNOWN_PIECE)
 _OWN_SPECIAL = 3  # pieces that NLLB's SentencePiece file begins with: others stand in their place
 _MAX_UNUSED = 64  # rows of the embeddings behind the last piece, which round their number up
 _LANGUAGES = {"m2m100": M2M_100, "wmt21": WMT_21}
@@ -54,9 +60,8 @@ def read_tokenizer(
         ForeignModelError: A file is missing or damaged, the files do not fit each other or the network, or
             the model lacks a language.
     """
-    path = folder / _TOKENIZER_NAME
-    settings = read_json(path) if path.is_file() else {}
-    require([*_setting_faults(settings)], str(path))
+    settings = read_settings(folder)
+    require([*_setting_faults(settings)], str(folder / TOKENIZER_NAME))
     model = read_sentencepiece(folder / _MODEL_NAME)
     pieces = _nllb(model) if _is_nllb(folder, settings) else _m2m_100(folder, model, settings)
     require([*_id_faults(pieces.all, options), *_added_faults(folder, settings, pieces.all)], str(folder))
@@ -90,16 +95,15 @@ def _setting_faults(settings: Mapping[str, Any]) -> Iterator[str]:
         "language_codes": tuple(_LANGUAGES),
         "legacy_behaviour": (False, True),
     }
-    special = {"bos_token": _START_PIECE, "pad_token": _PADDING_PIECE}
+    special = {"bos_token": _START_PIECE, "pad_token": PADDING_PIECE}
     special |= {"eos_token": END_PIECE, "unk_token": UNKNOWN_PIECE}
     known |= {name: (piece,) for name, piece in special.items()}
     for name, values in known.items():
         value = settings.get(name, values[0])
-        value = value.get("content") if isinstance(value, dict) and name in special else value
+        value = content_of(value) if name in special else value
         if not isinstance(value, str | bool) or value not in values:
             yield f"{name} is {value!r}, only {' and '.join(map(repr, values))} is supported"
-    if settings.get("sp_model_kwargs"):
-        yield f"sp_model_kwargs is {settings['sp_model_kwargs']!r}, only an empty one is supported"
+    yield from sampling_faults(settings)
 
 
 def _is_nllb(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -118,9 +122,7 @@ def _m2m_100(folder: Path, model: bytes, settings: Mapping[str, Any]) -> _Pieces
 
 def _nllb(model: bytes) -> _Pieces:
     """Ids are one above those of the SentencePiece file; behind them stand the languages and the mask."""
-    processor = SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model)
-    texts = (str(processor.IdToPiece(i)) for i in range(_OWN_SPECIAL, processor.GetPieceSize()))
+    texts = pieces_of(model)[_OWN_SPECIAL:]
     of_languages = {ours: theirs for theirs, ours in NLLB_200.items()}
     return _Pieces(all=(*_FIRST_PIECES, *texts, *NLLB_200, _MASK_PIECE), of_languages=of_languages)
 
@@ -128,25 +130,14 @@ def _nllb(model: bytes) -> _Pieces:
 def _id_faults(pieces: Sequence[str], options: TransformersOptions) -> Iterator[str]:
     if not 0 <= options.target_vocabulary - len(pieces) <= _MAX_UNUSED:
         yield f"the tokenizer has {len(pieces)} pieces, the model {options.target_vocabulary}"
-        return
-    for name, i, piece in (
-        ("eos_token_id", options.end, END_PIECE),
-        ("pad_token_id", options.padding, _PADDING_PIECE),
-    ):
-        there = pieces[i] if i < len(pieces) else None
-        if there != piece:
-            yield f"{name} is {i}, which is {there!r} in the vocabulary and must be {piece!r}"
+    else:
+        yield from id_faults(pieces, options)
 
 
 def _added_faults(folder: Path, settings: Mapping[str, Any], pieces: Sequence[str]) -> Iterator[str]:
     """Tokens that files add must be those that the model has anyway, each at its id."""
-    added = dict(read_json(folder / _ADDED_NAME)) if (folder / _ADDED_NAME).is_file() else {}
-    described = settings.get("added_tokens_decoder")
-    for i, token in described.items() if isinstance(described, dict) else ():
-        content = token.get("content") if isinstance(token, dict) else token
-        added[str(content)] = int(i) if str(i).isascii() and str(i).isdecimal() and len(i) < 10 else i
     ids = {piece: i for i, piece in enumerate(pieces)}
-    for content, i in added.items():
+    for content, i in added_tokens(folder, settings).items():
         if content not in ids:
             yield f"it adds the token {content}, only those of the vocabulary are supported"
         elif ids[content] != i:

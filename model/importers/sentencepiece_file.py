@@ -34,17 +34,26 @@ def read_sentencepiece(path: Path) -> bytes:
     return content
 
 
+def pieces_of(model: bytes) -> tuple[str, ...]:
+    """The pieces of a SentencePiece file, by its own ids.
+
+    Args:
+        model: What `read_sentencepiece` gave.
+    """
+    processor = SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    return tuple(str(processor.IdToPiece(i)) for i in range(processor.GetPieceSize()))
+
+
 def check_cover(path: Path, model: bytes, pieces: Sequence[str]) -> None:
     """Hold a SentencePiece file against a vocabulary: some of its pieces may be without an id, most may not.
 
     Raises:
         ForeignModelError: It belongs to another model.
     """
-    processor, known = SentencePieceProcessor(), set(pieces)
-    processor.LoadFromSerializedProto(model)
-    size = int(processor.GetPieceSize())
-    num_missing = sum(processor.IdToPiece(i) not in known for i in range(size))
-    if 2 * num_missing > size:
+    known, own = set(pieces), pieces_of(model)
+    num_missing = sum(piece not in known for piece in own)
+    if 2 * num_missing > len(own):
         raise ForeignModelError(
-            f"{path} is of another model: {num_missing} of its {size} pieces are not in the vocabulary"
+            f"{path} is of another model: {num_missing} of its {len(own)} pieces are not in the vocabulary"
         )
