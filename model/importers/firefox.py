@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.importers.errors import ForeignModelError, require
-from model.importers.firefox_tokenizer import read_tokenizer
+from model.importers.errors import ForeignModelError, named, require
+from model.importers.firefox_tokenizer import one_or_pair, read_tokenizer
 from model.importers.imported_model import ImportedModel
 from model.importers.languages import languages_in_name, one_each
 from model.importers.marian_binary import read_marian_binary
@@ -45,12 +45,9 @@ def import_firefox(folder: Path, languages: tuple[str, str] | None = None) -> Im
     files = _files(folder)
     languages = one_each(languages) if languages else languages_in_name(files.model)
     file = read_marian_binary(files.model)
-    try:
-        network = read_options(file.options, is_student=True)
-        weights = weights_of(file.tensors, network)
-        quantization = quantization_of(file.tensors, network)
-    except ForeignModelError as error:
-        raise ForeignModelError(f"{files.model}: {error}") from error
+    network = named(files.model, lambda: read_options(file.options, is_student=True))
+    weights = named(files.model, lambda: weights_of(file.tensors, network))
+    quantization = named(files.model, lambda: quantization_of(file.tensors, network))
     tokenizer = read_tokenizer(files.vocabularies, languages, network)
     limit = TargetLimit(factor=_length_factor(files.search), extra=0)
     model = build_marian(files.model, network, weights, tokenizer, limit, DEFAULT_LENGTH_PENALTY)
@@ -62,16 +59,14 @@ def _files(folder: Path) -> _Files:
     if not folder.is_dir():
         raise ForeignModelError(f"no folder {folder}")
     models, vocabularies = sorted(folder.glob("model*.bin")), sorted(folder.glob("*vocab*.spm"))
-    pair = [
-        path for prefix in ("srcvocab", "trgvocab") for path in vocabularies if path.name.startswith(prefix)
-    ]
+    chosen = one_or_pair(vocabularies)
     shortlists, searches = sorted(folder.glob("lex*.bin")), sorted(folder.glob("*.yml"))
     faults = []
     if packed := sorted(path.name for path in folder.glob("*.gz")):
         faults.append(f"unpack {', '.join(packed)} first")
     for pattern, files, minimum in (
         ("model*.bin", models, 1),
-        *([] if len(pair) == len(vocabularies) == 2 else [("*vocab*.spm", vocabularies, 1)]),
+        *([] if chosen else [("*vocab*.spm", vocabularies, 1)]),
         ("lex*.bin", shortlists, 0),
         ("*.yml", searches, 0),
     ):
@@ -81,7 +76,7 @@ def _files(folder: Path) -> _Files:
             faults.append(f"{names} for {pattern}, must be {wanted}")
     require(faults, str(folder))
     shortlist, search = next(iter(shortlists), None), next(iter(searches), None)
-    return _Files(model=models[0], vocabularies=pair or vocabularies, shortlist=shortlist, search=search)
+    return _Files(model=models[0], vocabularies=chosen, shortlist=shortlist, search=search)
 
 
 def _length_factor(path: Path | None) -> float:

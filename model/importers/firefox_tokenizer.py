@@ -14,6 +14,16 @@ from model.text.piece_map_tokenizer import PieceMapTokenizer
 from model.text.tokenizer import Tokenizer, TokenizerError
 
 
+def one_or_pair(vocabularies: Sequence[Path]) -> list[Path]:
+    """A file for both sides, or the source's and the target's by their names; none where it is not clear."""
+    if len(vocabularies) == 1:
+        return [*vocabularies]
+    pair = [
+        path for prefix in ("srcvocab", "trgvocab") for path in vocabularies if path.name.startswith(prefix)
+    ]
+    return pair if len(pair) == len(vocabularies) == 2 else []
+
+
 def read_tokenizer(paths: Sequence[Path], languages: tuple[str, str], network: MarianNetwork) -> Tokenizer:
     """Read one vocabulary, or those of source and target.
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.importers.errors import ForeignModelError, require
+from model.importers.errors import named, require
+from model.importers.firefox_tokenizer import one_or_pair
 from model.importers.imported_model import ImportedModel
 from model.importers.marian_network import build_marian
 from model.importers.marian_npz import read_marian_npz
@@ -42,11 +43,8 @@ def import_marian(folder: Path, languages: tuple[str, str] | None = None) -> Imp
     """
     files = _files(folder)
     file = read_marian_npz(files.model)
-    try:
-        network = read_options(file.options)
-        weights = weights_of(file.tensors, network)
-    except ForeignModelError as error:
-        raise ForeignModelError(f"{files.model}: {error}") from error
+    network = named(files.model, lambda: read_options(file.options))
+    weights = named(files.model, lambda: weights_of(file.tensors, network))
     tokenizer = read_tokenizer(files.model, files.vocabularies, network, languages)
     search = files.search
     model = build_marian(files.model, network, weights, tokenizer, search.target_limit, search.length_penalty)
@@ -78,10 +76,8 @@ def _files(folder: Path) -> _Files:
 
 
 def _vocabularies(folder: Path) -> list[Path]:
-    """One for both sides, or one for each, as Firefox calls them; none where it is not clear."""
     paths = [path for path in sorted(folder.glob("*vocab*")) if path.suffix in _VOCABULARY_SUFFIXES]
-    pair = [path for prefix in ("srcvocab", "trgvocab") for path in paths if path.name.startswith(prefix)]
-    return pair if len(pair) == len(paths) == 2 else paths if len(paths) == 1 else []
+    return one_or_pair(paths)
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.importers.errors import ForeignModelError
+from model.importers.errors import ForeignModelError, named
 from model.importers.marian_file import (
     FLOAT32,
     INT8,
@@ -54,11 +54,9 @@ def read_marian_binary(path: Path) -> MarianFile:
         content = path.read_bytes()
     except OSError as error:
         raise ForeignModelError(f"cannot read {path}: {error}") from error
-    try:
-        tensors = {tensor.name: tensor for tensor in _tensors(_Reader(content))}
-        return MarianFile(options=options_of(tensors.pop(OPTIONS_NAME, None)), tensors=tensors)
-    except ForeignModelError as error:
-        raise ForeignModelError(f"{path}: {error}") from error
+    tensors = named(path, lambda: {tensor.name: tensor for tensor in _tensors(_Reader(content))})
+    options = tensors.pop(OPTIONS_NAME, None)
+    return MarianFile(options=named(path, lambda: options_of(options)), tensors=tensors)
 
 
 class _Reader:

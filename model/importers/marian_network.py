@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import load_weights
-from model.importers.errors import ForeignModelError
+from model.importers.errors import named
 from model.importers.marian_options import MarianNetwork
-from model.networks.config import ConfigError, TransformerConfig
+from model.networks.config import TransformerConfig
 from model.networks.transformer import Transformer
 from model.scoring.length_penalty import LengthPenalty
 from model.scoring.target_limit import TargetLimit
@@ -37,33 +37,36 @@ def build_marian(
     Raises:
         ForeignModelError: The network is impossible.
     """
-    try:
-        config = TransformerConfig(
-            vocabulary_size=network.vocabulary,
-            source_vocabulary_size=network.source_vocabulary,
-            model_size=network.model,
-            num_heads=network.heads,
-            feed_forward_size=network.feed_forward,
-            num_encoder_layers=network.encoder_layers,
-            num_decoder_layers=network.decoder_layers,
-            norm="post",
-            norm_epsilon=_NORM_EPSILON,
-            activation=network.activation,
-            position_layout="halves",
-            position_denominator="half_less_one",
-            decoder_layer=network.decoder_layer,
-            start_embedding="zero",
-            tie_embeddings=network.ties_output,
-            output_bias=True,
-            special_ids=tokenizer.special_ids,
-            target_limit=target_limit,
-            length_penalty=length_penalty,
-        )
-    except ConfigError as error:
-        raise ForeignModelError(f"{path}: {error}") from error
+    config = named(path, lambda: _config(network, tokenizer, target_limit, length_penalty))
     model = Transformer(config)
     # Marian never lets a decoder say that it does not know.
     bias = weights["output.bias"].clone()
     bias[tokenizer.special_ids.unknown] = -torch.inf
     load_weights(model, {**weights, "output.bias": bias})
     return model.eval()
+
+
+def _config(
+    network: MarianNetwork, tokenizer: Tokenizer, target_limit: TargetLimit, length_penalty: LengthPenalty
+) -> TransformerConfig:
+    return TransformerConfig(
+        vocabulary_size=network.vocabulary,
+        source_vocabulary_size=network.source_vocabulary,
+        model_size=network.model,
+        num_heads=network.heads,
+        feed_forward_size=network.feed_forward,
+        num_encoder_layers=network.encoder_layers,
+        num_decoder_layers=network.decoder_layers,
+        norm="post",
+        norm_epsilon=_NORM_EPSILON,
+        activation=network.activation,
+        position_layout="halves",
+        position_denominator="half_less_one",
+        decoder_layer=network.decoder_layer,
+        start_embedding="zero",
+        tie_embeddings=network.ties_output,
+        output_bias=True,
+        special_ids=tokenizer.special_ids,
+        target_limit=target_limit,
+        length_penalty=length_penalty,
+    )

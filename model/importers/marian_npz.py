@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from model.importers.errors import ForeignModelError, require
+from model.importers.errors import ForeignModelError, named, require
 from model.importers.marian_file import (
     FLOAT32,
     INT8,
@@ -38,10 +38,8 @@ def read_marian_npz(path: Path) -> MarianFile:
     ]
     require(wrong, str(path))
     tensors = dict(_tensors(arrays))
-    try:
-        return MarianFile(options=options_of(tensors.pop(OPTIONS_NAME, None)), tensors=tensors)
-    except ForeignModelError as error:
-        raise ForeignModelError(f"{path}: {error}") from error
+    options = tensors.pop(OPTIONS_NAME, None)
+    return MarianFile(options=named(path, lambda: options_of(options)), tensors=tensors)
 
 
 def _arrays(path: Path) -> dict[str, Any]:
