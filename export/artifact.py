@@ -85,7 +85,6 @@ def build_artifact(  # noqa: PLR0913 - all but three by their names
         shortlist: The vocabulary shortlist that a server may use, with fp32 and int8; its cost in BLEU is
             measured and has no limit.
         quantization: How the weights of an imported model were rounded: int8 then keeps its integers.
-
         language_pairs: What the artifact serves, of which some is proven; None for what is proven.
 
     Raises:
@@ -176,9 +175,8 @@ def _finish(subject: _Subject, folder: Path, stage: _Stage, precision: str, limi
         exported=stage.exported,
         sentences=subject.sentences,
         graphs=stage.graphs,
+        language_pairs=subject.language_pairs,
     )
-    if subject.language_pairs is not None:
-        manifest = replace(manifest, language_pairs=tuple(subject.language_pairs))
     write_manifest(folder, manifest)
     try:
         load_manifest(folder)

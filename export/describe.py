@@ -18,7 +18,7 @@ from export.precisions import DEVICES
 from export.proof.alignment import anchor_accuracy
 from export.proof.graph_model import GraphModel
 from export.proof.self_check import find_self_check
-from export.proof.sentences import Sentence, target_of
+from export.proof.sentences import LanguagePair, Sentence, target_of
 from export.versions import library_versions
 from model.networks.config_file import to_fields
 from model.networks.encoder_decoder import EncoderDecoder
@@ -29,7 +29,7 @@ from model.text.tokenizer import Tokenizer
 _LIBRARIES = ("torch", "onnx", "onnxscript", "sentencepiece")
 
 
-def describe(
+def describe(  # noqa: PLR0913 - all but two by their names
     model: EncoderDecoder,
     tokenizer: Tokenizer,
     *,
@@ -39,28 +39,31 @@ def describe(
     exported: Mapping[str, Exported],
     sentences: Sequence[Sentence],
     graphs: GraphModel,
+    language_pairs: Sequence[LanguagePair] | None = None,
 ) -> Manifest:
     """Describe an artifact: what it translates, its graphs and tensors, and a hash of every file.
 
     Args:
         folder: Holds all of its files but the manifest; its name becomes the model's.
         exported: The graphs that were written there, by `GraphName`.
-        sentences: What was translated for the proof: the first becomes the self-check, and the languages
-            of all are those that the artifact serves.
+        sentences: What was translated for the proof; the first becomes the self-check.
         graphs: Run the graphs of that folder.
+        language_pairs: What the artifact serves; None for the languages of all sentences.
 
     Raises:
         ExportError: its shortlist changes the translation of every sentence that could be the self-check, or
             all are longer than its sources may be.
     """
     pools = graphs.pools
+    if language_pairs is None:
+        language_pairs = list(dict.fromkeys(s.languages for s in sentences if s.languages))
     shortlist = Shortlist.load(folder) if (folder / SHORTLIST_NAME).is_file() else None
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=folder.name,
         architecture=model.config.architecture,
         precision=precision,
-        language_pairs=tuple(dict.fromkeys(s.languages for s in sentences if s.languages)),
+        language_pairs=tuple(language_pairs),
         vocabulary_size=tokenizer.size,
         special_ids=tokenizer.special_ids,
         max_source_tokens=limits.max_source_tokens,

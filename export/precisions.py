@@ -14,7 +14,7 @@ from export.quantize.calibration import Largest, largest_values
 from export.quantize.known import KnownRounding, known_rounding
 from export.quantize.matrices import quantize_graph
 from export.quantize.pools import quantize_pools
-from model.networks.build import build_model
+from model.networks.build import half_model
 from model.networks.encoder_decoder import EncoderDecoder
 from model.quantization import Quantization
 from model.text.tokenizer import Tokenizer
@@ -48,9 +48,7 @@ def smaller_graphs(
 
 def half_graphs(model: EncoderDecoder) -> dict[str, Exported]:
     """The graphs of a model's weights in fp16."""
-    half = build_model(model.config)
-    half.load_state_dict(model.state_dict())
-    return export_graphs(half.half().eval(), "float16")
+    return export_graphs(half_model(model), "float16")
 
 
 def int8_graphs(

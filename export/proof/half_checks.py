@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.proof.checks import Check
 from export.proof.sentences import Sentence, spread_by_length, target_of
-from model.networks.build import build_model
+from model.networks.build import half_model
 from model.networks.encoder_decoder import EncoderDecoder
 from model.text.tokenizer import Tokenizer
 
@@ -28,23 +28,20 @@ def half_checks(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence
     reads references by teacher forcing.
     """
     chosen = spread_by_length(sentences, min(_NUM_SENTENCES, len(sentences)))
-    half = build_model(model.config)
-    half.load_state_dict(model.state_dict())
-    half = half.half().eval()
-    largest, num_lost = [0.0], 0
-    for sentence in chosen:
-        source = torch.tensor([sentence.source])
-        fed = [tokenizer.special_ids.start, *target_of(sentence, tokenizer)[:-1]]
-        target = torch.tensor([fed])
-        with _watched(model, largest):
+    half, num_lost = half_model(model), 0
+    with _watched(model) as largest:
+        for sentence in chosen:
+            source = torch.tensor([sentence.source])
+            fed = [tokenizer.special_ids.start, *target_of(sentence, tokenizer)[:-1]]
+            target = torch.tensor([fed])
             expected = model(source, target)  # (1, T, V)
-        lost = ~half(source, target).isfinite() & expected.isfinite()
-        num_lost += int(lost.sum())
+            lost = ~half(source, target).isfinite() & expected.isfinite()
+            num_lost += int(lost.sum())
     return [
         Check(
             name="half_range",
             what=f"largest absolute value that a module gives in fp32; fp16 holds {_MARGIN} times the limit",
-            measured=max(largest),
+            measured=largest.value,
             limit=HALF_MAX / _MARGIN,
         ),
         Check(
@@ -56,18 +53,24 @@ def half_checks(model: EncoderDecoder, tokenizer: Tokenizer, sentences: Sequence
     ]
 
 
-@contextmanager
-def _watched(model: nn.Module, largest: list[float]) -> Iterator[None]:
-    """Record the largest value that any module reads or gives; what a bias rules out is no value."""
+class _Largest:
+    """A hook that keeps the largest value that any module reads or gives; what a bias rules out is none."""
 
-    def record(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    value = 0.0
+
+    def __call__(self, _: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         values = (*inputs, *(output if isinstance(output, tuple) else (output,)))
         numbers = [v for v in values if isinstance(v, Tensor) and v.is_floating_point() and v.numel()]
-        largest.extend(float(v.abs().nan_to_num(posinf=0.0).max()) for v in numbers)
+        self.value = max([self.value, *(float(v.abs().nan_to_num(posinf=0.0).max()) for v in numbers)])
 
-    handles = [module.register_forward_hook(record) for module in model.modules()]
+
+@contextmanager
+def _watched(model: nn.Module) -> Iterator[_Largest]:
+    """Record what a model's modules read and give."""
+    largest = _Largest()
+    handles = [module.register_forward_hook(largest) for module in model.modules()]
     try:
-        yield
+        yield largest
     finally:
         for handle in handles:
             handle.remove()
