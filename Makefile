@@ -110,6 +110,8 @@ lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions
 	$(COMPILE) --extra serve --extra draw -c requirements/dev.txt -o requirements/draw.txt
 	$(COMPILE) requirements/dev.in --extra export -c requirements/dev.txt \
 		--excludes requirements/exclude.in -o requirements/export.txt
+	$(COMPILE) requirements/dev.in --extra train --extra prepare -c requirements/dev.txt \
+		--excludes requirements/exclude.in -o requirements/train.txt
 	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) requirements/image.in -c requirements/build.txt -c requirements/serve.txt -o requirements/image.txt
 	$(LOCK) requirements/deploy-tools.in -o requirements/deploy-tools.txt

@@ -28,7 +28,7 @@ ARCHIVE = {
     "namespace": "traghetto",
     "literals": ["MODEL_ARCHIVE_URL=https://models.example/en-it.tar", f"MODEL_ARCHIVE_SHA256={'0' * 64}"],
 }
-PLACEHOLDERS = ("SET-SERVER-IMAGE", "SET-MODEL-IMAGE")
+PLACEHOLDERS = ("SET-SERVER-IMAGE", "SET-MODEL-IMAGE", "SET-TRAIN-IMAGE")
 CUSTOM_GROUPS = ("cert-manager.io", "gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com")
 
 Document = dict[str, Any]

@@ -13,7 +13,7 @@ from tests.deploy.manifests import Manifests
 from tests.programs import installed, run
 
 STAGES = read_stages()
-TARGETS = ("serve", "serve-cuda", "bundled", "models", "export", "models-exported")
+TARGETS = ("serve", "serve-cuda", "bundled", "models", "export", "models-exported", "train")
 
 
 def lineage(name: str) -> list[str]:
@@ -61,11 +61,11 @@ def test_the_base_image_is_an_argument_with_a_digest_and_without_default() -> No
     assert "sha256:" not in DOCKERFILE.read_text()
 
 
-@pytest.mark.parametrize("name", ["serve", "serve-cuda", "bundled", "export"])
+@pytest.mark.parametrize("name", ["serve", "serve-cuda", "bundled", "export", "train"])
 def test_programs_run_as_a_numbered_user_without_a_shell(name: str) -> None:
     assert inherited(name, "USER")[0] == "65532:65532"
     (entrypoint,) = inherited(name, "ENTRYPOINT")
-    assert json.loads(entrypoint) == ["traghetto-export" if name == "export" else "traghetto-serve"]
+    assert json.loads(entrypoint) == [f"traghetto-{name if name in {'export', 'train'} else 'serve'}"]
     assert inherited(name, "CMD") == []
     assert inherited(name, "HEALTHCHECK") == ["NONE"]
 
@@ -95,7 +95,7 @@ def test_both_servers_are_built_alike() -> None:
 def test_everything_is_installed_by_hash_but_torch_and_the_project() -> None:
     commands = [step for stage in STAGES.values() for line in stage.all("RUN") for step in line.split(" && ")]
     installs = [step for step in commands if " install " in step]
-    assert len(installs) == 8
+    assert len(installs) == 11
     for step in installs:
         assert (
             "--require-hashes" in step

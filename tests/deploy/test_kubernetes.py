@@ -16,6 +16,7 @@ from tests.deploy.manifests import (
     FOLDER,
     OVERLAYS,
     Document,
+    combine,
     load,
     render,
 )
@@ -112,7 +113,8 @@ def test_faults_in_extensions_would_be_found(custom: list[Document]) -> None:
 
 
 def test_checkov_finds_nothing_that_is_not_explained(deployments: dict[str, Path], tmp_path: Path) -> None:
-    for name, folder in deployments.items():
+    training = combine(tmp_path / "mine", ["training/job"])
+    for name, folder in [*deployments.items(), ("training", training)]:
         (tmp_path / f"{name}.yaml").write_text(render(folder))
     finished = run(
         installed("checkov"),
