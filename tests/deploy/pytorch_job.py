@@ -14,18 +14,20 @@ from typing import Any
 from kubeflow.training import models
 from kubernetes.client import models as kubernetes_models
 
-_PRIMITIVES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+_PRIMITIVES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+}
 
 
 def faults(value: Any, kind: str, path: str) -> Iterator[str]:
     """What is unknown, or of another type, in a value of a kind, written as OpenAPI's generator does."""
-    if container := re.fullmatch(r"(list|dict)[\[(](?:str, )?(\w+)[\])]", kind):
-        is_list = container[1] == "list"
-        if not isinstance(value, list if is_list else dict):
-            yield f"{path} must be a {container[1]}"
-            return
-        for key, item in enumerate(value) if is_list else value.items():
-            yield from faults(item, container[2], f"{path}/{key}")
+    if container := re.fullmatch(r"(?:list|dict)[\[(](?:str, )?(\w+)[\])]", kind):
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        for key, item in items.items():
+            yield from faults(item, container[1], f"{path}/{key}")
     elif kind in _PRIMITIVES:
         if not isinstance(value, _PRIMITIVES[kind]):
             yield f"{path} must be {kind}"
