@@ -10,8 +10,10 @@ from pathlib import Path
 
 from model.evaluation.robustness import RobustnessCase, read_cases
 from model.text.parallel_text import DataError, read_pairs
+from server.commands.heat_map import DrawingUnavailable, require_matplotlib
 from server.commands.standard_streams import run_command
 from server.evaluation.carried_over import CarriedOver, carried_over
+from server.evaluation.picture import draw_scores
 from server.evaluation.report import CardError, Row, carried_over_lines, into_card, lines, tables
 from server.evaluation.scores import Pairs, Translated, score
 from server.evaluation.serving import EvaluateError, running_server
@@ -20,6 +22,7 @@ from traghetto import CallError, Client, InvalidArgument, NotServed
 
 DEFAULT_FILES = ("tatoeba.test.tsv.gz", "flores.dev.tsv.gz")
 _PATIENCE_SECONDS = 600.0
+_PICTURE = "scores.png"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--robustness", type=Path, help="file of texts and of what their translations must carry over"
     )
-    parser.add_argument("--card", type=Path, help="Markdown file whose scores are written anew")
+    parser.add_argument(
+        "--card", type=Path, help=f"Markdown file whose scores are written anew, and {_PICTURE} beside it"
+    )
     return parser
 
 
@@ -59,9 +64,11 @@ def _command() -> int:
         card = arguments.card.read_text(encoding="utf-8") if arguments.card else ""
         if arguments.card:
             into_card(card, "")  # before there is anything to lose
+            require_matplotlib()
         rows, carried = _evaluate(arguments, sets, cases)
         if arguments.card:
-            scores = tables(rows, carried, arguments.beam_size)
+            draw_scores(arguments.card.with_name(_PICTURE), rows, carried.rates if carried else {})
+            scores = tables(rows, carried, arguments.beam_size, _PICTURE)
             arguments.card.write_text(into_card(card, scores), encoding="utf-8")
     except CardError as error:
         print(f"traghetto-evaluate: {arguments.card} {error}", file=sys.stderr)
@@ -69,7 +76,7 @@ def _command() -> int:
     except (DataError, InvalidArgument, NotServed, OSError) as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 2
-    except (CallError, EvaluateError) as error:
+    except (CallError, DrawingUnavailable, EvaluateError) as error:
         print(f"traghetto-evaluate: {error}", file=sys.stderr)
         return 1
     return 0

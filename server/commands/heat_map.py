@@ -29,7 +29,7 @@ class DrawingUnavailable(RuntimeError):
     """Matplotlib is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("to draw attention, matplotlib is needed: pip install 'traghetto-server[draw]'")
+        super().__init__("to draw, matplotlib is needed: pip install 'traghetto-server[draw]'")
 
 
 def require_matplotlib() -> None:

@@ -28,6 +28,11 @@ class Row:
         """The file and the direction."""
         return f"{self.translated.name} {self.translated.direction}"
 
+    @property
+    def test_set(self) -> str:
+        """The file's name without its endings."""
+        return self.translated.name.split(".tsv")[0]
+
 
 def lines(row: Row, beam_size: int, seconds: float) -> Iterator[str]:
     """One file in one direction, for the terminal."""
@@ -58,8 +63,14 @@ def carried_over_lines(carried: CarriedOver) -> Iterator[str]:
     yield from (f"  {kind}: {rate:.1%}" for kind, rate in carried.rates.items())
 
 
-def tables(rows: Sequence[Row], carried: CarriedOver | None, beam_size: int) -> str:
-    """The scores in Markdown."""
+def tables(
+    rows: Sequence[Row], carried: CarriedOver | None, beam_size: int, picture: str | None = None
+) -> str:
+    """The scores in Markdown.
+
+    Args:
+        picture: A file beside the card that shows them, if there is one.
+    """
     scored = [(row, row.scores) for row in rows if row.scores is not None]
     parts = [f"Through the served artifact, beam {beam_size}:", _qualities(scored)]
     parts += ["BLEU by the words of the source (number of sentences):", _lengths(scored)]
@@ -67,6 +78,8 @@ def tables(rows: Sequence[Row], carried: CarriedOver | None, beam_size: int) -> 
         parts += ["BLEU beside the model before it (paired bootstrap):", _comparisons(scored)]
     if carried:
         parts += [f"Carried over intact, of {carried.num_cases} texts:", _kinds(carried)]
+    if picture:
+        parts.append(f"![BLEU by the words of the source, and what is carried over intact]({picture})")
     if scored:
         quality = scored[0][1].quality
         parts += [f"`BLEU|{quality.bleu_signature}`", f"`chrF|{quality.chrf_signature}`"]
@@ -127,7 +140,7 @@ def _both(quality: Quality) -> str:
 
 
 def _place(row: Row) -> tuple[str, str]:
-    return row.translated.name.split(".tsv")[0], str(row.translated.direction)
+    return row.test_set, str(row.translated.direction)
 
 
 def _table(titles: Sequence[str], body: Iterable[Sequence[object]]) -> str:

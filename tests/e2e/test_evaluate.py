@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 
 from tests.programs import run
@@ -45,6 +46,9 @@ def test_a_line_that_fails_costs_its_own_score_alone(folder: Path) -> None:
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert card.startswith("# A model\n\n<!-- scores -->\n\nThrough the served artifact, beam 4:\n")
     assert "| pairs | it-en |" in card
+    assert "](scores.png)" in card
+    height, width, _ = matplotlib.image.imread(folder / "scores.png").shape
+    assert width > 3 * height  # two directions and the kinds of text, side by side
 
 
 @pytest.mark.parametrize(
