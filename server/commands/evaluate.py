@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from model.evaluation.quality import PiecesBleu
 from model.evaluation.robustness import RobustnessCase, read_cases
 from model.text.parallel_text import DataError, read_pairs
 from server.commands.heat_map import DrawingUnavailable, require_matplotlib
@@ -44,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--robustness", type=Path, help="file of texts and of what their translations must carry over"
+    )
+    parser.add_argument(
+        "--spbleu",
+        type=Path,
+        metavar="FILE",
+        help="SentencePiece file over whose pieces to count BLEU too, as that of FLORES-200",
     )
     parser.add_argument(
         "--card", type=Path, help=f"Markdown file whose scores are written anew, and {_PICTURE} beside it"
@@ -92,6 +99,7 @@ def _evaluate(
 ) -> tuple[list[Row], CarriedOver | None]:
     """Translate, score and print."""
     languages, beam_size = tuple(arguments.languages), arguments.beam_size
+    pieces = PiecesBleu(arguments.spbleu) if arguments.spbleu else None
     baseline: dict[tuple[str, Direction], Translated] = {}
     if arguments.baseline:
         with running_server(arguments.baseline) as address, Client(address, _PATIENCE_SECONDS) as client:
@@ -104,7 +112,8 @@ def _evaluate(
         missing = lacking(directions, *_both_ways(languages))
         started = time.monotonic()
         for part in _translations(client, sets, languages, missing, beam_size):
-            row = Row(translated=part, scores=score(part, baseline.get((part.name, part.direction))))
+            before = baseline.get((part.name, part.direction))
+            row = Row(translated=part, scores=score(part, before, pieces))
             _print(lines(row, beam_size, time.monotonic() - started))
             rows.append(row)
             started = time.monotonic()

@@ -49,7 +49,8 @@ def _draw_lengths(axes: Axes, direction: str, rows: Sequence[Row]) -> None:
 
 
 def _draw_kinds(axes: Axes, carried_over: Mapping[str, float]) -> None:
-    kinds = [kind.replace("_", " ") for kind in reversed(carried_over)]
-    bars = axes.barh(kinds, [100 * share for share in reversed(carried_over.values())])
+    kinds = [kind.replace("_", " ") for kind in carried_over]
+    bars = axes.barh(kinds, [100 * share for share in carried_over.values()])
+    axes.invert_yaxis()  # the first on top
     axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=8)
     axes.set(title="carried over intact", xlabel="% of texts", xlim=(0, 110))

@@ -44,6 +44,9 @@ def lines(row: Row, beam_size: int, seconds: float) -> Iterator[str]:
         yield f"{row.title}: {_both(quality)} ({num} sentences, beam {beam_size}, {seconds:.0f} s)"
         yield f"  BLEU|{quality.bleu_signature}"
         yield f"  chrF|{quality.chrf_signature}"
+        if quality.spbleu is not None:
+            yield f"  spBLEU {quality.spbleu:.2f}"
+            yield f"  spBLEU|{quality.spbleu_signature}"
         for length, (count, part) in row.scores.lengths.items():
             yield f"  {length} words: {_both(part)} ({count} sentences)"
         for name, compared in row.scores.comparisons.items():
@@ -83,15 +86,20 @@ def tables(
     if scored:
         quality = scored[0][1].quality
         parts += [f"`BLEU|{quality.bleu_signature}`", f"`chrF|{quality.chrf_signature}`"]
+        parts += [f"`spBLEU|{quality.spbleu_signature}`"] * (quality.spbleu is not None)
     return "\n\n".join(parts)
 
 
 def _qualities(scored: Sequence[tuple[Row, Scores]]) -> str:
     body = []
     for row, scores in scored:
-        figures = (f"{scores.quality.bleu:.2f}", f"{scores.quality.chrf:.2f}", scores.num_sentences)
-        body.append((*_place(row), *figures, len(row.translated.faults)))
-    return _table(("test set", "direction", "BLEU", "chrF", "sentences", "not scored"), body)
+        quality = scores.quality
+        values = (quality.bleu, quality.chrf, quality.spbleu)
+        figures = [f"{value:.2f}" for value in values if value is not None]
+        body.append((*_place(row), *figures, scores.num_sentences, len(row.translated.faults)))
+    has_spbleu = any(scores.quality.spbleu is not None for _, scores in scored)
+    names = ("BLEU", "chrF", "spBLEU")[: 3 if has_spbleu else 2]
+    return _table(("test set", "direction", *names, "sentences", "not scored"), body)
 
 
 def _lengths(scored: Sequence[tuple[Row, Scores]]) -> str:

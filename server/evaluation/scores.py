@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from model.evaluation.examples import Example, at_quartiles
 from model.evaluation.lengths import by_length
-from model.evaluation.quality import Quality, evaluate
+from model.evaluation.quality import PiecesBleu, Quality, evaluate
 from model.evaluation.significance import Comparison, compare
 from server.evaluation.translating import Direction
 
@@ -49,7 +49,9 @@ class Scores:
     comparisons: Mapping[str, Comparison]
 
 
-def score(translated: Translated, baseline: Translated | None = None) -> Scores | None:
+def score(
+    translated: Translated, baseline: Translated | None = None, pieces: PiecesBleu | None = None
+) -> Scores | None:
     """The scores of translations, beside those of a baseline for the same file; None if all failed."""
     scored = [
         (source, text, reference)
@@ -65,7 +67,7 @@ def score(translated: Translated, baseline: Translated | None = None) -> Scores 
         lengths[name] = (len(indices), quality)
     return Scores(
         num_sentences=len(scored),
-        quality=evaluate(texts, references),
+        quality=evaluate(texts, references, pieces),
         lengths=lengths,
         examples=at_quartiles(sources, texts, references),
         comparisons=_comparisons(translated, baseline) if baseline else {},

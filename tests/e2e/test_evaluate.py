@@ -35,6 +35,7 @@ def test_a_line_that_fails_costs_its_own_score_alone(folder: Path) -> None:
     ended = evaluate(
         *("--data", folder / "empty", folder, "--files", "pairs.tsv", "--baseline", ARTIFACT),
         *("--robustness", folder / "cases.tsv", "--card", folder / "card.md"),
+        *("--spbleu", ARTIFACT / "tokenizer.model"),
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     said = ended.stdout
@@ -46,6 +47,8 @@ def test_a_line_that_fails_costs_its_own_score_alone(folder: Path) -> None:
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert card.startswith("# A model\n\n<!-- scores -->\n\nThrough the served artifact, beam 4:\n")
     assert "| pairs | it-en |" in card
+    assert "spBLEU|nrefs:1|case:mixed|eff:no|tok:tokenizer.model|" in said
+    assert "| BLEU | chrF | spBLEU | sentences |" in card
     assert "](scores.png)" in card
     height, width, _ = matplotlib.image.imread(folder / "scores.png").shape
     assert width > 3 * height  # two directions and the kinds of text, side by side
@@ -58,6 +61,7 @@ def test_a_line_that_fails_costs_its_own_score_alone(folder: Path) -> None:
         (("--languages", "en", "xx"), "xx"),
         (("--files", "none.tsv"), "none.tsv"),
         (("--card", "none.md"), "none.md"),
+        (("--spbleu", "none.model"), "none.model"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_in_a_line(
