@@ -22,6 +22,7 @@ pytestmark = pytest.mark.cuda
 MODELS = ["transformer", "lstm"]
 CARDS = [(80, True), (80, False), (90, True), (90, False)]
 WIDTHS = (1, MAX_BEAM_SIZE)
+GAPS = 256  # bytes, at most, between two arrays that are copied together
 ON_CPU = {"Add", "Cast", "Concat", "Max", "Mul", "Reshape", "Squeeze"}  # of shapes, which are small numbers
 GRAPHS = {"transformer": 4, "lstm": 3}  # that a step may run: itself, scores, candidates, attention
 HOST_COPIES = {"to_device", "to_host"}
@@ -136,14 +137,15 @@ def test_a_step_has_a_budget(serve: Serve, model: str, width: int) -> None:
         assert len(step.of_kind("replay")) == 3, "step, log-probabilities, candidates"
         assert not step.of_kind("allocate", "allocate_host", "free")
         copies, num_plain = step.of_kind("copy"), len(step.of_kind("launch"))
-        num_controls = {"transformer": 3, "lstm": 4}[model]  # each a copy that waits, and a wait
         reorders = num_plain > 0
         num_waits = sum(event.waits for event in step.events)
-        assert num_waits <= 2 * num_controls + 3 + 2 + 2 * reorders
+        # Controls: a copy that waits, and a wait. Each replay. The results.
+        assert num_waits <= 2 + 3 + 1 + 2 * reorders
         assert num_plain <= (22 if width > 1 and model == "transformer" else 0)
         hypotheses = NUM_SLOTS * width
-        assert bytes_of(copies, "to_host") == hypotheses * 2 * width * (8 + 4), "tokens and scores"
-        assert bytes_of(copies, "to_device") <= 8 * (2 * NUM_SLOTS + 2 * hypotheses) + 3 * 8 * 64 * hypotheses
+        assert 0 <= bytes_of(copies, "to_host") - hypotheses * 2 * width * (8 + 4) < GAPS, "tokens and scores"
+        num_told = 8 * (2 * NUM_SLOTS + 2 * hypotheses)
+        assert bytes_of(copies, "to_device") <= num_told + 3 * GAPS + 3 * 8 * 64 * hypotheses
 
 
 @of_each_model

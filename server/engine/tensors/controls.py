@@ -8,7 +8,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.searches.search import Array, Continuation
+from server.engine.searches.search import Continuation
+from server.engine.tensors.packed import Packing
 
 _FEW = 4  # rows: for more, whole arrays are faster
 
@@ -17,7 +18,7 @@ class Controls:
     """The control arrays of a lane of R rows, W hypotheses each.
 
     token (R, W), position (R), source_length (R), and parent (R, W), the hypothesis of the last step that
-    each one goes on from.
+    each one goes on from. All are in one buffer, for devices that they are copied to.
 
     Args:
         start_id: The token of step 0.
@@ -26,16 +27,19 @@ class Controls:
     def __init__(self, rows: int, width: int, start_id: int) -> None:
         self._start_id = start_id
         self._places = np.arange(width)
-        self.token = np.full((rows, width), start_id, np.int64)
-        self.position = np.zeros(rows, np.int64)
-        self.source_length = np.ones(rows, np.int64)
-        self.parent = np.tile(self._places, (rows, 1))
-        self.arrays: dict[str, Array] = {
-            "token": self.token,
-            "position": self.position,
-            "source_length": self.source_length,
-            "parent": self.parent,
+        shapes = {
+            "token": (rows, width),
+            "position": (rows,),
+            "source_length": (rows,),
+            "parent": (rows, width),
         }
+        self.packing = Packing({name: (shape, np.int64) for name, shape in shapes.items()})
+        self.buffer = self.packing.new_buffer()
+        self.arrays = self.packing.views(self.buffer)
+        self.token, self.position = self.arrays["token"], self.arrays["position"]
+        self.source_length, self.parent = self.arrays["source_length"], self.arrays["parent"]
+        for row in range(rows):
+            self.reset(row)
 
     def reset(self, row: int, source_length: int = 1) -> None:
         """Step 0 of a sequence; also what a free row holds, so that it computes harmless numbers."""

@@ -14,12 +14,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from export.contract.graph_names import GraphName
+from export.contract.tensors import TensorSpec
 from server.engine.graph_runner import GraphRunner, device_errors
 from server.engine.searches.search import Array, Best, StepOutputs
 from server.engine.tensors.bindings import Bindings, Outputs
 from server.engine.tensors.controls import Controls
 from server.engine.tensors.decoder_step import SCORES
 from server.engine.tensors.lane_shape import LaneShape
+from server.engine.tensors.packed import Packing
 from server.engine.tensors.storage import Bind, output_specs, pool_specs
 
 _DEVICE = ("cuda", 0)
@@ -43,28 +45,32 @@ class CudaStorage:
         self.pools: dict[str, Any] = {
             name: _on_device(np.zeros(shape.of(spec), spec.dtype)) for name, spec in self._pool_specs.items()
         }
-        self._controls: dict[str, Any] = {
-            spec.name: _on_device(self.controls.arrays[spec.name])
-            for spec in manifest.graphs[GraphName.DECODER_STEP].inputs
-            if spec.name in self.controls.arrays
-        }
+        self._controls = _on_device(self.controls.buffer)
+        best = manifest.graphs[GraphName.CANDIDATES].outputs
+        self._best = Packing({spec.name: (shape.of(spec), spec.dtype) for spec in best})
+        self._best_on_device = _on_device(self._best.new_buffer())
         self._outputs: dict[str, Any] = {}
         self._copies: list[tuple[int, int, int, int]] = []  # from and to which hypothesis, which columns
 
     def bind(self, bind: Bind, name: str, rows: int) -> None:
         """Bind the first rows of a control, a pool or an output, by its name in a graph."""
+        if name in self.controls.arrays:
+            array = self.controls.arrays[name]
+            place = self._controls.data_ptr() + self.controls.packing.offsets[name]
+            bind(name, *_DEVICE, array.dtype, (rows, *array.shape[1:]), place)
+            return
         pool = name.removesuffix("_out")
-        spec = self._pool_specs.get(pool) or self._output_specs.get(name)
-        value = self.pools[pool] if pool in self.pools else self._value(name)
-        num_entries = rows * (self._shape.num_per_row(spec) if spec else 1)
-        dtype = np.dtype(spec.dtype if spec else np.int64)  # controls are of int64
-        bind(name, *_DEVICE, dtype, (num_entries, *value.shape()[1:]), value.data_ptr())
+        spec = self._pool_specs.get(pool) or self._output_specs[name]
+        if name in self._best.offsets:
+            place = self._best_on_device.data_ptr() + self._best.offsets[name]
+        else:
+            place = (self.pools.get(pool) or self._output(name, spec)).data_ptr()
+        num_entries = rows * self._shape.num_per_row(spec)
+        bind(name, *_DEVICE, np.dtype(spec.dtype), (num_entries, *self._shape.of(spec)[1:]), place)
 
-    def _value(self, name: str) -> Any:
-        if name in self._controls:
-            return self._controls[name]
+    def _output(self, name: str, spec: TensorSpec) -> Any:
+        """One of all rows; it has its place from the first use on."""
         if name not in self._outputs:
-            spec = self._output_specs[name]
             self._outputs[name] = _on_device(np.zeros(self._shape.of(spec), spec.dtype))
         return self._outputs[name]
 
@@ -73,11 +79,16 @@ class CudaStorage:
         with device_errors(f"copying {name} from the GPU"):
             return self._outputs[name].numpy()[:rows]
 
+    def read_best(self, rows: int) -> Best:
+        """Copy the best tokens of the first rows to main memory."""
+        with device_errors("copying the best tokens from the GPU"):
+            best = self._best.views(self._best_on_device.numpy())
+        return Best(best["best_token"][:rows], best["best_log_probs"][:rows])  # (R, W, 2W)
+
     def prepare_step(self) -> None:
         """Bring to the GPU what rows are told, and copy hypotheses as the last continuations need it."""
         with device_errors("copying controls to the GPU"):
-            for name, value in self._controls.items():
-                value.update_inplace(self.controls.arrays[name])
+            self._controls.update_inplace(self.controls.buffer)
         self._copy_hypotheses()
 
     def copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
@@ -131,7 +142,7 @@ class CudaScores:
         for graph in (GraphName.DECODER_STEP, *attention, GraphName.LOG_PROBS, GraphName.CANDIDATES):
             self._run(graph, bucket)
         read = self._storage.read
-        best = Best(read("best_token", rows), read("best_log_probs", rows))  # (R, W, 2W)
+        best = self._storage.read_best(rows)
         greedy = Best(best.token[:, 0, 0], best.score[:, 0, 0]) if self._shape.width == 1 else None
         log_probs = read("log_probs", rows) if GraphName.LOG_PROBS in requested else None
         return StepOutputs(greedy, best, log_probs, {name: read(name, rows) for name in requested - SCORES})

@@ -461,8 +461,7 @@ def test_a_copy_that_fails_is_an_inference_error_of_the_rows_concerned(
     (lane,) = on_gpu._lanes.values()
     storage = lane._tensors._storage
     assert isinstance(storage, CudaStorage)
-    for values in (storage._outputs, storage._controls):
-        values |= {name: Failing(value) for name, value in values.items()}
+    storage._best_on_device, storage._controls = map(Failing, (storage._best_on_device, storage._controls))
     report = on_gpu.decode_step()
     assert report is not None
     assert {result.sequence_id for result in report.results} == {0, 1}
