@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.scoring.length_penalty import PenaltyKind
+from server.engine.constraints import Constraints
 
 
 class StopReason(Enum):
@@ -100,6 +101,8 @@ class SequenceRequest:
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities; other methods need them anyway.
         first_token: What every hypothesis begins with, at log-probability 0; None for what it likes.
+        constraints: What no hypothesis may be; a first token is the first of their prefix, if that has any.
+            None for none, which costs nothing.
     """
 
     sequence_id: int
@@ -111,6 +114,7 @@ class SequenceRequest:
     with_scores: bool = True
     penalty_kind: PenaltyKind = "wu"
     first_token: int | None = None
+    constraints: Constraints | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
