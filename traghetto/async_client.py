@@ -104,10 +104,13 @@ class AsyncClient:
             CallError: a call failed as a whole.
             InvalidText: a text holds half of a surrogate pair.
             TypeError: `texts` is a str, or an option has another type than its field.
-            ValueError: a number does not fit in its field of the contract.
+            ValueError: a number does not fit in its field of the contract, or prefixes are not one for each
+                text.
         """
         template = RequestTemplate(source_language, target_language, **options)
-        return await self._run(self._caller.translate(template, list(checked_texts(texts))))
+        checked = list(checked_texts(texts))
+        template.check_prefixes(len(checked))
+        return await self._run(self._caller.translate(template, checked))
 
     def translate_many(
         self,
@@ -149,6 +152,7 @@ class AsyncClient:
         Due.
         """
         template = RequestTemplate(source_language, target_language, **options)
+        template.check_prefixes(None)
         plain = texts if isinstance(texts, AsyncIterable) else checked_texts(texts)
 
         async def translate(call: list[str]) -> list[Result]:

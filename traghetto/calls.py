@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
@@ -101,12 +101,13 @@ class Caller:
             proxy=proxy_of(address),
         )
 
-    def translate(self, template: RequestTemplate, texts: Iterable[str]) -> Steps[list[Result]]:
+    def translate(self, template: RequestTemplate, texts: Sequence[str]) -> Steps[list[Result]]:
         """Translate all texts, in as many calls as they need, within one deadline."""
         end = self.clock() + self.timeout_seconds
         results: list[Result] = []
         for call in calls_of(texts, CallCutter()):
-            response = yield from self._tries("Translate", template.with_texts(call), end)
+            request = template.with_texts(call, first=len(results))
+            response = yield from self._tries("Translate", request, end)
             results += results_of(response)
         return results
 

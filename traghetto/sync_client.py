@@ -101,7 +101,8 @@ class Client:
             CallError: a call failed as a whole.
             InvalidText: a text holds half of a surrogate pair.
             TypeError: `texts` is a str, or an option has another type than its field.
-            ValueError: a number does not fit in its field of the contract.
+            ValueError: a number does not fit in its field of the contract, or prefixes are not one for each
+                text.
 
         >>> from traghetto import TextError
         >>> texts = ["The cat is on the table.", "word " * 1000]
@@ -111,7 +112,9 @@ class Client:
         the text has 1002 tokens, the limit is 256
         """
         template = RequestTemplate(source_language, target_language, **options)
-        return self._run(self._caller.translate(template, list(checked_texts(texts))))
+        checked = list(checked_texts(texts))
+        template.check_prefixes(len(checked))
+        return self._run(self._caller.translate(template, checked))
 
     def translate_many(
         self,
@@ -149,6 +152,7 @@ class Client:
         Due.
         """
         template = RequestTemplate(source_language, target_language, **options)
+        template.check_prefixes(None)
 
         def translate(call: list[str]) -> list[Result]:
             return self._run(self._caller.translate(template, call))

@@ -129,8 +129,14 @@ def test_every_option_has_its_field() -> None:
         method=Sampling(temperature=0.5, top_k=0, top_p=0.25, seed=0),
         attention=AttentionOptions(layer=0, heads=[3, 1]),
         skip_scores=True,
+        target_prefix="Il",
+        suppress=["a", "b"],
+        no_repeat_ngram_size=0,
+        repetition_penalty=1.5,
+        min_target_tokens=2,
         priority="bulk",
     )
+    assert list(request.target_prefixes) == ["Il"]
     assert request.model == "m"
     assert request.priority == pb.PRIORITY_BULK
     assert request.options == pb.TranslateOptions(
@@ -140,6 +146,10 @@ def test_every_option_has_its_field() -> None:
         sampling=pb.Sampling(temperature=0.5, top_k=0, top_p=0.25, seed=0),
         attention=pb.AttentionOptions(layer=0, heads=[3, 1]),
         skip_scores=True,
+        suppress=["a", "b"],
+        no_repeat_ngram_size=0,
+        repetition_penalty=1.5,
+        min_target_tokens=2,
     )
     contrastive = made(method=ContrastiveSearch(top_k=3, penalty_alpha=0.0)).options.contrastive_search
     assert contrastive == pb.ContrastiveSearch(top_k=3, penalty_alpha=0.0)
@@ -185,3 +195,26 @@ def endless() -> Iterator[str]:
 
 def test_endless_texts_are_read_lazily() -> None:
     assert len(next(calls_of(checked_texts(endless()), CallCutter()))) == 1024
+
+
+def test_a_prefix_for_each_text_goes_with_its_text() -> None:
+    template = RequestTemplate("en", "it", target_prefix=["Il", "", "La"])
+    assert list(template.with_texts(["a", "b"]).target_prefixes) == ["Il", ""]
+    assert list(template.with_texts(["c"], first=2).target_prefixes) == ["La"]
+    template.check_prefixes(3)
+    with pytest.raises(ValueError, match="target_prefix has 3, must be one for each of 2 texts"):
+        template.check_prefixes(2)
+    with pytest.raises(TypeError, match="must be one str for all texts of translate_many"):
+        template.check_prefixes(None)
+
+
+def test_one_prefix_is_that_of_all() -> None:
+    template = RequestTemplate("en", "it", target_prefix="Il")
+    template.check_prefixes(None)
+    assert list(template.with_texts(["a", "b"], first=7).target_prefixes) == ["Il"]
+    assert list(made(target_prefix="").target_prefixes) == []
+
+
+def test_terms_in_one_str_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"suppress is a str, must be several: write \['cat'\]"):
+        made(suppress="cat")
