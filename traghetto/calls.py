@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
@@ -19,13 +19,14 @@ from traghetto.errors import CallError
 from traghetto.failures import Failure, Kind, error_of
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.requests import CallCutter, RequestTemplate, calls_of
-from traghetto.responses import model_of, results_of
-from traghetto.results import ModelDescription, Result
+from traghetto.responses import model_of, results_of, scores_of
+from traghetto.results import ModelDescription, Result, Score, TextError
 from traghetto.retries import Retries, RetryBudget, RetryPolicy, Uniform
 from traghetto.target import proxy_of
 from traghetto.tls import Tls, security_of
 
 T = TypeVar("T")
+Method = Literal["Translate", "Score", "ListModels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Try:
         timeout_seconds: What is left of the call's time.
     """
 
-    method: Literal["Translate", "ListModels"]
+    method: Method
     request: Any
     timeout_seconds: float
 
@@ -111,13 +112,22 @@ class Caller:
             results += results_of(response)
         return results
 
+    def score(self, requests: Iterable[pb.ScoreRequest]) -> Steps[list[Score | TextError]]:
+        """Score all translations, within one deadline."""
+        end = self.clock() + self.timeout_seconds
+        results: list[Score | TextError] = []
+        for request in requests:
+            response = yield from self._tries("Score", request, end)
+            results += scores_of(response)
+        return results
+
     def models(self) -> Steps[list[ModelDescription]]:
         """Ask for the models that the server has loaded."""
         end = self.clock() + self.timeout_seconds
         response = yield from self._tries("ListModels", pb.ListModelsRequest(), end)
         return [model_of(model) for model in response.models]
 
-    def _tries(self, method: Literal["Translate", "ListModels"], request: Any, end: float) -> Steps[Any]:
+    def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = Retries(
             policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known
         )

@@ -188,6 +188,40 @@ class RequestTemplate:
         return request
 
 
+def score_requests(
+    texts: Iterable[str],
+    translations: Iterable[str],
+    source_language: str,
+    target_language: str,
+    *,
+    model: str = "",
+    priority: str | None = None,
+) -> Iterator[pb.ScoreRequest]:
+    """The calls that score a translation of each text.
+
+    Raises:
+        TypeError, InvalidText: a text or a translation cannot be sent.
+        ValueError: there are not as many translations as texts, or there is no such priority.
+    """
+    sources, targets = list(checked_texts(texts)), list(checked_texts(translations))
+    if len(sources) != len(targets):
+        raise ValueError(
+            f"there are {len(targets)} translations, must be one for each of {len(sources)} texts"
+        )
+    first = 0
+    for call in calls_of((a + b for a, b in zip(sources, targets, strict=True)), CallCutter()):
+        last = first + len(call)
+        yield pb.ScoreRequest(
+            source_language=source_language,
+            target_language=target_language,
+            texts=sources[first:last],
+            translations=targets[first:last],
+            model=model,
+            priority=_value("priority", priority, _PRIORITIES),
+        )
+        first = last
+
+
 def _value(option: str, name: str | None, values: Mapping[str | None, _Value]) -> _Value:
     if name not in values:
         *others, last = (repr(name) for name in values if name is not None)

@@ -12,13 +12,13 @@ from server.engine.constraints import Constraints
 from server.errors import Violation
 from server.models.loading import LoadedModel
 from server.translation.forbidden_terms import ForbiddenTerms, TargetPieces
+from server.translation.sources import CHARACTERS_PER_TOKEN
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 MAX_TERMS = 256
 MAX_TERM_CHARACTERS = 64
 MAX_REPETITION_PENALTY = 10
-_CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer prefix is refused before it costs seconds
 
 _pieces: WeakKeyDictionary[Tokenizer, TargetPieces] = WeakKeyDictionary()
 
@@ -107,7 +107,7 @@ def _prefix_ids(prefix: str, model: LoadedModel, target_language: str, limit: in
     """A prefix as tokens, or what is wrong with it."""
     if not prefix.strip():
         return ()
-    if len(prefix) > (most := _CHARACTERS_PER_TOKEN * limit):
+    if len(prefix) > (most := CHARACTERS_PER_TOKEN * limit):
         return f"has {len(prefix)} characters, must have at most {most}"
     ids = model.tokenizer.encode_target(prefix, target_language=target_language)[:-1]
     if model.tokenizer.special_ids.unknown in ids:

@@ -125,6 +125,8 @@ class Hypothesis:
         token_ids: The end of sentence is the last one if stop_reason is END.
         log_prob: Sum over the tokens, natural logarithm; None where the search did without.
         score: log_prob / length penalty; None where there is no log_prob.
+        token_log_probs: Of each token, where one target is extended, as all methods but beam search do, and
+            the search did not do without.
         attention: (T, S), the weights with which each token was predicted, where they were asked for.
     """
 
@@ -132,6 +134,7 @@ class Hypothesis:
     log_prob: float | None
     score: float | None
     stop_reason: StopReason
+    token_log_probs: tuple[float, ...] | None = field(default=None, compare=False)
     attention: NDArray[np.float32] | None = field(default=None, compare=False)
 
 

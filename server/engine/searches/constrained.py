@@ -35,6 +35,7 @@ class WithConstraints:
     def __init__(self, search: Search, constraints: Constraints, width: int, end_id: int) -> None:
         self._search, self._constraints = search, constraints
         self._width, self._end_id = width, end_id
+        self._num_best = 2 * width if GraphName.CANDIDATES in search.extra_outputs else 1
         self._prefixes: list[tuple[int, ...]] = [()] * width
         self.extra_outputs = (search.extra_outputs - _DERIVED) | {GraphName.LOG_PROBS}
 
@@ -42,7 +43,7 @@ class WithConstraints:
         """Let the search take the step as the constraints leave it, see `Search.advance`."""
         assert step.log_probs is not None, "asked for"
         log_probs = self._constrained(step.log_probs[row])  # (W, V)
-        best = _best(log_probs, 2 * self._width)  # (W, 2W)
+        best = _best(log_probs, self._num_best)  # (W, 2W), or (1, 1)
         seen = StepOutputs(
             greedy=Best(best.token[:, 0], best.score[:, 0]) if self._width == 1 else None,
             candidates=Best(best.token[None], best.score[None]),

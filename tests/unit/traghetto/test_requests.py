@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from traghetto import AttentionOptions, ContrastiveSearch, InvalidText, Sampling
 from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.requests import CallCutter, RequestTemplate, calls_of, calls_of_async, checked_texts
+from traghetto.requests import (
+    CallCutter,
+    RequestTemplate,
+    calls_of,
+    calls_of_async,
+    checked_texts,
+    score_requests,
+)
 
 
 @pytest.mark.parametrize("texts", ["Yes.", b"Yes."], ids=["str", "bytes"])
@@ -218,3 +225,22 @@ def test_one_prefix_is_that_of_all() -> None:
 def test_terms_in_one_str_are_refused() -> None:
     with pytest.raises(TypeError, match=r"suppress is a str, must be several: write \['cat'\]"):
         made(suppress="cat")
+
+
+def test_scores_are_asked_for_in_as_many_calls_as_they_need() -> None:
+    texts = [f"a{i}" for i in range(1030)]
+    translations = [f"b{i}" for i in range(1030)]
+    calls = list(score_requests(texts, translations, "en", "it", model="m", priority="bulk"))
+    assert [len(call.texts) for call in calls] == [1024, 6]
+    assert [t for call in calls for t in call.texts] == texts
+    assert [t for call in calls for t in call.translations] == translations
+    assert (calls[1].source_language, calls[1].target_language) == ("en", "it")
+    assert (calls[1].model, calls[1].priority) == ("m", pb.PRIORITY_BULK)
+    assert list(score_requests([], [], "en", "it")) == []
+
+
+def test_texts_without_a_translation_each_are_not_scored() -> None:
+    with pytest.raises(ValueError, match="there are 1 translations, must be one for each of 2 texts"):
+        next(score_requests(["a", "b"], ["c"], "en", "it"))
+    with pytest.raises(TypeError, match="texts is a str, must be several"):
+        next(score_requests(["a"], "c", "en", "it"))

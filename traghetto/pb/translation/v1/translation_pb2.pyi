@@ -402,7 +402,7 @@ class TranslateRequest(_message.Message):
         default. The model goes on from it, and its own log-probability of the prefix
         counts in scores. It is cut into tokens as a text of its own, so that it is best
         whole words; white space at its ends does not count. Of a text of several
-        segments it begins the first; what Translation.text says of final punctuation,
+        segments it begins the first; what Hypothesis.text says of final punctuation,
         capitals and markup holds for it too. A text for which no model is run has none.
 
         INVALID_ARGUMENT if there are neither none, one nor as many as texts, if one has
@@ -762,6 +762,173 @@ class AttentionOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
 
 Global___AttentionOptions: _TypeAlias = AttentionOptions  # noqa: Y015
+
+@_typing.final
+class ScoreRequest(_message.Message):
+    """Texts and their translations, whose probability is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    TRANSLATIONS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Languages of all texts and of all translations, as those of TranslateRequest,
+    with the same errors.
+    """
+    target_language: _builtins.str
+    """See source_language."""
+    model: _builtins.str
+    """As TranslateRequest.model."""
+    priority: Global___Priority.ValueType
+    """As TranslateRequest.priority."""
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least 1, and at most as many as TranslateRequest.texts. Each is one sequence,
+        as with SEGMENTATION_NONE: one of more tokens than Model.max_source_tokens is an
+        item with an error, and so is one with nothing to translate in it.
+        """
+
+    @_builtins.property
+    def translations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The translation of each text, in the same order and number: INVALID_ARGUMENT
+        otherwise. One of more tokens than Model.max_target_tokens, end of sentence
+        included, is an item with an error. It may be empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        translations: _abc.Iterable[_builtins.str] | None = ...,
+        model: _builtins.str = ...,
+        priority: Global___Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts", "translations", b"translations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreResponse(_message.Message):
+    """The probabilities that one request asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreItem]:
+        """One item for each of ScoreRequest.texts, in the same order and number."""
+
+    @_builtins.property
+    def model(self) -> Global___ModelReference:
+        """The model whose probabilities these are."""
+
+    @_builtins.property
+    def language_pair(self) -> Global___LanguagePair:
+        """The languages, as the model spells them."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ScoreItem] | None = ...,
+        model: Global___ModelReference | None = ...,
+        language_pair: Global___LanguagePair | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreResponse: _TypeAlias = ScoreResponse  # noqa: Y015
+
+@_typing.final
+class ScoreItem(_message.Message):
+    """What became of one text and its translation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def score(self) -> Global___Score:
+        """How probable the translation is."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """INVALID_ARGUMENT or INTERNAL; the others are not affected."""
+
+    def __init__(
+        self,
+        *,
+        score: Global___Score | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["score", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ScoreItem: _TypeAlias = ScoreItem  # noqa: Y015
+
+@_typing.final
+class Score(_message.Message):
+    """How probable a translation is to a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_PROB_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    LOG_PROBS_FIELD_NUMBER: _builtins.int
+    SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
+    log_prob: _builtins.float
+    """The sum of log_probs: comparable with Hypothesis.log_prob."""
+    source_tokens: _builtins.int
+    """As Translation.source_tokens."""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The translation as the model reads it, pieces as Attention.target_tokens has
+        them, the end of sentence last. What the vocabulary has no piece for is its piece
+        for unknown text.
+        """
+
+    @_builtins.property
+    def log_probs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of each of tokens, the natural logarithm of the probability that the model gives
+        it behind those before it. 0 for a mark of the target language that some models
+        begin with. On a server with --shortlist it is the probability among the tokens
+        that are likely for the text, and those of the translation.
+        """
+
+    def __init__(
+        self,
+        *,
+        log_prob: _builtins.float = ...,
+        tokens: _abc.Iterable[_builtins.str] | None = ...,
+        log_probs: _abc.Iterable[_builtins.float] | None = ...,
+        source_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_prob", b"log_prob", "log_probs", b"log_probs", "source_tokens", b"source_tokens", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Score: _TypeAlias = Score  # noqa: Y015
 
 @_typing.final
 class TranslateResponse(_message.Message):

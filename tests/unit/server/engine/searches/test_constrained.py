@@ -172,3 +172,15 @@ def test_a_score_that_is_no_number_raises_under_constraints_too(method: Method) 
     step.log_probs[ROW, 0, 2] = np.nan
     with pytest.raises(InferenceError, match="a log-probability is not a number"):
         search.advance(step, ROW)
+
+
+def test_a_target_that_is_all_prefix_is_scored_token_by_token() -> None:
+    """What Score asks for; the oracle is the scorer itself."""
+    target, scorer = (9, 4, 9, 11, END_ID), RandomScorer(5)
+    request = dataclasses.replace(
+        request_of(Beam(beam_size=1), len(target)), constraints=Constraints(prefix=target)
+    )
+    (found,) = run(scorer, request)
+    expected = tuple(float(scorer.log_probs(target[:t])[token]) for t, token in enumerate(target))
+    assert (found.token_ids, found.token_log_probs, found.stop_reason) == (target, expected, StopReason.END)
+    assert found.log_prob == pytest.approx(sum(expected))
