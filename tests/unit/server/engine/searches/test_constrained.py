@@ -15,7 +15,9 @@ from export.contract.graph_names import GraphName
 from model.searches.constraints import ConstrainedScorer, TargetRules
 from model.text.sentencepiece_tokenizer import END_ID
 from server.engine.constraints import Constraints
+from server.engine.searches.beam_search import BeamSearch
 from server.engine.searches.methods import new_search
+from server.engine.searches.search import Best, StepOutputs
 from server.engine.sequence import AttentionChoice, Beam, InferenceError, Method, StopReason
 from tests.unit.server.engine.searches.test_search import (
     CONTRASTIVES,
@@ -184,3 +186,16 @@ def test_a_target_that_is_all_prefix_is_scored_token_by_token() -> None:
     expected = tuple(float(scorer.log_probs(target[:t])[token]) for t, token in enumerate(target))
     assert (found.token_ids, found.token_log_probs, found.stop_reason) == (target, expected, StopReason.END)
     assert found.log_prob == pytest.approx(sum(expected))
+
+
+def test_an_end_that_cannot_be_finishes_no_hypothesis() -> None:
+    search = BeamSearch(request_of(Beam(beam_size=2), 9), END_ID)
+
+    def step(tokens: list[int], scores: list[float]) -> StepOutputs:
+        best = Best(np.array([[tokens] * 2]), np.array([[scores] * 2], np.float32))  # (1, W, 2W)
+        return StepOutputs(candidates=best)
+
+    assert search.advance(step([7, END_ID, 8, 9], [-1.0, *[-np.inf] * 3]), 0) is not None
+    assert search.advance(step([END_ID, 7, 8, 9], [-1.0, -2.0, -3.0, -4.0]), 0) is not None
+    assert search.advance(step([END_ID, 7, 8, 9], [-1.0, -2.0, -3.0, -4.0]), 0) is None
+    assert all(np.isfinite(ending.hypothesis.log_prob or 0.0) for ending in search.endings())
