@@ -5,6 +5,8 @@ RequestError
 ├── MalformedRequest      the bytes are no request at all
 ├── SourceTooLong         one text has too many tokens
 ├── TextTooLong           one text has too many characters to count its tokens
+├── NothingToScore        a source has nothing to translate
+├── TargetTooLong         a translation that is to be scored has too many tokens
 ├── NotServed             no such model, or no model for the pair
 ├── QueueFull             the server sheds load
 ├── Overloaded            the deadline would pass before it was done
@@ -82,6 +84,21 @@ class TextTooLong(RequestError):
     def __init__(self, num_characters: int, limit: int) -> None:
         super().__init__(f"the text has {num_characters} characters, the limit is {limit}")
         self.num_characters, self.limit = num_characters, limit
+
+
+class NothingToScore(RequestError):
+    """A source of which a model reads nothing: no translation of it has a probability."""
+
+    def __init__(self) -> None:
+        super().__init__("the text has nothing to translate: its translation has no probability")
+
+
+class TargetTooLong(RequestError):
+    """A translation of more tokens than the limit, which is to be scored."""
+
+    def __init__(self, num_tokens: int, limit: int) -> None:
+        super().__init__(f"the translation has {num_tokens} tokens, the limit is {limit}")
+        self.num_tokens, self.limit = num_tokens, limit
 
 
 class NotServed(RequestError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 import grpc
 
@@ -13,8 +13,8 @@ from traghetto.calls import Caller, Steps, Try, Wait
 from traghetto.failures import failure_of
 from traghetto.in_order import in_order_async
 from traghetto.options import TranslateOptions
-from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts
-from traghetto.results import ModelDescription, Result
+from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts, score_requests
+from traghetto.results import ModelDescription, Result, Score, TextError
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -104,10 +104,13 @@ class AsyncClient:
             CallError: a call failed as a whole.
             InvalidText: a text holds half of a surrogate pair.
             TypeError: `texts` is a str, or an option has another type than its field.
-            ValueError: a number does not fit in its field of the contract.
+            ValueError: a number does not fit in its field of the contract, or prefixes are not one for each
+                text.
         """
         template = RequestTemplate(source_language, target_language, **options)
-        return await self._run(self._caller.translate(template, list(checked_texts(texts))))
+        checked = list(checked_texts(texts))
+        template.check_prefixes(len(checked))
+        return await self._run(self._caller.translate(template, checked))
 
     def translate_many(
         self,
@@ -149,6 +152,7 @@ class AsyncClient:
         Due.
         """
         template = RequestTemplate(source_language, target_language, **options)
+        template.check_prefixes(None)
         plain = texts if isinstance(texts, AsyncIterable) else checked_texts(texts)
 
         async def translate(call: list[str]) -> list[Result]:
@@ -156,6 +160,39 @@ class AsyncClient:
 
         calls = calls_of_async(plain, CallCutter(texts_per_call))
         return _flat(in_order_async(translate, calls, concurrency))
+
+    async def score(
+        self,
+        texts: Iterable[str],
+        translations: Iterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        model: str = "",
+        priority: Literal["interactive", "bulk"] | None = None,
+    ) -> list[Score | TextError]:
+        """Tell how probable a translation of each text is to a model, whoever made it.
+
+        Args:
+            texts: Each is one sequence; it is not cut.
+            translations: One for each text.
+            source_language, target_language: BCP-47 tags, such as "en".
+            model: A model's name; empty for the server's choice for the language pair.
+            priority: As of `translate`.
+
+        Returns:
+            A score or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole.
+            InvalidText: a text or a translation holds half of a surrogate pair.
+            TypeError: either of both is a str.
+            ValueError: there are not as many translations as texts.
+        """
+        requests = score_requests(
+            texts, translations, source_language, target_language, model=model, priority=priority
+        )
+        return await self._run(self._caller.score(list(requests)))
 
     async def models(self) -> list[ModelDescription]:
         """What the server serves, ordered by name.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
@@ -19,13 +19,14 @@ from traghetto.errors import CallError
 from traghetto.failures import Failure, Kind, error_of
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.requests import CallCutter, RequestTemplate, calls_of
-from traghetto.responses import model_of, results_of
-from traghetto.results import ModelDescription, Result
+from traghetto.responses import model_of, results_of, scores_of
+from traghetto.results import ModelDescription, Result, Score, TextError
 from traghetto.retries import Retries, RetryBudget, RetryPolicy, Uniform
 from traghetto.target import proxy_of
 from traghetto.tls import Tls, security_of
 
 T = TypeVar("T")
+Method = Literal["Translate", "Score", "ListModels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Try:
         timeout_seconds: What is left of the call's time.
     """
 
-    method: Literal["Translate", "ListModels"]
+    method: Method
     request: Any
     timeout_seconds: float
 
@@ -101,13 +102,23 @@ class Caller:
             proxy=proxy_of(address),
         )
 
-    def translate(self, template: RequestTemplate, texts: Iterable[str]) -> Steps[list[Result]]:
+    def translate(self, template: RequestTemplate, texts: Sequence[str]) -> Steps[list[Result]]:
         """Translate all texts, in as many calls as they need, within one deadline."""
         end = self.clock() + self.timeout_seconds
         results: list[Result] = []
         for call in calls_of(texts, CallCutter()):
-            response = yield from self._tries("Translate", template.with_texts(call), end)
+            request = template.with_texts(call, first=len(results))
+            response = yield from self._tries("Translate", request, end)
             results += results_of(response)
+        return results
+
+    def score(self, requests: Iterable[pb.ScoreRequest]) -> Steps[list[Score | TextError]]:
+        """Score all translations, within one deadline."""
+        end = self.clock() + self.timeout_seconds
+        results: list[Score | TextError] = []
+        for request in requests:
+            response = yield from self._tries("Score", request, end)
+            results += scores_of(response)
         return results
 
     def models(self) -> Steps[list[ModelDescription]]:
@@ -116,7 +127,7 @@ class Caller:
         response = yield from self._tries("ListModels", pb.ListModelsRequest(), end)
         return [model_of(model) for model in response.models]
 
-    def _tries(self, method: Literal["Translate", "ListModels"], request: Any, end: float) -> Steps[Any]:
+    def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = Retries(
             policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known
         )

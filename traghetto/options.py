@@ -65,6 +65,12 @@ class TranslateOptions(TypedDict, total=False):
         num_hypotheses: Hypotheses to return for each text, at most.
         method: How to search; None is beam search. Neither of the others goes with `beam_size`.
         attention: Returns the attention of each hypothesis; None returns none.
+        target_prefix: How the translations begin: one text for all, or in `translate` one for each of its
+            texts, empty for those that begin as they like.
+        suppress: Terms that no translation has, as they are written here, at most 256.
+        no_repeat_ngram_size: No run of so many tokens is twice in the translation of a sentence.
+        repetition_penalty: Above 1 makes tokens that are there already less probable; scores change by it.
+        min_target_tokens: Lower limit on the tokens of each translation.
         skip_scores: Leaves out `score` and `log_prob`, by which greedy search is a little faster.
         format: What texts are written in: "plain", the default; "html", "xml" or "markdown".
         segmentation: How texts are cut: "sentences", the default; "lines"; or "none", each text one sequence.
@@ -78,6 +84,11 @@ class TranslateOptions(TypedDict, total=False):
     num_hypotheses: int | None
     method: Sampling | ContrastiveSearch | None
     attention: AttentionOptions | None
+    target_prefix: str | Sequence[str] | None
+    suppress: Sequence[str]
+    no_repeat_ngram_size: int | None
+    repetition_penalty: float | None
+    min_target_tokens: int | None
     skip_scores: bool
     format: Literal["plain", "html", "xml", "markdown"] | None
     segmentation: Literal["sentences", "lines", "none"] | None

@@ -156,13 +156,70 @@ class RequestTemplate:
             priority=_value("priority", options.get("priority"), _PRIORITIES),
             format=_value("format", options.get("format"), _FORMATS),
         )
+        prefix = options.get("target_prefix")
+        self._prefixes = None if prefix is None or isinstance(prefix, str) else list(prefix)
+        self._template.target_prefixes.extend([prefix] if isinstance(prefix, str) and prefix else ())
 
-    def with_texts(self, texts: Sequence[str]) -> pb.TranslateRequest:
-        """The request for these texts."""
+    def check_prefixes(self, num_texts: int | None) -> None:
+        """Refuse prefixes that are not one for each text.
+
+        Args:
+            num_texts: None if it is not known.
+
+        Raises:
+            TypeError: there may be only one for all.
+            ValueError: there are more or fewer than texts.
+        """
+        if self._prefixes is None or len(self._prefixes) == num_texts:
+            return
+        if num_texts is None:
+            raise TypeError("target_prefix has several, must be one str for all texts of translate_many")
+        raise ValueError(
+            f"target_prefix has {len(self._prefixes)}, must be one for each of {num_texts} texts"
+        )
+
+    def with_texts(self, texts: Sequence[str], first: int = 0) -> pb.TranslateRequest:
+        """The request for these texts, of which the first is the `first` of all."""
         request = pb.TranslateRequest()
         request.CopyFrom(self._template)
         request.texts.extend(texts)
+        if self._prefixes is not None:
+            request.target_prefixes.extend(self._prefixes[first : first + len(texts)])
         return request
+
+
+def score_requests(
+    texts: Iterable[str],
+    translations: Iterable[str],
+    source_language: str,
+    target_language: str,
+    *,
+    model: str = "",
+    priority: str | None = None,
+) -> Iterator[pb.ScoreRequest]:
+    """The calls that score a translation of each text.
+
+    Raises:
+        TypeError, InvalidText: a text or a translation cannot be sent.
+        ValueError: there are not as many translations as texts, or there is no such priority.
+    """
+    sources, targets = list(checked_texts(texts)), list(checked_texts(translations))
+    if len(sources) != len(targets):
+        raise ValueError(
+            f"there are {len(targets)} translations, must be one for each of {len(sources)} texts"
+        )
+    first = 0
+    for call in calls_of((a + b for a, b in zip(sources, targets, strict=True)), CallCutter()):
+        last = first + len(call)
+        yield pb.ScoreRequest(
+            source_language=source_language,
+            target_language=target_language,
+            texts=sources[first:last],
+            translations=targets[first:last],
+            model=model,
+            priority=_value("priority", priority, _PRIORITIES),
+        )
+        first = last
 
 
 def _value(option: str, name: str | None, values: Mapping[str | None, _Value]) -> _Value:
@@ -176,6 +233,8 @@ def _options(options: TranslateOptions) -> pb.TranslateOptions:
     method, attention = options.get("method"), options.get("attention")
     if not isinstance(method, Sampling | ContrastiveSearch | None):
         raise TypeError(f"method is {method!r}, must be a Sampling, a ContrastiveSearch or None")
+    if isinstance(suppress := options.get("suppress", ()), str):
+        raise TypeError(f"suppress is a str, must be several: write [{suppress!r}] for a single term")
     return pb.TranslateOptions(
         beam_size=options.get("beam_size"),
         length_penalty=options.get("length_penalty"),
@@ -187,5 +246,9 @@ def _options(options: TranslateOptions) -> pb.TranslateOptions:
         else None,
         attention=pb.AttentionOptions(**asdict(attention)) if attention is not None else None,
         skip_scores=options.get("skip_scores", False),
+        suppress=suppress,
+        no_repeat_ngram_size=options.get("no_repeat_ngram_size"),
+        repetition_penalty=options.get("repetition_penalty"),
+        min_target_tokens=options.get("min_target_tokens"),
         segmentation=_value("segmentation", options.get("segmentation"), _SEGMENTATIONS),
     )

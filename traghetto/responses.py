@@ -13,6 +13,7 @@ from traghetto.results import (
     ModelDescription,
     ModelReference,
     Result,
+    Score,
     Segment,
     StopReason,
     TextError,
@@ -40,6 +41,24 @@ def results_of(response: pb.TranslateResponse) -> list[Result]:
     return [_result_of(item, model, pair) for item in response.items]
 
 
+def scores_of(response: pb.ScoreResponse) -> list[Score | TextError]:
+    """The score of each text's translation, in order."""
+    model = ModelReference(name=response.model.name, sha256=response.model.sha256)
+    return [_score_of(item, model) for item in response.items]
+
+
+def _score_of(item: pb.ScoreItem, model: ModelReference) -> Score | TextError:
+    if item.WhichOneof("result") != "score":
+        return _error_of(item)
+    return Score(
+        log_prob=item.score.log_prob,
+        tokens=tuple(item.score.tokens),
+        log_probs=tuple(item.score.log_probs),
+        source_tokens=item.score.source_tokens,
+        model=model,
+    )
+
+
 def model_of(model: pb.Model) -> ModelDescription:
     """The description of a model that the server has loaded."""
     layers = model.attention
@@ -64,14 +83,16 @@ def _pair_of(pair: pb.LanguagePair) -> LanguagePair:
 
 
 def _result_of(item: pb.TranslationItem, model: ModelReference, pair: LanguagePair | None) -> Result:
-    match item.WhichOneof("result"):
-        case "translation":
-            return _translation_of(item.translation, model, pair)
-        case "error":
-            code = _STATUS_CODES.get(item.error.code, grpc.StatusCode.UNKNOWN)
-            return TextError(code, item.error.message)
-        case _:
-            return TextError(grpc.StatusCode.UNIMPLEMENTED, "the result is of a kind newer than this client")
+    if item.WhichOneof("result") == "translation":
+        return _translation_of(item.translation, model, pair)
+    return _error_of(item)
+
+
+def _error_of(item: pb.TranslationItem | pb.ScoreItem) -> TextError:
+    if item.WhichOneof("result") == "error":
+        code = _STATUS_CODES.get(item.error.code, grpc.StatusCode.UNKNOWN)
+        return TextError(code, item.error.message)
+    return TextError(grpc.StatusCode.UNIMPLEMENTED, "the result is of a kind newer than this client")
 
 
 def _translation_of(

@@ -176,6 +176,25 @@ Result = Translation | TextError
 
 
 @dataclass(frozen=True, kw_only=True)
+class Score:
+    """How probable a given translation is to a model.
+
+    Args:
+        log_prob: Natural logarithm of its probability: the sum of `log_probs`.
+        tokens: It as the model reads it, the end of sentence last.
+        log_probs: Of each token, behind those before it.
+        source_tokens: Tokens of the source as the encoder reads it.
+        model: Whose probability it is.
+    """
+
+    log_prob: float
+    tokens: tuple[str, ...]
+    log_probs: tuple[float, ...] = field(repr=False)
+    source_tokens: int
+    model: ModelReference
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttentionLayers:
     """The attention over the source in a model's decoder.
 

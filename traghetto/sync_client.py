@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 import grpc
 
@@ -14,8 +14,8 @@ from traghetto.calls import Caller, Steps, Try, Wait
 from traghetto.failures import failure_of
 from traghetto.in_order import in_order
 from traghetto.options import TranslateOptions
-from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts
-from traghetto.results import ModelDescription, Result
+from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts, score_requests
+from traghetto.results import ModelDescription, Result, Score, TextError
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -101,7 +101,8 @@ class Client:
             CallError: a call failed as a whole.
             InvalidText: a text holds half of a surrogate pair.
             TypeError: `texts` is a str, or an option has another type than its field.
-            ValueError: a number does not fit in its field of the contract.
+            ValueError: a number does not fit in its field of the contract, or prefixes are not one for each
+                text.
 
         >>> from traghetto import TextError
         >>> texts = ["The cat is on the table.", "word " * 1000]
@@ -111,7 +112,9 @@ class Client:
         the text has 1002 tokens, the limit is 256
         """
         template = RequestTemplate(source_language, target_language, **options)
-        return self._run(self._caller.translate(template, list(checked_texts(texts))))
+        checked = list(checked_texts(texts))
+        template.check_prefixes(len(checked))
+        return self._run(self._caller.translate(template, checked))
 
     def translate_many(
         self,
@@ -149,12 +152,50 @@ class Client:
         Due.
         """
         template = RequestTemplate(source_language, target_language, **options)
+        template.check_prefixes(None)
 
         def translate(call: list[str]) -> list[Result]:
             return self._run(self._caller.translate(template, call))
 
         calls = calls_of(checked_texts(texts), CallCutter(texts_per_call))
         return chain.from_iterable(in_order(translate, calls, concurrency))
+
+    def score(
+        self,
+        texts: Iterable[str],
+        translations: Iterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        model: str = "",
+        priority: Literal["interactive", "bulk"] | None = None,
+    ) -> list[Score | TextError]:
+        """Tell how probable a translation of each text is to a model, whoever made it.
+
+        Args:
+            texts: Each is one sequence; it is not cut.
+            translations: One for each text.
+            source_language, target_language: BCP-47 tags, such as "en".
+            model: A model's name; empty for the server's choice for the language pair.
+            priority: As of `translate`.
+
+        Returns:
+            A score or an error for each text, in order.
+
+        Raises:
+            CallError: a call failed as a whole.
+            InvalidText: a text or a translation holds half of a surrogate pair.
+            TypeError: either of both is a str.
+            ValueError: there are not as many translations as texts.
+
+        >>> good, bad = client.score(["The cat."] * 2, ["Il gatto.", "Il treno."], "en", "it")
+        >>> good.log_prob > bad.log_prob
+        True
+        """
+        requests = score_requests(
+            texts, translations, source_language, target_language, model=model, priority=priority
+        )
+        return self._run(self._caller.score(list(requests)))
 
     def models(self) -> list[ModelDescription]:
         """What the server serves, ordered by name.

@@ -112,7 +112,7 @@ def beam_search(
             if tokens[-1] == end and rank < beam_size:
                 finished.append(finish(tokens, total, alpha))
         live = [c for c in candidates if c[0][-1] != end][:beam_size]
-        if len(finished) >= beam_size:
+        if len(finished) >= beam_size or not live:
             break
     else:
         finished += [finish(tokens, total, alpha) for tokens, total in live]

@@ -8,7 +8,7 @@ import numpy as np
 
 from server.errors import Violation
 
-_MAX_LISTED = 8
+MAX_LISTED = 8
 
 
 def fault(name: str, value: float | str, rule: str) -> Violation:
@@ -43,4 +43,4 @@ def listed(values: Sequence[int]) -> str:
     >>> listed(range(20))
     '0, 1, 2, 3, 4, 5, 6, 7, ...'
     """
-    return ", ".join(map(str, values[:_MAX_LISTED])) + (", ..." if len(values) > _MAX_LISTED else "")
+    return ", ".join(map(str, values[:MAX_LISTED])) + (", ..." if len(values) > MAX_LISTED else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY, MAX_ALPHA
+from server.api.constraints import parse_constraints
 from server.api.option_faults import fault, listed, range_faults
 from server.api.search_methods import num_hypotheses_of, parse_method
 from server.engine.sequence import AttentionChoice
@@ -30,6 +31,7 @@ def parse_options(
     method = parse_method(message, max_beam_size, faults)
     max_target_tokens = _max_target_tokens(message, model, faults)
     length_penalty = _length_penalty(message, model, faults)
+    constraints = parse_constraints(message, model, max_target_tokens, faults)
     attention = _attention(message.attention, model, faults) if message.HasField("attention") else None
     if faults or model is None:
         return faults
@@ -44,6 +46,7 @@ def parse_options(
         with_scores=not message.skip_scores,
         is_seeded=message.sampling.HasField("seed"),
         penalty_kind=model.manifest.length_penalty.kind,
+        constraints=constraints,
     )
 
 

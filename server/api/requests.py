@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from model.text.language_codes import is_language_code
+from server.api.constraints import parse_prefixes, with_suppressed
 from server.api.options import parse_options
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
@@ -68,8 +69,10 @@ def parse_request(
     options = parse_options(message.options, model, max_beam_size)
     if isinstance(options, list):
         raise InvalidRequest([*faults, *options])
+    prefixes = parse_prefixes(message, model, pair[1], options.max_target_tokens, faults)
     if faults:
         raise InvalidRequest(faults)
+    options = with_suppressed(options, message.options.suppress, model, pair[1])
     first_token = model.tokenizer.first_target_token(pair[1])
     if first_token is not None:
         options = replace(options, first_token=first_token)
@@ -83,6 +86,7 @@ def parse_request(
         priority=_PRIORITIES[message.priority],
         segmentation=_SEGMENTATIONS[message.options.segmentation],
         format=_FORMATS[message.format],
+        prefixes=prefixes,
     )
 
 

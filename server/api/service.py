@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import cast
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import grpc
 
 from server.api.clients import client_of
 from server.api.messages import model_message, response_message
 from server.api.requests import parse_request
+from server.api.scores import score_message, translate_request
 from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
@@ -17,11 +20,16 @@ from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord
 from server.telemetry.metrics import Metrics
+from server.translation.request import TranslationRequest
+from server.translation.scoring import score
 from server.translation.translator import Translator
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
-Context = grpc.aio.ServicerContext[pb.TranslateRequest, pb.TranslateResponse]
+Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Answer = Callable[[Request, Call, float, "float | None", str], Awaitable[Response]]
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -41,12 +49,22 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
+        return await self._answered(self.answer, request, context)
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        """Tell how probable every translation of a call is."""
+        return await self._answered(self.score, request, context)
+
+    async def _answered(
+        self, answer: Answer[Request, Response], request: Request, context: Context
+    ) -> Response:
+        """What a call is answered with, within its deadline."""
         started = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
         allowed = self._time_limit_seconds if remaining is None else remaining
         deadline = None if allowed is None else started + allowed
         try:
-            return await self.answer(request, current_call.get(), started, deadline, client_of(context))
+            return await answer(request, current_call.get(), started, deadline, client_of(context))
         except DeadlineExceeded as error:
             if remaining is None and allowed is not None:
                 await abort(context, TimeLimitExceeded(allowed, was_queued=error.was_queued))
@@ -71,19 +89,38 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         Raises:
             RequestError: there is no translation; it is counted already.
         """
+        with self._recorded(call, request) as record:
+            parsed = self._parsed(request, deadline, client)
+            record.accept(parsed, started)
+            return response_message(await self._translator.translate(parsed, record))
+
+    async def score(
+        self, request: pb.ScoreRequest, call: Call, started: float, deadline: float | None, client: str
+    ) -> pb.ScoreResponse:
+        """Score, as `answer` translates."""
+        with self._recorded(call, request) as record:
+            parsed = self._parsed(translate_request(request), deadline, client)
+            record.accept(parsed, started)
+            return score_message(await score(self._translator, parsed, request.translations, record))
+
+    @contextmanager
+    def _recorded(self, call: Call, request: pb.TranslateRequest | pb.ScoreRequest) -> Iterator[CallRecord]:
         record = CallRecord(call, self._metrics)
         call.num_texts = len(request.texts)
         try:
-            parsed = parse_request(
-                request,
-                self._served.current,
-                max_texts=self._max_texts,
-                max_beam_size=self._max_beam_size,
-                deadline=deadline,
-                client=client,
-            )
-            record.accept(parsed, started)
-            return response_message(await self._translator.translate(parsed, record))
+            yield record
         except RequestError as error:
             record.reject(error)
             raise
+
+    def _parsed(
+        self, request: pb.TranslateRequest, deadline: float | None, client: str
+    ) -> TranslationRequest:
+        return parse_request(
+            request,
+            self._served.current,
+            max_texts=self._max_texts,
+            max_beam_size=self._max_beam_size,
+            deadline=deadline,
+            client=client,
+        )

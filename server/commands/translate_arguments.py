@@ -37,6 +37,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     _add_connection_arguments(parser)
     _add_tls_arguments(parser)
     _add_search_arguments(parser)
+    _add_constraint_arguments(parser)
     _add_attention_arguments(parser)
     parsed = parser.parse_args(arguments)
     for name, other in _NEEDS.items():
@@ -78,6 +79,11 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
         attention=attention,
         segmentation=parsed.segmentation,
         format=parsed.format,
+        target_prefix=parsed.target_prefix,
+        suppress=parsed.suppress,
+        no_repeat_ngram_size=parsed.no_repeat_ngram,
+        repetition_penalty=parsed.repetition_penalty,
+        min_target_tokens=parsed.min_tokens,
     )
 
 
@@ -178,6 +184,32 @@ def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="ALPHA",
         help="of --contrastive: weight of the penalty on repetition, from 0 to 1",
+    )
+
+
+def _add_constraint_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target-prefix", metavar="TEXT", help="how each translation begins")
+    parser.add_argument(
+        "--suppress",
+        action="append",
+        default=[],
+        metavar="TERM",
+        help="a term that no translation has; may be given several times",
+    )
+    parser.add_argument(
+        "--no-repeat-ngram",
+        type=_int32,
+        metavar="N",
+        help="no run of N tokens is twice in the translation of a sentence",
+    )
+    parser.add_argument(
+        "--repetition-penalty",
+        type=float,
+        metavar="FACTOR",
+        help="above 1, makes tokens that are there already less probable",
+    )
+    parser.add_argument(
+        "--min-tokens", type=_int32, metavar="N", help="shortest translation of a sentence, in tokens"
     )
 
 

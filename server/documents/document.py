@@ -86,7 +86,7 @@ class Document:
         Returns:
             The text, and where in it each target is, in characters.
         """
-        space = " " if _is_unspaced(pair[0]) and not _is_unspaced(pair[1]) else ""
+        space = " " if is_unspaced(pair[0]) and not is_unspaced(pair[1]) else ""
         pieces: list[str] = []
         ranges: list[Range] = []
         place = length = 0
@@ -237,5 +237,6 @@ def utf8_ranges(text: str, ranges: Sequence[Range]) -> Iterator[Range]:
         yield num_bytes, num_bytes + len(text[start:end].encode())
 
 
-def _is_unspaced(language: str) -> bool:
+def is_unspaced(language: str) -> bool:
+    """Whether a language, a BCP-47 tag, is written without spaces between sentences and words."""
     return language.partition("-")[0].lower() in _UNSPACED_LANGUAGES

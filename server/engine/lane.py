@@ -156,7 +156,8 @@ class Lane:
         for i, request in enumerate(requests):
             source[i, : len(request.source)] = request.source
         source_length = np.array([len(request.source) for request in requests], np.int64)
-        self._tensors.encode(source, source_length, np.array(rows, np.int64))
+        forced = {row: r.constraints.prefix for row, r in zip(rows, requests, strict=True) if r.constraints}
+        self._tensors.encode(source, source_length, np.array(rows, np.int64), forced)
         for row, request in zip(rows, requests, strict=True):
             self._tensors.reset(row, len(request.source))
             self._put(row, Running(request, searches[row]))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.scoring.length_penalty import PenaltyKind
+from server.engine.constraints import Constraints
 
 
 class StopReason(Enum):
@@ -100,6 +101,8 @@ class SequenceRequest:
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities; other methods need them anyway.
         first_token: What every hypothesis begins with, at log-probability 0; None for what it likes.
+        constraints: What no hypothesis may be; a first token is the first of their prefix, if that has any.
+            None for none, which costs nothing.
     """
 
     sequence_id: int
@@ -111,6 +114,7 @@ class SequenceRequest:
     with_scores: bool = True
     penalty_kind: PenaltyKind = "wu"
     first_token: int | None = None
+    constraints: Constraints | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,8 @@ class Hypothesis:
         token_ids: The end of sentence is the last one if stop_reason is END.
         log_prob: Sum over the tokens, natural logarithm; None where the search did without.
         score: log_prob / length penalty; None where there is no log_prob.
+        token_log_probs: Of each token, where one target is extended, as all methods but beam search do, and
+            the search did not do without.
         attention: (T, S), the weights with which each token was predicted, where they were asked for.
     """
 
@@ -128,6 +134,7 @@ class Hypothesis:
     log_prob: float | None
     score: float | None
     stop_reason: StopReason
+    token_log_probs: tuple[float, ...] | None = field(default=None, compare=False)
     attention: NDArray[np.float32] | None = field(default=None, compare=False)
 
 

@@ -35,6 +35,7 @@ def _as_text(
         log_prob=hypothesis.log_prob if options.with_scores else None,
         stop_reason=hypothesis.stop_reason,
         num_target_tokens=len(hypothesis.token_ids),
+        token_log_probs=hypothesis.token_log_probs,
         attention=None if choice is None else _attention(hypothesis, source, tokenizer, choice),
     )
 

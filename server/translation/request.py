@@ -22,6 +22,7 @@ class TranslationRequest:
         client: Who asks, as far as it is known; clients share a model.
         segmentation: How each text is cut into what the model translates as one sequence.
         format: What the texts are written in.
+        prefixes: Of each text the tokens that its translation begins with; empty if none has any.
     """
 
     model: LoadedModel
@@ -33,3 +34,4 @@ class TranslationRequest:
     priority: Priority = Priority.INTERACTIVE
     segmentation: Segmentation = Segmentation.SENTENCES
     format: Format = Format.PLAIN
+    prefixes: Sequence[tuple[int, ...]] = ()

@@ -42,6 +42,7 @@ class TranslatedHypothesis:
         stop_reason: Why it ended; None if there was nothing to translate: its text is empty, or the source.
         num_target_tokens: End of sentence included.
         attention: Where it was asked for and a model was run.
+        token_log_probs: Of each token, as the engine's `Hypothesis` has them.
     """
 
     text: str
@@ -50,6 +51,7 @@ class TranslatedHypothesis:
     stop_reason: StopReason | None
     num_target_tokens: int
     attention: Attention | None = None
+    token_log_probs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

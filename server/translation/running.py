@@ -27,9 +27,18 @@ class _Followed(Protocol):
 
 
 async def run_jobs(
-    worker: Worker, waker: LoopWaker, jobs: Sequence[Job], record: _Followed, *, num_texts: int
+    worker: Worker,
+    waker: LoopWaker,
+    jobs: Sequence[Job],
+    record: _Followed,
+    *,
+    num_texts: int,
+    times: list[JobTimes],
 ) -> list[Outcome]:
     """What became of each job; a call that is cancelled cancels them.
+
+    Args:
+        times: Of all jobs of the call; those of these are added.
 
     Raises:
         QueueFull, Overloaded, Draining: the model takes none of them.
@@ -37,7 +46,6 @@ async def run_jobs(
     """
     num_together = max(num_texts, worker.max_queue // _QUEUE_SHARE)
     outcomes: list[Outcome] = []
-    times: list[JobTimes] = []
     for first in range(0, len(jobs), num_together):
         last = first + num_together
         others = [*jobs[:first], *jobs[last:]]

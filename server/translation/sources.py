@@ -23,7 +23,7 @@ from server.translation.request import TranslationRequest
 
 INLINE_CHARACTERS = 4096  # what takes longer leaves the event loop
 MAX_PIECES = 16_384  # sentences of a call: a book has room, and a megabyte of line breaks does not
-_CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer text is refused before it costs seconds
+CHARACTERS_PER_TOKEN = 64  # no language needs so many: a longer text is refused before it costs seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class _Encoder:
         self._is_as_written = request.segmentation is Segmentation.NONE
         self.is_over = threading.Event()
         self.max_tokens = request.model.max_source_tokens
-        self.max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
+        self.max_characters = CHARACTERS_PER_TOKEN * self.max_tokens
         self._ids: dict[str, list[int]] = {}
         self._num_special = len(self._encoded(""))  # no source is without these
 

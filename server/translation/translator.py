@@ -13,7 +13,14 @@ from typing import Protocol
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.documents.markup.tokens import Range
-from server.errors import DeadlineExceeded, InvalidRequest, RequestError
+from server.errors import (
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    Overloaded,
+    QueueFull,
+    RequestError,
+)
 from server.translation.answer_limit import answer_size_faults
 from server.translation.assembling import SegmentResult, assembled, segment_result, untranslated
 from server.translation.attention_limit import attention_size_faults
@@ -22,6 +29,7 @@ from server.translation.marking import Place, aligned_options
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation, Translations
 from server.translation.running import Outcome, run_jobs
+from server.translation.second_search import Item, better, loop_free_jobs
 from server.translation.sources import TokenizedText, is_short, tokenize
 from server.work.job import Job, JobTimes
 from server.work.loop_waker import LoopWaker
@@ -65,43 +73,122 @@ class Translator:
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
-        model = request.model
-        with model.in_use():
+        with request.model.in_use():
             started = time.monotonic()
             texts = await tokenize(request)
             record.end_stage("tokenize", started)
-            options = _options(request, texts)
-            jobs = {
-                (i, j): _job(request, source, options.get((i, j), request.options))
-                for i, text in enumerate(texts)
-                if isinstance(text, TokenizedText)
-                for j, source in enumerate(text.sources)
-                if source
-            }
-            faults = attention_size_faults(jobs.values()) if request.options.attention else []
-            kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
-            faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
-            faults += cost_faults(jobs.values(), self._max_call_tokens)
-            if faults:
-                raise InvalidRequest(faults)
-            if request.deadline is not None and request.deadline <= time.monotonic():
-                raise DeadlineExceeded(was_queued=False)
-            results = await run_jobs(
-                model.worker, self._waker, list(jobs.values()), record, num_texts=len(request.texts)
-            )
-            outcomes = dict(zip(jobs, results, strict=True))
-            started = time.monotonic()
-            items = await _items(request, texts, options, outcomes, record)
-            record.end_stage("detokenize", started)
-            return Translations(items=items, model=model, pair=request.pair)
+            call = _Call(request, texts)
+            self._require_allowed(call)
+            outcomes = await self._run(call, call.jobs, record)
+            detokenized = time.monotonic()
+            items = await call.items(range(len(texts)), outcomes)
+            record.end_stage("detokenize", detokenized)
+            items = await self._without_loops(call, outcomes, items, record, started)
+            for item in items:
+                if isinstance(item, Translation) and (item.segments or item.warnings):
+                    record.count(item)
+            return Translations(items=items, model=request.model, pair=request.pair)
+
+    def _require_allowed(self, call: _Call) -> None:
+        """Refuse what may cost or answer more than a call may, or what comes too late."""
+        request, jobs = call.request, call.jobs.values()
+        faults = attention_size_faults(jobs) if request.options.attention else []
+        faults += answer_size_faults(jobs, call.num_kept_bytes, self._max_answer_bytes)
+        faults += cost_faults(jobs, self._max_call_tokens)
+        if faults:
+            raise InvalidRequest(faults)
+        if request.deadline is not None and request.deadline <= time.monotonic():
+            raise DeadlineExceeded(was_queued=False)
+
+    async def _run(self, call: _Call, jobs: Mapping[Place, Job], record: Record) -> dict[Place, Outcome]:
+        """What became of each job."""
+        worker, num_texts = call.request.model.worker, len(call.request.texts)
+        results = await run_jobs(
+            worker, self._waker, list(jobs.values()), record, num_texts=num_texts, times=call.times
+        )
+        return dict(zip(jobs, results, strict=True))
+
+    async def _without_loops(
+        self,
+        call: _Call,
+        outcomes: dict[Place, Outcome],
+        items: list[Item],
+        record: Record,
+        started: float,
+    ) -> list[Item]:
+        """The items, after a second search for what repeats itself if there is time and room for it."""
+        jobs = {} if call.is_verbatim else loop_free_jobs(call.jobs, items)
+        now, deadline = time.monotonic(), call.request.deadline
+        if not jobs or (deadline is not None and deadline - now < now - started):
+            return items
+        try:
+            second = await self._run(call, jobs, record)
+        except (QueueFull, Overloaded, Draining, DeadlineExceeded):
+            return items
+        again = sorted({i for i, _ in jobs})
+        for i, item in zip(again, await call.items(again, outcomes | second), strict=True):
+            items[i] = better(items[i], item)
+        return items
+
+
+class _Call:
+    """A call's texts, cut, and the jobs that their segments are."""
+
+    def __init__(self, request: TranslationRequest, texts: Sequence[TokenizedText | RequestError]) -> None:
+        self.request, self._texts = request, texts
+        self._options = _options(request, texts)
+        self.times: list[JobTimes] = []  # of all its jobs
+        # That is for those who study a model.
+        self.is_verbatim = request.segmentation is Segmentation.NONE
+        self.jobs = {
+            (i, j): _job(request, source, self._options.get((i, j), request.options))
+            for i, text in enumerate(texts)
+            if isinstance(text, TokenizedText)
+            for j, source in enumerate(text.sources)
+            if source
+        }
+
+    @property
+    def num_kept_bytes(self) -> int:
+        """Of all texts."""
+        return sum(text.num_kept_bytes for text in self._texts if isinstance(text, TokenizedText))
+
+    async def items(self, numbers: Sequence[int], outcomes: Mapping[Place, Outcome]) -> list[Item]:
+        """The translation of some texts, or why there is none; long work leaves the event loop to others."""
+
+        def items() -> list[Item]:
+            return [self._item(i, outcomes) for i in numbers]
+
+        return items() if is_short(self.request) else await asyncio.to_thread(items)
+
+    def _item(self, i: int, outcomes: Mapping[Place, Outcome]) -> Item:
+        text, request = self._texts[i], self.request
+        if isinstance(text, RequestError):
+            return text
+        places = [(i, j) for j in range(len(text.sources))]
+        return _item(
+            request,
+            text,
+            [self._options.get(place, request.options) for place in places],
+            [outcomes.get(place) for place in places],
+            is_mended=not self.is_verbatim,
+        )
 
 
 def _options(
     request: TranslationRequest, texts: Sequence[TokenizedText | RequestError]
 ) -> Mapping[Place, SearchOptions]:
     """How to search for those segments that are searched in another way than the request says."""
-    if request.format is Format.PLAIN:
-        return {}
+    options = {} if request.format is Format.PLAIN else _aligned(request, texts)
+    for i, prefix in enumerate(request.prefixes):
+        if prefix:
+            options[i, 0] = options.get((i, 0), request.options).beginning_with(prefix)
+    return options
+
+
+def _aligned(
+    request: TranslationRequest, texts: Sequence[TokenizedText | RequestError]
+) -> dict[Place, SearchOptions]:
     return aligned_options(
         request,
         (
@@ -123,41 +210,14 @@ def _job(request: TranslationRequest, source: list[int], options: SearchOptions)
     )
 
 
-async def _items(
-    request: TranslationRequest,
-    texts: Sequence[TokenizedText | RequestError],
-    options: Mapping[Place, SearchOptions],
-    outcomes: Mapping[Place, Outcome],
-    record: Record,
-) -> list[Translation | RequestError]:
-    """The translation of each text, or why there is none; long work leaves the event loop to others."""
-
-    def items() -> list[Translation | RequestError]:
-        return [
-            _item(
-                request,
-                text,
-                [options.get((i, j), request.options) for j in range(len(text.sources))],
-                [outcomes.get((i, j)) for j in range(len(text.sources))],
-            )
-            if isinstance(text, TokenizedText)
-            else text
-            for i, text in enumerate(texts)
-        ]
-
-    translations = items() if is_short(request) else await asyncio.to_thread(items)
-    for item in translations:
-        if isinstance(item, Translation) and (item.segments or item.warnings):
-            record.count(item)
-    return translations
-
-
 def _item(
     request: TranslationRequest,
     text: TokenizedText,
     options: Sequence[SearchOptions],
     outcomes: Sequence[Outcome | None],
-) -> Translation | RequestError:
+    *,
+    is_mended: bool,
+) -> Item:
     segments, tokenizer = text.document.segments, request.model.tokenizer
     results: dict[int, SegmentResult] = {}
     inner: dict[Range, str] = {}
@@ -175,9 +235,10 @@ def _item(
             request.pair,
             options[i],
             inner=inner,
-            is_mended=request.segmentation is not Segmentation.NONE,  # that is for those who study a model
+            is_mended=is_mended,
         )
-        results[i] = result if options[i] is request.options else result.without_attention()
+        is_asked_for = options[i].attention is request.options.attention
+        results[i] = result if is_asked_for else result.without_attention()
         if segment.is_inner:
             inner[segment.start, segment.end] = results[i].hypotheses[0].text
     if not any(text.sources):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from model.scoring.length_penalty import PenaltyKind
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
+from server.engine.constraints import Constraints
 from server.engine.sequence import AttentionChoice, Method, Sampling, SequenceRequest
 
 _SEED_BITS = 64
@@ -28,6 +29,7 @@ class SearchOptions:
         attention: What attention to return with each hypothesis; None for none.
         with_scores: False saves greedy search the log-probabilities.
         first_token: What every translation begins with; None where it begins as it likes.
+        constraints: What no hypothesis may be; None for none.
         is_seeded: False if each text that is sampled shall get a seed of its own.
     """
 
@@ -42,6 +44,7 @@ class SearchOptions:
     is_seeded: bool = True
     penalty_kind: PenaltyKind = "wu"
     first_token: int | None = None
+    constraints: Constraints | None = None
 
     def seeded(self) -> SearchOptions:
         """The options of one text: with a random seed, where its search draws and none was asked for."""
@@ -50,11 +53,18 @@ class SearchOptions:
         method = replace(self.method, seed=secrets.randbits(_SEED_BITS))
         return replace(self, method=method, is_seeded=True)
 
+    def beginning_with(self, prefix: tuple[int, ...]) -> SearchOptions:
+        """The options of a text whose translation begins with these tokens."""
+        return replace(self, constraints=replace(self.constraints or Constraints(), prefix=prefix))
+
     def target_limit(self, num_source_tokens: int) -> int:
         """The most tokens that a translation of such a source may have, end of sentence included."""
-        if self.is_limit_by_source:
-            return min(self.limit_by_source.tokens(num_source_tokens), self.max_target_tokens)
-        return self.max_target_tokens
+        if not self.is_limit_by_source:
+            return self.max_target_tokens
+        limit = self.limit_by_source.tokens(num_source_tokens)
+        if self.constraints is not None:
+            limit = max(limit + len(self.constraints.prefix), self.constraints.min_target_tokens)
+        return min(limit, self.max_target_tokens)
 
     def request(self, sequence_id: int, source: Sequence[int]) -> SequenceRequest:
         """What the engine is asked for one source."""
@@ -68,4 +78,5 @@ class SearchOptions:
             with_scores=self.with_scores,
             penalty_kind=self.penalty_kind,
             first_token=self.first_token,
+            constraints=self.constraints,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from export.contract.manifest import AttentionInfo
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
+from model.text.tokenizers import load_tokenizer
 from server.api.malformed import MALFORMED, forgiving
 from server.api.options import parse_options
 from server.api.requests import parse_request
@@ -22,6 +24,7 @@ from server.work.options import SearchOptions
 from tests.fuzz.mutations import mutated
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
+TOKENIZER = load_tokenizer(Path(__file__).parents[2] / "export/artifacts/en-it")
 MAX_TEXTS, MAX_BEAM_SIZE, MAX_TARGET_TOKENS = 8, 16, 256
 # gRPC takes headers of 8 KiB; a status is there twice, once in base64.
 MAX_STATUS_BYTES = 3000
@@ -30,7 +33,10 @@ REQUEST = pb.TranslateRequest(
     target_language="it",
     texts=["Good morning!", "", "Sì."],
     model="tiny",
-    options=pb.TranslateOptions(beam_size=4, length_penalty=1.0, attention=pb.AttentionOptions(heads=[0])),
+    options=pb.TranslateOptions(
+        beam_size=4, length_penalty=1.0, attention=pb.AttentionOptions(heads=[0]), suppress=["gatto"]
+    ),
+    target_prefixes=["Buon", "", "Sì"],
 )
 
 
@@ -47,7 +53,7 @@ def served() -> LoadedModel:
         name="tiny",
         max_target_tokens=MAX_TARGET_TOKENS,
         manifest=manifest,
-        tokenizer=SimpleNamespace(first_target_token={"it": 7}.get),
+        tokenizer=TOKENIZER,
     )
     return cast("LoadedModel", model)
 
@@ -92,6 +98,10 @@ OPTIONS = st.fixed_dictionaries(
         "max_target_tokens": INT32,
         "num_hypotheses": INT32,
         "skip_scores": st.booleans(),
+        "suppress": st.lists(st.text(max_size=70), max_size=12),
+        "no_repeat_ngram_size": INT32,
+        "repetition_penalty": FLOAT,
+        "min_target_tokens": INT32,
         "attention": ATTENTION,
         "method": st.tuples(st.just("sampling"), SAMPLING)
         | st.tuples(st.just("contrastive_search"), CONTRASTIVE),

@@ -43,6 +43,10 @@ class PeerService(pb_grpc.TranslationServiceServicer):
         jobs = (self._item(text, request) for text in request.texts)
         return pb.TranslateResponse(items=await asyncio.gather(*jobs))
 
+    async def Score(self, request: pb.ScoreRequest, context: object) -> pb.ScoreResponse:  # noqa: N802
+        """None: nobody asks for it."""
+        return pb.ScoreResponse()
+
     async def ListModels(self, request: pb.ListModelsRequest, context: object) -> pb.ListModelsResponse:  # noqa: N802
         """None: nobody asks the peer."""
         return pb.ListModelsResponse()

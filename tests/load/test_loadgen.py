@@ -33,6 +33,9 @@ class FakeServer(pb_grpc.TranslationServiceServicer):
         self.num_calls += 1
         return pb.TranslateResponse(items=[self._answer(self.num_calls - 1, context)])
 
+    def Score(self, request: pb.ScoreRequest, context: object) -> pb.ScoreResponse:  # noqa: N802
+        return pb.ScoreResponse()
+
     def ListModels(self, request: pb.ListModelsRequest, context: object) -> pb.ListModelsResponse:  # noqa: N802
         return pb.ListModelsResponse()
 

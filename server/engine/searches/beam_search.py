@@ -48,6 +48,7 @@ class BeamSearch:
 
     Each step ranks the 2W best continuations. One that ends is finished if it is among the first W;
     the first W that do not end live on. W finished hypotheses, or the length limit, end the search.
+    What has no probability at all is no continuation.
     """
 
     extra_outputs = frozenset((GraphName.CANDIDATES,))
@@ -70,13 +71,14 @@ class BeamSearch:
         for rank, place in enumerate(self._best(totals)):
             parent, token, total = place // (2 * self._width), tokens[place], totals[place]
             if token == self._end_id:
-                if rank < self._width:
+                if rank < self._width and total > -math.inf:
                     self._finish((*self._live[parent], token), total, StopReason.END, parent)
             elif len(alive) < self._width:
                 alive.append((parent, token, total))
+        is_over = len(self._finished) >= self._width or alive[0][2] == -math.inf
         alive = [alive[i] for i in keep_places([parent for parent, _, _ in alive])]
         self._live = [(*self._live[parent], token) for parent, token, _ in alive]
-        if len(self._finished) >= self._width:
+        if is_over:
             return None
         if len(self._live[0]) >= self._request.max_target_tokens:
             for prefix, (parent, _, total) in zip(self._live, alive, strict=True):
@@ -105,5 +107,6 @@ class BeamSearch:
 
     def endings(self) -> tuple[Ending, ...]:
         """The finished hypotheses, best score first; of equal ones the earlier finished first."""
-        ranked = sorted(self._finished, key=lambda ending: -(ending.hypothesis.score or 0.0))
+        finished = [ending for ending in self._finished if ending.hypothesis.log_prob != -math.inf]
+        ranked = sorted(finished, key=lambda ending: -(ending.hypothesis.score or 0.0))
         return tuple(ranked[: self._width])

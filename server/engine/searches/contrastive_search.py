@@ -74,7 +74,10 @@ class ContrastiveSearch:
         self._target.add(int(self._candidates[self._slot]), float(self._log_probs[self._slot]))
 
     def _propose(self, log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> Continuation:
-        """Feed the best next tokens (C) of the chosen hypothesis."""
+        """Feed the best next tokens (C) of the chosen hypothesis; for one that cannot be, the best again."""
+        impossible = np.isneginf(log_probs)
+        log_probs = np.where(impossible, log_probs[0], log_probs)
+        tokens = np.where(impossible, tokens[0], tokens)
         k = self._method.top_k
         parents = [self._slot] * k
         order = keep_places(parents)

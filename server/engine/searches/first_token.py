@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from server.engine.searches.search import Best, Continuation, Ending, Search, StepOutputs
-from server.engine.sequence import Contrastive, SequenceRequest
+from server.engine.sequence import SequenceRequest
 
 
 class WithFirstToken:
@@ -25,7 +23,6 @@ class WithFirstToken:
         assert request.first_token is not None, "asked for"
         self._search, self._first_token = search, request.first_token
         self._width = request.method.width
-        self._runs_all_candidates = isinstance(request.method, Contrastive)
         self._has_begun = False
         self.extra_outputs = search.extra_outputs
 
@@ -39,10 +36,8 @@ class WithFirstToken:
     def _certain(self, step: StepOutputs, row: int) -> StepOutputs:
         """The step's outputs for the one row, with all probability on the token."""
         shape = (1, self._width, 2 * self._width)
-        scores = np.zeros(shape, np.float32)
-        if not self._runs_all_candidates:  # a beam shall hold it once
-            scores[:] = -np.inf
-            scores[0, :, 0] = 0.0
+        scores = np.full(shape, -np.inf, np.float32)
+        scores[0, :, 0] = 0.0
         log_probs = None
         if step.log_probs is not None:
             log_probs = np.full((1, *step.log_probs.shape[1:]), -np.inf, np.float32)
@@ -55,6 +50,5 @@ class WithFirstToken:
         )
 
     def endings(self) -> tuple[Ending, ...]:
-        """The search's endings but for impossible ones, which a limit of one token leaves in a beam."""
-        endings = self._search.endings()
-        return tuple(ending for ending in endings if ending.hypothesis.log_prob != -math.inf)
+        """Those of the search."""
+        return self._search.endings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.engine.searches.attention import WithAttention
 from server.engine.searches.beam_search import BeamSearch, GreedySearch
+from server.engine.searches.constrained import WithConstraints
 from server.engine.searches.contrastive_search import ContrastiveSearch
 from server.engine.searches.first_token import WithFirstToken
 from server.engine.searches.sampling import SamplingSearch
@@ -13,7 +14,9 @@ from server.engine.sequence import Beam, Contrastive, Sampling, SequenceRequest
 
 def new_search(request: SequenceRequest, end_id: int) -> Search:
     """The search of a sequence, at its start."""
-    search = _search(request, end_id)
+    search: Search = _search(request, end_id)
+    if request.constraints is not None:
+        search = WithConstraints(search, request.constraints, request.method.width, end_id)
     if request.first_token is not None:
         search = WithFirstToken(search, request)
     if request.attention is None:

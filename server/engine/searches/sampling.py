@@ -66,7 +66,8 @@ def draw(log_probs: NDArray[np.float32], method: Sampling, uniform: float) -> in
         ids = _filtered(log_probs, weights, method)
     cumulated = weights[ids].cumsum()
     index = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
-    return int(ids[min(int(index), len(ids) - 1)])  # rounding may give the sum itself
+    last = np.searchsorted(cumulated, cumulated[-1])  # those behind it have probability 0
+    return int(ids[min(index, last)])  # rounding may give the sum itself
 
 
 def _filtered(

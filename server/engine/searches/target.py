@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from server.engine.searches.search import Ending, finish
 from server.engine.sequence import SequenceRequest, StopReason
 
@@ -18,6 +20,7 @@ class Target:
         self._end_id = end_id
         self._token_ids: list[int] = []
         self._log_prob = 0.0
+        self._log_probs: list[float] = []
 
     def __len__(self) -> int:
         return len(self._token_ids)
@@ -26,6 +29,7 @@ class Target:
         """Extend the target by a token."""
         self._token_ids.append(token)
         self._log_prob += log_prob
+        self._log_probs.append(log_prob)
 
     @property
     def is_over(self) -> bool:
@@ -41,4 +45,7 @@ class Target:
         """
         reason = StopReason.END if self._token_ids[-1] == self._end_id else StopReason.LENGTH
         log_prob = self._log_prob if with_scores else None
-        return (Ending(finish(self._request, tuple(self._token_ids), log_prob, reason), slot),)
+        hypothesis = finish(self._request, tuple(self._token_ids), log_prob, reason)
+        if with_scores:
+            hypothesis = replace(hypothesis, token_log_probs=tuple(self._log_probs))
+        return (Ending(hypothesis, slot),)

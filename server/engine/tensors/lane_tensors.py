@@ -5,7 +5,7 @@ What there is to bind, the manifest says; no model's architecture is known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from export.contract.graph_names import GraphName
@@ -18,7 +18,7 @@ from server.engine.tensors.decoder_step import NOTHING
 from server.engine.tensors.host import HostStorage
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.shared_columns import SharedColumns
-from server.engine.tensors.shortlist import ShortlistScores
+from server.engine.tensors.shortlist import NO_TOKENS, ShortlistScores
 from server.engine.tensors.vocabulary_scores import VocabularyScores
 
 
@@ -55,8 +55,17 @@ class LaneTensors:
         """What each row is told."""
         return self._storage.controls
 
-    def encode(self, source: Array, source_length: Array, slot: Array) -> None:
+    def encode(
+        self,
+        source: Array,
+        source_length: Array,
+        slot: Array,
+        forced: Mapping[int, Sequence[int]] = NO_TOKENS,
+    ) -> None:
         """Encode sources (b, s) of some lengths (b) into rows `slot` (b) of the memory pools.
+
+        Args:
+            forced: By row target tokens that it must be able to score.
 
         Raises:
             InferenceError: ONNX Runtime failed.
@@ -68,7 +77,7 @@ class LaneTensors:
         if self._shortlist is not None:
             lengths = source_length.tolist()
             sources = [ids[:length] for ids, length in zip(source.tolist(), lengths, strict=True)]
-            self._shortlist.join(dict(zip(slot.tolist(), sources, strict=True)))
+            self._shortlist.join(dict(zip(slot.tolist(), sources, strict=True)), forced)
 
     def step(self, rows: int, requested: Outputs = NOTHING) -> StepOutputs:
         """One decoder step over rows [0, rows).

@@ -6,7 +6,8 @@ is gathered first into an order that follows from the row's own source: so no ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _WIDTH_MULTIPLE = 256
 _NOWHERE = np.iinfo(np.int64).max  # of an index: beyond the last logit, where minus infinity stands
 
 Floats = NDArray[np.float32]
+NO_TOKENS: Mapping[int, Sequence[int]] = MappingProxyType({})
 
 
 class ShortlistScores:
@@ -57,14 +59,20 @@ class ShortlistScores:
         self._gathered: Floats = np.empty((shape.width, shape.rows, 0), np.float32)  # (W, R, N)
         self._log_probs: Floats | None = None  # (R, W, V), minus infinity but for candidates
 
-    def join(self, sources: Mapping[int, list[int]]) -> None:
+    def join(self, sources: Mapping[int, list[int]], forced: Mapping[int, Sequence[int]] = NO_TOKENS) -> None:
         """Let rows score the candidates of their sources, token ids by row.
+
+        Args:
+            forced: By row tokens that are candidates whatever the source is.
 
         Raises:
             InferenceError: ONNX Runtime failed; the rows then have no candidates.
         """
         for row, source in sources.items():
-            self._set_candidates(row, self._shortlist.candidates(source))
+            candidates = self._shortlist.candidates(source)
+            if row in forced:
+                candidates = np.union1d(candidates, np.asarray(forced[row], np.int64))
+            self._set_candidates(row, candidates)
         try:
             self._refresh()
         except InferenceError:

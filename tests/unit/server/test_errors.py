@@ -13,6 +13,7 @@ from server.errors import (
     QueueFull,
     RequestError,
     SourceTooLong,
+    TargetTooLong,
     TextTooLong,
     quoted,
 )
@@ -34,6 +35,7 @@ def test_every_error_is_in_the_tree_that_the_file_opens_with() -> None:
     ("error", "figures"),
     [
         (SourceTooLong(300, 256), {"num_tokens": 300, "limit": 256}),
+        (TargetTooLong(300, 256), {"num_tokens": 300, "limit": 256}),
         (TextTooLong(300_000, 256), {"num_characters": 300_000, "limit": 256}),
         (QueueFull(3, 4, 5), {"num_texts": 3, "num_waiting": 4, "limit": 5, "retry_seconds": 1.0}),
         (

@@ -39,6 +39,10 @@ class Service(pb_grpc.TranslationServiceServicer):
             self.sizes.append(len(request.texts))
         return answer(request, context)
 
+    def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        """None: nobody asks for it."""
+        return pb.ScoreResponse()
+
     def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """One model, of which only the name is known."""
         return pb.ListModelsResponse(models=[pb.Model(name="echo")])

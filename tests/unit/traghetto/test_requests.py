@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from traghetto import AttentionOptions, ContrastiveSearch, InvalidText, Sampling
 from traghetto.pb.translation.v1 import translation_pb2 as pb
-from traghetto.requests import CallCutter, RequestTemplate, calls_of, calls_of_async, checked_texts
+from traghetto.requests import (
+    CallCutter,
+    RequestTemplate,
+    calls_of,
+    calls_of_async,
+    checked_texts,
+    score_requests,
+)
 
 
 @pytest.mark.parametrize("texts", ["Yes.", b"Yes."], ids=["str", "bytes"])
@@ -129,8 +136,14 @@ def test_every_option_has_its_field() -> None:
         method=Sampling(temperature=0.5, top_k=0, top_p=0.25, seed=0),
         attention=AttentionOptions(layer=0, heads=[3, 1]),
         skip_scores=True,
+        target_prefix="Il",
+        suppress=["a", "b"],
+        no_repeat_ngram_size=0,
+        repetition_penalty=1.5,
+        min_target_tokens=2,
         priority="bulk",
     )
+    assert list(request.target_prefixes) == ["Il"]
     assert request.model == "m"
     assert request.priority == pb.PRIORITY_BULK
     assert request.options == pb.TranslateOptions(
@@ -140,6 +153,10 @@ def test_every_option_has_its_field() -> None:
         sampling=pb.Sampling(temperature=0.5, top_k=0, top_p=0.25, seed=0),
         attention=pb.AttentionOptions(layer=0, heads=[3, 1]),
         skip_scores=True,
+        suppress=["a", "b"],
+        no_repeat_ngram_size=0,
+        repetition_penalty=1.5,
+        min_target_tokens=2,
     )
     contrastive = made(method=ContrastiveSearch(top_k=3, penalty_alpha=0.0)).options.contrastive_search
     assert contrastive == pb.ContrastiveSearch(top_k=3, penalty_alpha=0.0)
@@ -185,3 +202,45 @@ def endless() -> Iterator[str]:
 
 def test_endless_texts_are_read_lazily() -> None:
     assert len(next(calls_of(checked_texts(endless()), CallCutter()))) == 1024
+
+
+def test_a_prefix_for_each_text_goes_with_its_text() -> None:
+    template = RequestTemplate("en", "it", target_prefix=["Il", "", "La"])
+    assert list(template.with_texts(["a", "b"]).target_prefixes) == ["Il", ""]
+    assert list(template.with_texts(["c"], first=2).target_prefixes) == ["La"]
+    template.check_prefixes(3)
+    with pytest.raises(ValueError, match="target_prefix has 3, must be one for each of 2 texts"):
+        template.check_prefixes(2)
+    with pytest.raises(TypeError, match="must be one str for all texts of translate_many"):
+        template.check_prefixes(None)
+
+
+def test_one_prefix_is_that_of_all() -> None:
+    template = RequestTemplate("en", "it", target_prefix="Il")
+    template.check_prefixes(None)
+    assert list(template.with_texts(["a", "b"], first=7).target_prefixes) == ["Il"]
+    assert list(made(target_prefix="").target_prefixes) == []
+
+
+def test_terms_in_one_str_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"suppress is a str, must be several: write \['cat'\]"):
+        made(suppress="cat")
+
+
+def test_scores_are_asked_for_in_as_many_calls_as_they_need() -> None:
+    texts = [f"a{i}" for i in range(1030)]
+    translations = [f"b{i}" for i in range(1030)]
+    calls = list(score_requests(texts, translations, "en", "it", model="m", priority="bulk"))
+    assert [len(call.texts) for call in calls] == [1024, 6]
+    assert [t for call in calls for t in call.texts] == texts
+    assert [t for call in calls for t in call.translations] == translations
+    assert (calls[1].source_language, calls[1].target_language) == ("en", "it")
+    assert (calls[1].model, calls[1].priority) == ("m", pb.PRIORITY_BULK)
+    assert list(score_requests([], [], "en", "it")) == []
+
+
+def test_texts_without_a_translation_each_are_not_scored() -> None:
+    with pytest.raises(ValueError, match="there are 1 translations, must be one for each of 2 texts"):
+        next(score_requests(["a", "b"], ["c"], "en", "it"))
+    with pytest.raises(TypeError, match="texts is a str, must be several"):
+        next(score_requests(["a"], "c", "en", "it"))

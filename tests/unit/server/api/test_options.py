@@ -14,6 +14,7 @@ from model.scoring.target_limit import DEFAULT_TARGET_LIMIT, TargetLimit
 from server.api.options import parse_options
 from server.api.search_methods import parse_method
 from server.api.status import to_status
+from server.engine.constraints import Constraints
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling, SequenceRequest
 from server.errors import InvalidRequest
 from server.models.loading import LoadedModel
@@ -49,7 +50,7 @@ def read(max_target_tokens: int = 256, **options: Any) -> SearchOptions:
     """What good options come to for a model with attention of 3 layers."""
     info = AttentionInfo(num_layers=3, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9, 0.5))
     found = parse_options(pb.TranslateOptions(**options), limited(info, max_target_tokens), MAX_BEAM_SIZE)
-    assert isinstance(found, SearchOptions)
+    assert isinstance(found, SearchOptions), found
     return found
 
 
@@ -321,3 +322,52 @@ def test_a_models_own_target_limit_holds_where_no_limit_is_named() -> None:
         found = parse_options(options, served, MAX_BEAM_SIZE)
         assert isinstance(found, SearchOptions)
         assert found.target_limit(3) == limit
+
+
+def test_constraints_are_none_where_they_change_nothing() -> None:
+    assert read().constraints is None
+    assert read(no_repeat_ngram_size=0, repetition_penalty=1.0, min_target_tokens=1).constraints is None
+
+
+def test_constraints_are_read_as_they_are_written() -> None:
+    found = request(no_repeat_ngram_size=3, repetition_penalty=1.5, min_target_tokens=7).constraints
+    assert found == Constraints(no_repeat_ngram_size=3, repetition_penalty=1.5, min_target_tokens=7)
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "description"),
+    [
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size", "is -1, must be at least 0 and at most 64"),
+        ({"no_repeat_ngram_size": 65}, "no_repeat_ngram_size", "is 65, must be at least 0 and at most 64"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty", "is 0.0, must be greater than 0 and at most 10"),
+        ({"repetition_penalty": NAN}, "repetition_penalty", "is nan, must be greater than 0 and at most 10"),
+        (
+            {"repetition_penalty": 10.5},
+            "repetition_penalty",
+            "is 10.5, must be greater than 0 and at most 10",
+        ),
+        ({"min_target_tokens": 0}, "min_target_tokens", "is 0, must be at least 1 and at most 64"),
+        (
+            {"min_target_tokens": 9, "max_target_tokens": 8},
+            "min_target_tokens",
+            "is 9, must be at least 1 and at most 8",
+        ),
+        ({"suppress": ["a"] * 257}, "suppress", "has 257 terms, must have at most 256"),
+        ({"suppress": ["a", " \n"]}, "suppress[1]", "is white space alone, must have more"),
+        ({"suppress": ["a" * 65]}, "suppress[0]", "has 65 characters, must have at most 64"),
+    ],
+)
+def test_a_constraint_out_of_its_limits_is_refused(
+    options: dict[str, Any], field: str, description: str
+) -> None:
+    assert faults(model(), **options) == {field: description}
+
+
+def test_a_limit_by_source_counts_from_the_prefix_on_and_is_no_less_than_the_least() -> None:
+    options, tokens = read(), DEFAULT_TARGET_LIMIT.tokens(4)
+    assert options.beginning_with((5, 6, 7)).target_limit(4) == tokens + 3
+    assert read(min_target_tokens=100).target_limit(4) == 100
+    assert read(max_target_tokens=30).target_limit(4) <= 30
+    assert read(min_target_tokens=9, repetition_penalty=2.0).beginning_with((5,)).constraints == Constraints(
+        prefix=(5,), min_target_tokens=9, repetition_penalty=2.0
+    )

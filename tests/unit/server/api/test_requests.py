@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +11,7 @@ import pytest
 
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
+from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from server.api.requests import parse_request
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
@@ -20,8 +23,31 @@ from server.translation.request import TranslationRequest
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 
+class LetterTokenizer:
+    """A token for each letter; it can write no others."""
+
+    special_ids = DEFAULT_SPECIAL_IDS
+    size = 4 + len(string.ascii_letters)
+
+    def first_target_token(self, language: str) -> int | None:
+        return {"de": 7}.get(language)
+
+    def piece(self, token: int) -> str:
+        return (4 * "-" + string.ascii_letters)[token]
+
+    def encode_target(self, text: str, *, target_language: str) -> list[int]:
+        assert target_language == "pt-BR"
+        letters = (string.ascii_letters.find(letter) for letter in text.strip())
+        return [*(1 if i < 0 else 4 + i for i in letters), 3]
+
+
 def parse(
-    *texts: str, pair: str = "en pt-br", model: str = "", form: int = 0, **options: Any
+    *texts: str,
+    pair: str = "en pt-br",
+    model: str = "",
+    form: int = 0,
+    prefixes: Sequence[str] = (),
+    **options: Any,
 ) -> TranslationRequest:
     manifest = SimpleNamespace(
         language_pairs=[("en", "pt-BR")],
@@ -29,7 +55,7 @@ def parse(
         target_limit=DEFAULT_TARGET_LIMIT,
         length_penalty=DEFAULT_LENGTH_PENALTY,
     )
-    tokenizer = SimpleNamespace(first_target_token={"de": 7}.get)
+    tokenizer = LetterTokenizer()
     tiny = SimpleNamespace(name="tiny", manifest=manifest, max_target_tokens=64, tokenizer=tokenizer)
     source, target = pair.split(" ")
     message = pb.TranslateRequest(
@@ -38,6 +64,7 @@ def parse(
         texts=texts,
         model=model,
         format=cast("pb.TextFormat.ValueType", form),
+        target_prefixes=prefixes,
         options=pb.TranslateOptions(**options),
     )
     models = Models([cast("LoadedModel", tiny)])
@@ -113,3 +140,54 @@ def test_what_is_not_served_is_told_where_nothing_else_is_wrong() -> None:
         parse("Yes.", model="other")
     with pytest.raises(InvalidRequest, match=r"^options\.beam_size: is 0"):
         parse("Yes.", model="other", beam_size=0)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "expected"),
+    [
+        ((), []),
+        (("ab",), [(4, 5), (4, 5)]),
+        (("", " b "), [(), (5,)]),
+    ],
+)
+def test_prefixes_are_those_of_all_texts_or_of_each(
+    prefixes: Sequence[str], expected: list[tuple[int, ...]]
+) -> None:
+    assert parse("Yes.", "No.", prefixes=prefixes).prefixes == expected
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "options", "message"),
+    [
+        (
+            ("a", "b", "c"),
+            {},
+            "target_prefixes: has 3 prefixes, must have none, 1, or one for each of 2 texts",
+        ),
+        (
+            ("", "a\u4e00"),
+            {},
+            r"target_prefixes\[1\]: has characters that the model cannot write",
+        ),
+        (
+            ("abc",),
+            {"max_target_tokens": 3},
+            r"target_prefixes\[0\]: has 3 tokens, must have fewer than max_target_tokens, 3",
+        ),
+        (("a" * 4097,), {}, r"target_prefixes\[0\]: has 4097 characters, must have at most 4096"),
+    ],
+)
+def test_a_prefix_that_no_translation_can_begin_with_is_refused(
+    prefixes: Sequence[str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        parse("Yes.", "No.", prefixes=prefixes, **options)
+
+
+def test_terms_become_tokens_that_may_not_follow() -> None:
+    forbidden = parse("Yes.", suppress=["ab"], min_target_tokens=5).options.constraints
+    assert forbidden is not None
+    assert forbidden.min_target_tokens == 5
+    assert forbidden.forbidden is not None
+    assert forbidden.forbidden.after([4]).tolist() == [5]
+    assert forbidden.forbidden.after([5, 4]).tolist() == []

@@ -55,6 +55,15 @@ def test_texts_are_written_in_what_is_asked_for() -> None:
     assert make_request(parsed, "Yes.").format == pb.TEXT_FORMAT_HTML
 
 
+def test_constraints_reach_the_call() -> None:
+    flags = ("--suppress=a b", "--suppress=c", "--no-repeat-ngram=3", "--repetition-penalty=1.5")
+    assert options_of(*flags, "--min-tokens=4") == pb.TranslateOptions(
+        suppress=["a b", "c"], no_repeat_ngram_size=3, repetition_penalty=1.5, min_target_tokens=4
+    )
+    request = make_request(parse_arguments([*PAIR, "--target-prefix=Il"]), "Yes.")
+    assert list(request.target_prefixes) == ["Il"]
+
+
 def test_sampling_has_the_flags_given_and_no_others() -> None:
     bare = options_of("--sample")
     assert bare.WhichOneof("method") == "sampling"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from typing import Any
 
 import pytest
 
 from server.documents.document import Segmentation
 from server.documents.warnings import TextWarning, WarningReason
+from server.engine.constraints import Constraints
 from server.engine.sequence import AttentionChoice, Hypothesis, StopReason
-from server.errors import DeadlineExceeded, InternalError, InvalidRequest
+from server.errors import DeadlineExceeded, InternalError, InvalidRequest, QueueFull
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation
 from server.translation.translator import Translator
@@ -163,3 +165,71 @@ def test_a_call_of_many_texts_is_queued_whole() -> None:
     model = FakeModel(copy)
     translate(request_of(model, *["Aa."] * 6, segmentation=SENTENCES))
     assert model.worker.calls == [(6, 0, False)]
+
+
+REPETITION = WarningReason.REPETITION
+
+
+def loop_once(job: Job) -> tuple[Hypothesis]:
+    """A loop of every source that begins with "Aa", unless n-grams may not come twice."""
+    if job.source[1] == 2 and job.options.constraints is None:
+        return (hypothesis(2, 2, 2),)
+    return copy(job)
+
+
+def test_what_goes_round_in_circles_is_searched_once_more_without() -> None:
+    model, record = FakeModel(loop_once), FakeRecord()
+    request = request_of(model, "Aa b! Ccc d!", "e", segmentation=SENTENCES)
+    looped, other = translate(request, record)
+    assert looped.best.text == "xx xx! xxx xx!"
+    assert looped.warnings == []
+    sources = [job.source[1] for job in model.worker.jobs]
+    assert sources == [2, 3, 1, 2]
+    constraints = [job.options.constraints for job in model.worker.jobs]
+    assert constraints == [None, None, None, Constraints(no_repeat_ngram_size=3)]
+    assert record.counted == [looped, other]
+    assert record.stages == ["tokenize", "detokenize"]
+    assert len(record.times) == 4
+
+
+@pytest.mark.parametrize("second", [InternalError("no"), (hypothesis(2, 2, 2, 2),)])
+def test_where_the_second_search_is_no_better_the_first_stays_and_is_warned_of(
+    second: tuple[Hypothesis] | InternalError,
+) -> None:
+    model = FakeModel(lambda job: second if job.options.constraints else (hypothesis(2, 2, 2),))
+    (item,) = translate(request_of(model, "Aa b!", segmentation=SENTENCES))
+    assert item.best.text == "xx xx xx!"
+    assert [warning.reason for warning in item.warnings] == [REPETITION]
+    assert len(model.worker.jobs) == 2
+
+
+def test_without_room_or_time_for_a_second_search_the_first_stays() -> None:
+    model = FakeModel(loop_once)
+    submit = model.worker.submit
+
+    def full(*jobs: Any, **options: Any) -> Any:
+        if model.worker.jobs:
+            raise QueueFull(1, 8, 8)
+        return submit(*jobs, **options)
+
+    model.worker.submit = full
+    (item,) = translate(request_of(model, "Aa b!", segmentation=SENTENCES))
+    assert [warning.reason for warning in item.warnings] == [REPETITION]
+
+
+def test_who_asks_for_the_models_own_gets_no_second_search() -> None:
+    model = FakeModel(loop_once)
+    (item,) = translate(request_of(model, "Aa b!", segmentation=Segmentation.NONE))
+    assert [warning.reason for warning in item.warnings] == [REPETITION]
+    own = dataclasses.replace(OPTIONS, constraints=Constraints(no_repeat_ngram_size=2))
+    model = FakeModel(lambda _: (hypothesis(2, 2, 2),))
+    translate(request_of(model, "Aa b!", options=own, segmentation=SENTENCES))
+    assert len(model.worker.jobs) == 1
+
+
+def test_a_prefix_is_that_of_a_texts_first_segment() -> None:
+    model = FakeModel(copy)
+    request = request_of(model, "Aa b! Ccc d!", "", "e", segmentation=SENTENCES)
+    translate(dataclasses.replace(request, prefixes=[(7, 8), (6,), ()]))
+    found = [job.options.constraints for job in model.worker.jobs]
+    assert found == [Constraints(prefix=(7, 8)), None, None]

@@ -210,7 +210,10 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     WARNING_REASON_NUMBER: _WarningReason.ValueType  # 5
     """The same of a number, whose digits are in text. It may stand there as a word."""
     WARNING_REASON_REPETITION: _WarningReason.ValueType  # 6
-    """The model repeats words or letters as the source does not."""
+    """The model repeats words or letters as the source does not, and, unless
+    segmentation is none, so it did when no three tokens were to come twice, or
+    there was no time or room for such a search.
+    """
     WARNING_REASON_TOO_LONG: _WarningReason.ValueType  # 7
     """The translation is far longer than the source, in tokens."""
     WARNING_REASON_TOO_SHORT: _WarningReason.ValueType  # 8
@@ -253,7 +256,10 @@ such as <ph/>, a hashtag or an @name. No hypothesis found was better.
 WARNING_REASON_NUMBER: WarningReason.ValueType  # 5
 """The same of a number, whose digits are in text. It may stand there as a word."""
 WARNING_REASON_REPETITION: WarningReason.ValueType  # 6
-"""The model repeats words or letters as the source does not."""
+"""The model repeats words or letters as the source does not, and, unless
+segmentation is none, so it did when no three tokens were to come twice, or
+there was no time or room for such a search.
+"""
 WARNING_REASON_TOO_LONG: WarningReason.ValueType  # 7
 """The translation is far longer than the source, in tokens."""
 WARNING_REASON_TOO_SHORT: WarningReason.ValueType  # 8
@@ -340,6 +346,7 @@ class TranslateRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    TARGET_PREFIXES_FIELD_NUMBER: _builtins.int
     source_language: _builtins.str
     """Language of every text, as a BCP-47 tag such as "en" or "pt-BR". Required.
 
@@ -388,6 +395,22 @@ class TranslateRequest(_message.Message):
     def options(self) -> Global___TranslateOptions:
         """How to search for the translations. Absent: the server's defaults throughout."""
 
+    @_builtins.property
+    def target_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How the translations begin: one for each of texts, empty for a text whose
+        translation begins as it likes, or a single one for all of them. None by
+        default. The model goes on from it, and its own log-probability of the prefix
+        counts in scores. It is cut into tokens as a text of its own, so that it is best
+        whole words; white space at its ends does not count. Of a text of several
+        segments it begins the first; what Hypothesis.text says of final punctuation,
+        capitals and markup holds for it too. A text for which no model is run has none.
+
+        INVALID_ARGUMENT if there are neither none, one nor as many as texts, if one has
+        characters that the model cannot write, or if it has not fewer tokens than
+        max_target_tokens in effect. That limit, where its default depends on the
+        length of the segment, counts from the end of the prefix on.
+        """
+
     def __init__(
         self,
         *,
@@ -398,10 +421,11 @@ class TranslateRequest(_message.Message):
         options: Global___TranslateOptions | None = ...,
         priority: Global___Priority.ValueType = ...,
         format: Global___TextFormat.ValueType = ...,
+        target_prefixes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "target_prefixes", b"target_prefixes", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,6 +455,10 @@ class TranslateOptions(_message.Message):
     ATTENTION_FIELD_NUMBER: _builtins.int
     SKIP_SCORES_FIELD_NUMBER: _builtins.int
     SEGMENTATION_FIELD_NUMBER: _builtins.int
+    SUPPRESS_FIELD_NUMBER: _builtins.int
+    NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
+    MIN_TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     CONTRASTIVE_SEARCH_FIELD_NUMBER: _builtins.int
     beam_size: _builtins.int
@@ -473,6 +501,25 @@ class TranslateOptions(_message.Message):
     """How each text is cut into what the model translates as one sequence. Absent:
     SEGMENTATION_SENTENCES. A text of one sentence gives the same with each.
     """
+    no_repeat_ngram_size: _builtins.int
+    """No run of so many tokens occurs twice in the translation of a segment, which
+    keeps a model from going round in circles. From 0, which is absent, to
+    Model.max_target_tokens; 3 or 4 does little harm to good translations. A
+    prefix may repeat itself.
+    """
+    repetition_penalty: _builtins.float
+    """Makes tokens that the translation of the segment has already less probable: a
+    factor of their log-probabilities (after Keskar et al. 2019, arXiv:1909.05858).
+    Greater than 0, at most 10, without unit; 1 and absent change nothing, below 1
+    they become more probable. It is the one option that changes
+    Hypothesis.log_prob and score too: both are of the changed log-probabilities,
+    by which hypotheses are compared.
+    """
+    min_target_tokens: _builtins.int
+    """Lower limit on the target tokens of each hypothesis that ends, end of sentence
+    included. From 1, which is absent, to max_target_tokens in effect; where that
+    depends on the length of the segment it is no less than this.
+    """
     @_builtins.property
     def attention(self) -> Global___AttentionOptions:
         """Returns with each hypothesis the attention with which its tokens were
@@ -486,6 +533,17 @@ class TranslateOptions(_message.Message):
         (those are beam_size, or ContrastiveSearch.top_k, or 1 with sampling) may be
         983,040. A weight returned takes 4 bytes of the response. Of a text of several
         segments the attention is in Segment.hypotheses.
+        """
+
+    @_builtins.property
+    def suppress(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Terms that the translation of no segment has, as they are written here, case
+        included: name each form. A term is found where it begins a word, and in
+        languages that are written without spaces between words anywhere. The token
+        that would complete it is never taken, unless that is a word in one piece of
+        which the term is a part; so words that begin with a term may be lost with it.
+        A term that TranslateRequest.target_prefixes holds is there all the same. At
+        most 256 terms, each of 1 to 64 characters and none of white space alone.
         """
 
     @_builtins.property
@@ -506,12 +564,16 @@ class TranslateOptions(_message.Message):
         attention: Global___AttentionOptions | None = ...,
         skip_scores: _builtins.bool = ...,
         segmentation: Global___Segmentation.ValueType = ...,
+        suppress: _abc.Iterable[_builtins.str] | None = ...,
+        no_repeat_ngram_size: _builtins.int | None = ...,
+        repetition_penalty: _builtins.float | None = ...,
+        min_target_tokens: _builtins.int | None = ...,
         sampling: Global___Sampling | None = ...,
         contrastive_search: Global___ContrastiveSearch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_min_target_tokens", b"_min_target_tokens", "_no_repeat_ngram_size", b"_no_repeat_ngram_size", "_num_hypotheses", b"_num_hypotheses", "_repetition_penalty", b"_repetition_penalty", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "min_target_tokens", b"min_target_tokens", "no_repeat_ngram_size", b"no_repeat_ngram_size", "num_hypotheses", b"num_hypotheses", "repetition_penalty", b"repetition_penalty", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_num_hypotheses", b"_num_hypotheses", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "num_hypotheses", b"num_hypotheses", "sampling", b"sampling", "segmentation", b"segmentation", "skip_scores", b"skip_scores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_length_penalty", b"_length_penalty", "_max_target_tokens", b"_max_target_tokens", "_min_target_tokens", b"_min_target_tokens", "_no_repeat_ngram_size", b"_no_repeat_ngram_size", "_num_hypotheses", b"_num_hypotheses", "_repetition_penalty", b"_repetition_penalty", "attention", b"attention", "beam_size", b"beam_size", "contrastive_search", b"contrastive_search", "length_penalty", b"length_penalty", "max_target_tokens", b"max_target_tokens", "method", b"method", "min_target_tokens", b"min_target_tokens", "no_repeat_ngram_size", b"no_repeat_ngram_size", "num_hypotheses", b"num_hypotheses", "repetition_penalty", b"repetition_penalty", "sampling", b"sampling", "segmentation", b"segmentation", "skip_scores", b"skip_scores", "suppress", b"suppress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_size: _TypeAlias = _typing.Literal["beam_size"]  # noqa: Y015
     _WhichOneofArgType__beam_size: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size"]  # noqa: Y015
@@ -519,8 +581,14 @@ class TranslateOptions(_message.Message):
     _WhichOneofArgType__length_penalty: _TypeAlias = _typing.Literal["_length_penalty", b"_length_penalty"]  # noqa: Y015
     _WhichOneofReturnType__max_target_tokens: _TypeAlias = _typing.Literal["max_target_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_target_tokens: _TypeAlias = _typing.Literal["_max_target_tokens", b"_max_target_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__min_target_tokens: _TypeAlias = _typing.Literal["min_target_tokens"]  # noqa: Y015
+    _WhichOneofArgType__min_target_tokens: _TypeAlias = _typing.Literal["_min_target_tokens", b"_min_target_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__no_repeat_ngram_size: _TypeAlias = _typing.Literal["no_repeat_ngram_size"]  # noqa: Y015
+    _WhichOneofArgType__no_repeat_ngram_size: _TypeAlias = _typing.Literal["_no_repeat_ngram_size", b"_no_repeat_ngram_size"]  # noqa: Y015
     _WhichOneofReturnType__num_hypotheses: _TypeAlias = _typing.Literal["num_hypotheses"]  # noqa: Y015
     _WhichOneofArgType__num_hypotheses: _TypeAlias = _typing.Literal["_num_hypotheses", b"_num_hypotheses"]  # noqa: Y015
+    _WhichOneofReturnType__repetition_penalty: _TypeAlias = _typing.Literal["repetition_penalty"]  # noqa: Y015
+    _WhichOneofArgType__repetition_penalty: _TypeAlias = _typing.Literal["_repetition_penalty", b"_repetition_penalty"]  # noqa: Y015
     _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["sampling", "contrastive_search"]  # noqa: Y015
     _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
     @_typing.overload
@@ -530,7 +598,13 @@ class TranslateOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_target_tokens) -> _WhichOneofReturnType__max_target_tokens | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_target_tokens) -> _WhichOneofReturnType__min_target_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_repeat_ngram_size) -> _WhichOneofReturnType__no_repeat_ngram_size | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__num_hypotheses) -> _WhichOneofReturnType__num_hypotheses | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repetition_penalty) -> _WhichOneofReturnType__repetition_penalty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
@@ -688,6 +762,173 @@ class AttentionOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
 
 Global___AttentionOptions: _TypeAlias = AttentionOptions  # noqa: Y015
+
+@_typing.final
+class ScoreRequest(_message.Message):
+    """Texts and their translations, whose probability is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    TRANSLATIONS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Languages of all texts and of all translations, as those of TranslateRequest,
+    with the same errors.
+    """
+    target_language: _builtins.str
+    """See source_language."""
+    model: _builtins.str
+    """As TranslateRequest.model."""
+    priority: Global___Priority.ValueType
+    """As TranslateRequest.priority."""
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least 1, and at most as many as TranslateRequest.texts. Each is one sequence,
+        as with SEGMENTATION_NONE: one of more tokens than Model.max_source_tokens is an
+        item with an error, and so is one with nothing to translate in it.
+        """
+
+    @_builtins.property
+    def translations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The translation of each text, in the same order and number: INVALID_ARGUMENT
+        otherwise. One of more tokens than Model.max_target_tokens, end of sentence
+        included, is an item with an error. It may be empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        translations: _abc.Iterable[_builtins.str] | None = ...,
+        model: _builtins.str = ...,
+        priority: Global___Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "texts", b"texts", "translations", b"translations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreResponse(_message.Message):
+    """The probabilities that one request asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreItem]:
+        """One item for each of ScoreRequest.texts, in the same order and number."""
+
+    @_builtins.property
+    def model(self) -> Global___ModelReference:
+        """The model whose probabilities these are."""
+
+    @_builtins.property
+    def language_pair(self) -> Global___LanguagePair:
+        """The languages, as the model spells them."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ScoreItem] | None = ...,
+        model: Global___ModelReference | None = ...,
+        language_pair: Global___LanguagePair | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreResponse: _TypeAlias = ScoreResponse  # noqa: Y015
+
+@_typing.final
+class ScoreItem(_message.Message):
+    """What became of one text and its translation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def score(self) -> Global___Score:
+        """How probable the translation is."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """INVALID_ARGUMENT or INTERNAL; the others are not affected."""
+
+    def __init__(
+        self,
+        *,
+        score: Global___Score | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["score", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ScoreItem: _TypeAlias = ScoreItem  # noqa: Y015
+
+@_typing.final
+class Score(_message.Message):
+    """How probable a translation is to a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_PROB_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    LOG_PROBS_FIELD_NUMBER: _builtins.int
+    SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
+    log_prob: _builtins.float
+    """The sum of log_probs: comparable with Hypothesis.log_prob."""
+    source_tokens: _builtins.int
+    """As Translation.source_tokens."""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The translation as the model reads it, pieces as Attention.target_tokens has
+        them, the end of sentence last. What the vocabulary has no piece for is its piece
+        for unknown text.
+        """
+
+    @_builtins.property
+    def log_probs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of each of tokens, the natural logarithm of the probability that the model gives
+        it behind those before it. 0 for a mark of the target language that some models
+        begin with. On a server with --shortlist it is the probability among the tokens
+        that are likely for the text, and those of the translation.
+        """
+
+    def __init__(
+        self,
+        *,
+        log_prob: _builtins.float = ...,
+        tokens: _abc.Iterable[_builtins.str] | None = ...,
+        log_probs: _abc.Iterable[_builtins.float] | None = ...,
+        source_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_prob", b"log_prob", "log_probs", b"log_probs", "source_tokens", b"source_tokens", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Score: _TypeAlias = Score  # noqa: Y015
 
 @_typing.final
 class TranslateResponse(_message.Message):
@@ -1023,8 +1264,9 @@ class Hypothesis(_message.Message):
     log_prob: _builtins.float
     """Natural logarithm of the probability that the model gives the target tokens,
     end of sentence included: the sum over them, not normalised. Never positive.
-    It is the model's own with every method: a temperature, top_k, top_p or
-    penalty_alpha decides which tokens are taken and not how probable they are.
+    It is the model's own with every method: a temperature, top_k, top_p,
+    penalty_alpha or constraint decides which tokens are taken and not how probable
+    they are; only TranslateOptions.repetition_penalty does.
     Absent with skip_scores.
     """
     stop_reason: Global___StopReason.ValueType

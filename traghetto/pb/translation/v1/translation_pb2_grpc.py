@@ -55,6 +55,11 @@ class TranslationServiceStub:
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.SerializeToString,
                 response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/translation.v1.TranslationService/Score',
+                request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/translation.v1.TranslationService/ListModels',
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsRequest.SerializeToString,
@@ -92,6 +97,15 @@ class TranslationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """Tells how probable given translations are to a model, token by token: to rank or
+        filter translations, whoever made them. Nothing is searched for, cut or changed.
+        Faults of single texts are items, as with Translate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the models this server has loaded and the language pairs each serves.
         """
@@ -106,6 +120,11 @@ def add_TranslationServiceServicer_to_server(servicer, server):
                     servicer.Translate,
                     request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.FromString,
                     response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreRequest.FromString,
+                    response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -156,6 +175,33 @@ class TranslationService:
             '/translation.v1.TranslationService/Translate',
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.SerializeToString,
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/translation.v1.TranslationService/Score',
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreRequest.SerializeToString,
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

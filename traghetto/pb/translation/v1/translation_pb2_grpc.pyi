@@ -66,6 +66,11 @@ class TranslationServiceStub:
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
     """
+    Score: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ScoreRequest, _translation_pb2.ScoreResponse]
+    """Tells how probable given translations are to a model, token by token: to rank or
+    filter translations, whoever made them. Nothing is searched for, cut or changed.
+    Faults of single texts are items, as with Translate.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]
     """Lists the models this server has loaded and the language pairs each serves."""
 
@@ -96,6 +101,11 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     A fault of the request as a whole fails the call (see the service). A fault
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
+    """
+    Score: _aio.UnaryUnaryMultiCallable[_translation_pb2.ScoreRequest, _translation_pb2.ScoreResponse]  # type: ignore[assignment]
+    """Tells how probable given translations are to a model, token by token: to rank or
+    filter translations, whoever made them. Nothing is searched for, cut or changed.
+    Faults of single texts are items, as with Translate.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models this server has loaded and the language pairs each serves."""
@@ -130,6 +140,17 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         A fault of the request as a whole fails the call (see the service). A fault
         of a single text fails only its item: the call then returns OK, even where
         all items are errors, so read each item's result.
+        """
+
+    @_abc_1.abstractmethod
+    def Score(
+        self,
+        request: _translation_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_translation_pb2.ScoreResponse, _abc.Awaitable[_translation_pb2.ScoreResponse]]:
+        """Tells how probable given translations are to a model, token by token: to rank or
+        filter translations, whoever made them. Nothing is searched for, cut or changed.
+        Faults of single texts are items, as with Translate.
         """
 
     @_abc_1.abstractmethod

@@ -87,17 +87,18 @@ def sessions(
 
 
 Sources = dict[int, list[int]]
+NO_FORCED: Sources = {}
 
 
 def some_source(rng: random.Random) -> list[int]:
     return [rng.choice((4, 5)), *(rng.randrange(300, 600) for _ in range(rng.randint(1, 12))), END_ID]
 
 
-def encode(tensors: LaneTensors, sources: Sources) -> None:
+def encode(tensors: LaneTensors, sources: Sources, forced: Sources = NO_FORCED) -> None:
     for row, source in sources.items():
         padded = np.zeros((1, CAPACITY), np.int64)
         padded[0, : len(source)] = source
-        tensors.encode(padded, np.array([len(source)]), np.array([row]))
+        tensors.encode(padded, np.array([len(source)]), np.array([row]), forced)
         tensors.reset(row, len(source))
 
 
@@ -150,6 +151,26 @@ def test_a_row_reads_the_whole_steps_scores_of_its_candidates(
                 tensors.advance({row: Continuation(list(range(width)), [7 + row] * width)})
             tensors.free(changed)
             encode(tensors, {changed: sources[changed]})
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_shortlist_hides_no_forced_token(sessions: tuple[ModelSession, ModelSession], width: int) -> None:
+    """Of the row that it is forced in; when the sequence has left it is a candidate no more."""
+    whole_session, session = sessions
+    assert session.shortlist is not None
+    sources = {row: some_source(random.Random(row)) for row in range(ROWS)}
+    whole, short = (lane(s, width, sources) for s in (whole_session, session))
+    candidates = {row: session.shortlist.candidates(source).tolist() for row, source in sources.items()}
+    hidden = sorted(set(range(session.shortlist.vocabulary_size)) - set(candidates[1]))[::40]
+    short.free(1)
+    encode(short, {1: sources[1]}, forced={1: hidden})
+    for forced in (hidden, []):
+        expected, found = whole.step(ROWS, ASKED), short.step(ROWS, ASKED)
+        for row in sources:
+            among = sorted({*candidates[row], *(forced if row == 1 else ())})
+            assert_masked(found, expected, row, among, width)
+        short.free(1)
+        encode(short, {1: sources[1]})
 
 
 @pytest.mark.parametrize("width", [1, 3])

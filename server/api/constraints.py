@@ -1,0 +1,117 @@
+"""What no translation may be, as TranslateOptions and the prefixes beside the texts say it, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from model.text.tokenizer import Tokenizer
+from server.api.option_faults import MAX_LISTED, fault, range_faults
+from server.engine.constraints import Constraints
+from server.errors import Violation
+from server.models.loading import LoadedModel
+from server.translation.forbidden_terms import ForbiddenTerms, TargetPieces
+from server.translation.sources import CHARACTERS_PER_TOKEN
+from server.work.options import SearchOptions
+from traghetto.pb.translation.v1 import translation_pb2 as pb
+
+MAX_TERMS = 256
+MAX_TERM_CHARACTERS = 64
+MAX_REPETITION_PENALTY = 10
+
+_pieces: WeakKeyDictionary[Tokenizer, TargetPieces] = WeakKeyDictionary()
+
+
+def parse_constraints(
+    message: pb.TranslateOptions,
+    model: LoadedModel | None,
+    max_target_tokens: int,
+    faults: list[Violation],
+) -> Constraints | None:
+    """The constraints but for terms, whose faults are found too; None where there are none.
+
+    Args:
+        model: Has limits of its own; None if none was found.
+        max_target_tokens: In effect; 0 if it is not known.
+    """
+    longest = model.max_target_tokens if model else None
+    faults += range_faults("no_repeat_ngram_size", [message.no_repeat_ngram_size], 0, longest)
+    if message.HasField("min_target_tokens"):
+        least = [message.min_target_tokens]
+        faults += range_faults(
+            "min_target_tokens", least, 1, max_target_tokens if max_target_tokens > 0 else None
+        )
+    penalty = message.repetition_penalty if message.HasField("repetition_penalty") else 1.0
+    if not 0 < penalty <= MAX_REPETITION_PENALTY:  # NaN is not
+        rule = f"must be greater than 0 and at most {MAX_REPETITION_PENALTY}"
+        faults.append(fault("repetition_penalty", penalty, rule))
+    faults += list(_term_faults(message.suppress))[:MAX_LISTED]
+    constraints = Constraints(
+        min_target_tokens=message.min_target_tokens or 1,
+        no_repeat_ngram_size=message.no_repeat_ngram_size,
+        repetition_penalty=penalty,
+    )
+    return None if constraints == Constraints() else constraints
+
+
+def _term_faults(terms: Sequence[str]) -> Iterable[Violation]:
+    if len(terms) > MAX_TERMS:
+        yield Violation("options.suppress", f"has {len(terms)} terms, must have at most {MAX_TERMS}")
+    for i, term in enumerate(terms[:MAX_TERMS]):
+        if not term.strip():
+            yield Violation(f"options.suppress[{i}]", "is white space alone, must have more")
+        elif len(term) > MAX_TERM_CHARACTERS:
+            limit = f"has {len(term)} characters, must have at most {MAX_TERM_CHARACTERS}"
+            yield Violation(f"options.suppress[{i}]", limit)
+
+
+def with_suppressed(
+    options: SearchOptions, terms: Sequence[str], model: LoadedModel, target_language: str
+) -> SearchOptions:
+    """The options with terms that no translation may have."""
+    if not terms:
+        return options
+    tokenizer = model.tokenizer
+    if tokenizer not in _pieces:
+        _pieces[tokenizer] = TargetPieces(tokenizer)
+    forbidden = ForbiddenTerms(terms, _pieces[tokenizer], tokenizer, target_language)
+    return replace(options, constraints=replace(options.constraints or Constraints(), forbidden=forbidden))
+
+
+def parse_prefixes(
+    message: pb.TranslateRequest,
+    model: LoadedModel,
+    target_language: str,
+    max_target_tokens: int,
+    faults: list[Violation],
+) -> list[tuple[int, ...]]:
+    """The tokens that the translation of each text begins with; empty where no text has a prefix."""
+    count, num_texts = len(message.target_prefixes), len(message.texts)
+    if count not in {0, 1, num_texts}:
+        rule = f"has {count} prefixes, must have none, 1, or one for each of {num_texts} texts"
+        faults.append(Violation("target_prefixes", rule))
+        return []
+    prefixes, wrong = [], []
+    for i, prefix in enumerate(message.target_prefixes):
+        ids = _prefix_ids(prefix, model, target_language, max_target_tokens)
+        if isinstance(ids, str):
+            wrong.append(Violation(f"target_prefixes[{i}]", ids))
+        else:
+            prefixes.append(ids)
+    faults += wrong[:MAX_LISTED]
+    return prefixes * num_texts if count == 1 else prefixes
+
+
+def _prefix_ids(prefix: str, model: LoadedModel, target_language: str, limit: int) -> tuple[int, ...] | str:
+    """A prefix as tokens, or what is wrong with it."""
+    if not prefix.strip():
+        return ()
+    if len(prefix) > (most := CHARACTERS_PER_TOKEN * limit):
+        return f"has {len(prefix)} characters, must have at most {most}"
+    ids = model.tokenizer.encode_target(prefix, target_language=target_language)[:-1]
+    if model.tokenizer.special_ids.unknown in ids:
+        return "has characters that the model cannot write"
+    if len(ids) >= limit:
+        return f"has {len(ids)} tokens, must have fewer than max_target_tokens, {limit}"
+    return tuple(ids)
