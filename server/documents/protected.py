@@ -7,11 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
+_NOT_IN_URLS = r'\s<>"“”«»。．｡।॥۔։？؟！：；؛，،、'  # marks that may follow a URL without a space too
+# Without the sentence's own mark.
+_URL = rf"(?:(?:https?|ftp)://|\bwww\.[\w-]+\.)[^{_NOT_IN_URLS}]*[^{_NOT_IN_URLS}.,:;!?…'’)\]]"
 # In this order: of a URL with a placeholder in it the URL counts.
 _LITERAL = re.compile(
-    r"""
-      (?:https?|ftp)://[^\s<>"“”«»]*[^\s<>"“”«».,:;!?…'’)\]]     # a URL, without the sentence's own mark
-    | \bwww\.[\w-]+\.[^\s<>"“”«»]*[^\s<>"“”«».,:;!?…'’)\]]
+    _URL
+    + r"""
     | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+                  # an e-mail address
     | \{\{[^{}\n]*\}\} | \$\{[^{}\n]*\} | \{[\w.:!,\[\]<>^=+ -]*\}  # {{x}}, ${x}, {x}, {0:>3}
     | %\(\w+\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]                      # %(x)s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.evaluation.robustness import RobustnessCase, judge, read_cases
@@ -87,6 +87,7 @@ def test_what_may_be_right_is_left_alone(source: str, target: str) -> None:
 
 @unhurried
 @given(texts, texts, st.tuples(languages, languages))
+@example("0", "http://0、", ("en", "en"))
 def test_a_text_in_form_stays_and_no_literal_changes(source: str, target: str, pair: tuple[str, str]) -> None:
     source, target = source.strip(), target.strip()
     formed = in_form(source, target, pair)

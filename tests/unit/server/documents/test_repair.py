@@ -18,6 +18,7 @@ from tests.unit.server.documents.texts import texts, unhurried
         ('Click <ph id="1"/> now', 'Clicca <ph id="1"> ora', 'Clicca <ph id="1"/> ora'),
         ("%d files in %s", "%d file in %d", "%d file in %d"),  # which of the two is wrong nobody knows
         ("{a} and {bb}", "{aa} e {b}", "{a} e {bb}"),
+        ("见 http://a.example/b，好", "See http://a.example/b, good", "See http://a.example/b, good"),
         ("10² is 100", "10\ufffd è 100", "10² è 100"),
         ("Dvořák, Đoković", "\ufffdoković, Dvo\ufffdák", "Đoković, Dvořák"),
         ("a \ufffd here", "una \ufffd qui", "una \ufffd qui"),
