@@ -14,7 +14,7 @@ from traghetto.failures import failure_of
 from traghetto.in_order import in_order_async
 from traghetto.options import TranslateOptions
 from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts
-from traghetto.results import ModelDescription, Result
+from traghetto.results import ModelDescription, Result, ServedLanguagePair
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -164,6 +164,19 @@ class AsyncClient:
             CallError: the call failed.
         """
         return await self._run(self._caller.models())
+
+    async def language_pairs(
+        self, source_language: str = "", target_language: str = ""
+    ) -> list[ServedLanguagePair]:
+        """The language pairs that the server offers, each with its models, the default first.
+
+        Args:
+            source_language, target_language: Only pairs of these; empty for any.
+
+        Raises:
+            CallError: the call failed; `InvalidArgument` where there are too many pairs for a message.
+        """
+        return await self._run(self._caller.language_pairs(source_language, target_language))
 
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a call."""

@@ -19,13 +19,14 @@ from traghetto.errors import CallError
 from traghetto.failures import Failure, Kind, error_of
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.requests import CallCutter, RequestTemplate, calls_of
-from traghetto.responses import model_of, results_of
-from traghetto.results import ModelDescription, Result
+from traghetto.responses import model_of, results_of, served_pair_of
+from traghetto.results import ModelDescription, Result, ServedLanguagePair
 from traghetto.retries import Retries, RetryBudget, RetryPolicy, Uniform
 from traghetto.target import proxy_of
 from traghetto.tls import Tls, security_of
 
 T = TypeVar("T")
+Method = Literal["Translate", "ListModels", "ListLanguagePairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Try:
         timeout_seconds: What is left of the call's time.
     """
 
-    method: Literal["Translate", "ListModels"]
+    method: Method
     request: Any
     timeout_seconds: float
 
@@ -111,12 +112,21 @@ class Caller:
         return results
 
     def models(self) -> Steps[list[ModelDescription]]:
-        """Ask for the models that the server has loaded."""
+        """Ask for the models that the server serves."""
         end = self.clock() + self.timeout_seconds
         response = yield from self._tries("ListModels", pb.ListModelsRequest(), end)
         return [model_of(model) for model in response.models]
 
-    def _tries(self, method: Literal["Translate", "ListModels"], request: Any, end: float) -> Steps[Any]:
+    def language_pairs(self, source_language: str, target_language: str) -> Steps[list[ServedLanguagePair]]:
+        """Ask for the language pairs that the server offers."""
+        end = self.clock() + self.timeout_seconds
+        request = pb.ListLanguagePairsRequest(
+            source_language=source_language, target_language=target_language
+        )
+        response = yield from self._tries("ListLanguagePairs", request, end)
+        return [served_pair_of(pair) for pair in response.pairs]
+
+    def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = Retries(
             policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known
         )

@@ -14,6 +14,7 @@ from traghetto.results import (
     ModelReference,
     Result,
     Segment,
+    ServedLanguagePair,
     StopReason,
     TextError,
     TextWarning,
@@ -41,7 +42,7 @@ def results_of(response: pb.TranslateResponse) -> list[Result]:
 
 
 def model_of(model: pb.Model) -> ModelDescription:
-    """The description of a model that the server has loaded."""
+    """The description of a model that the server serves."""
     layers = model.attention
     return ModelDescription(
         name=model.name,
@@ -56,6 +57,16 @@ def model_of(model: pb.Model) -> ModelDescription:
         )
         if model.HasField("attention")
         else None,
+        loaded=model.loaded if model.HasField("loaded") else True,  # as of older servers all are
+    )
+
+
+def served_pair_of(pair: pb.ServedLanguagePair) -> ServedLanguagePair:
+    """A language pair that the server offers."""
+    return ServedLanguagePair(
+        source_language=pair.source_language,
+        target_language=pair.target_language,
+        models=tuple(pair.models),
     )
 
 

@@ -131,6 +131,17 @@ class LanguagePair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServedLanguagePair(LanguagePair):
+    """A direction of translation that a server offers.
+
+    Args:
+        models: The names of the models that serve it, the default first.
+    """
+
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Translation:
     """The translation of one text.
 
@@ -190,7 +201,7 @@ class AttentionLayers:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """A model that the server has loaded.
+    """A model that the server serves.
 
     Args:
         sha256: Digest of its artifact.
@@ -199,6 +210,7 @@ class ModelDescription:
         max_target_tokens: Upper limit of the option of that name.
         architecture: Family of the network, such as "transformer".
         attention: None if it returns none.
+        loaded: Whether it is in memory; one that is not is loaded by the first call that needs it.
     """
 
     name: str
@@ -209,3 +221,4 @@ class ModelDescription:
     max_target_tokens: int
     architecture: str
     attention: AttentionLayers | None
+    loaded: bool = True

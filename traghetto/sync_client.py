@@ -15,7 +15,7 @@ from traghetto.failures import failure_of
 from traghetto.in_order import in_order
 from traghetto.options import TranslateOptions
 from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts
-from traghetto.results import ModelDescription, Result
+from traghetto.results import ModelDescription, Result, ServedLanguagePair
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -166,6 +166,22 @@ class Client:
         ['en-it']
         """
         return self._run(self._caller.models())
+
+    def language_pairs(
+        self, source_language: str = "", target_language: str = ""
+    ) -> list[ServedLanguagePair]:
+        """The language pairs that the server offers, each with its models, the default first.
+
+        Args:
+            source_language, target_language: Only pairs of these; empty for any.
+
+        Raises:
+            CallError: the call failed; `InvalidArgument` where there are too many pairs for a message.
+
+        >>> [(pair.target_language, pair.models) for pair in client.language_pairs("en")]
+        [('it', ('en-it',))]
+        """
+        return self._run(self._caller.language_pairs(source_language, target_language))
 
     def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a call."""

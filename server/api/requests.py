@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from model.text.language_codes import is_language_code
 from server.api.options import parse_options
@@ -70,9 +69,6 @@ def parse_request(
         raise InvalidRequest([*faults, *options])
     if faults:
         raise InvalidRequest(faults)
-    first_token = model.tokenizer.first_target_token(pair[1])
-    if first_token is not None:
-        options = replace(options, first_token=first_token)
     return TranslationRequest(
         model=model,
         pair=pair,
@@ -91,11 +87,15 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
         ("source_language", message.source_language),
         ("target_language", message.target_language),
     )
-    return [
-        Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
-        for name, value in languages
-        if not is_language_code(value.replace("_", "-"))
-    ]
+    faults = [language_fault(name, value) for name, value in languages]
+    return [fault for fault in faults if fault is not None]
+
+
+def language_fault(name: str, value: str) -> Violation | None:
+    """What is wrong with the value of a field that names a language, if anything is."""
+    if is_language_code(value.replace("_", "-")):
+        return None
+    return Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
 
 
 def _enum_faults(message: pb.TranslateRequest) -> list[Violation]:

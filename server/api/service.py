@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import cast
+from typing import Any, cast
 
 import grpc
 
 from server.api.clients import client_of
 from server.api.messages import model_message, response_message
+from server.api.pairs import list_pairs
 from server.api.requests import parse_request
 from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
-from server.telemetry.call_record import CallRecord
+from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
 from server.translation.translator import Translator
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
-Context = grpc.aio.ServicerContext[pb.TranslateRequest, pb.TranslateResponse]
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -32,12 +33,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_beam_size = config.max_beam_size
         self._time_limit_seconds = config.time_limit_seconds
+        self._max_message_bytes = config.max_message_bytes
         self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
-        """Every loaded model."""
+        """Every model."""
         del request, context
         return pb.ListModelsResponse(models=[model_message(model) for model in self._served.current])
+
+    async def ListLanguagePairs(  # noqa: N802
+        self, request: pb.ListLanguagePairsRequest, context: Context
+    ) -> pb.ListLanguagePairsResponse:
+        """Every language pair, or those of one language."""
+        try:
+            return list_pairs(request, self._served.current, self._max_message_bytes)
+        except RequestError as error:
+            count_rejection(self._metrics, error)
+            await abort(context, error)
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
@@ -83,7 +95,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 client=client,
             )
             record.accept(parsed, started)
-            return response_message(await self._translator.translate(parsed, record))
+            async with self._served.use(parsed.model, deadline):
+                return response_message(await self._translator.translate(parsed, record))
         except RequestError as error:
             record.reject(error)
             raise

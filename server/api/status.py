@@ -17,6 +17,9 @@ from server.errors import (
     InternalError,
     InvalidRequest,
     MalformedRequest,
+    ModelChanged,
+    ModelUnloadable,
+    NoModelMemory,
     NotServed,
     Overloaded,
     QueueFull,
@@ -53,7 +56,7 @@ def _resource_info(error: NotServed) -> Message:
     )
 
 
-def _retry_info(error: QueueFull | Overloaded) -> Message:
+def _retry_info(error: QueueFull | Overloaded | NoModelMemory) -> Message:
     seconds = int(error.retry_seconds)
     delay = duration_pb2.Duration(seconds=seconds, nanos=int((error.retry_seconds - seconds) * 1e9))
     return error_details_pb2.RetryInfo(retry_delay=delay)
@@ -67,6 +70,9 @@ ANSWERS: dict[type[RequestError], Answer] = {
     NotServed: Answer(grpc.StatusCode.NOT_FOUND, _resource_info),
     QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    NoModelMemory: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    ModelUnloadable: Answer(grpc.StatusCode.FAILED_PRECONDITION),
+    ModelChanged: Answer(grpc.StatusCode.UNAVAILABLE),
     Draining: Answer(grpc.StatusCode.UNAVAILABLE),
     DeadlineExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
     TimeLimitExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -97,7 +103,7 @@ def packed_status(code: grpc.StatusCode, message: str, details: Sequence[Message
 
 def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
     """When gRPC's own retries may come again, in milliseconds (gRFC A6), where an error says it."""
-    if not isinstance(error, (QueueFull, Overloaded)):
+    if not isinstance(error, (QueueFull, Overloaded, NoModelMemory)):
         return ()
     return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1000))),)
 

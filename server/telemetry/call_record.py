@@ -10,6 +10,9 @@ from server.errors import (
     Draining,
     InvalidRequest,
     MalformedRequest,
+    ModelChanged,
+    ModelUnloadable,
+    NoModelMemory,
     NotServed,
     Overloaded,
     QueueFull,
@@ -27,6 +30,9 @@ _REJECT_REASONS: dict[type[RequestError], str] = {
     NotServed: "invalid",
     QueueFull: "queue_full",
     Overloaded: "overload",
+    NoModelMemory: "model_memory",
+    ModelUnloadable: "model_load",
+    ModelChanged: "model_load",
     Draining: "draining",
 }
 
@@ -81,7 +87,8 @@ class CallRecord:
         call.target_tokens += num_target_tokens
         metrics.source_tokens.observe(num_source_tokens)
         metrics.target_tokens.observe(num_target_tokens)
-        metrics.tokens.labels("source", call.pair).inc(num_source_tokens)
-        metrics.tokens.labels("target", call.pair).inc(num_target_tokens)
+        pair = metrics.pair_labels.of(call.pair)
+        metrics.tokens.labels("source", pair).inc(num_source_tokens)
+        metrics.tokens.labels("target", pair).inc(num_target_tokens)
         if best.stop_reason is StopReason.LENGTH:
-            metrics.output_truncated.labels(call.pair).inc()
+            metrics.output_truncated.labels(pair).inc()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.work.fair_order import Priority
 from server.work.options import SearchOptions
 
@@ -24,7 +24,7 @@ class TranslationRequest:
         format: What the texts are written in.
     """
 
-    model: LoadedModel
+    model: ServedModel
     pair: tuple[str, str]
     texts: Sequence[str]
     options: SearchOptions

@@ -18,7 +18,7 @@ from server.errors import (
     TextTooLong,
     Violation,
 )
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
 
 INLINE_CHARACTERS = 4096  # what takes longer leaves the event loop
@@ -79,7 +79,7 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="cut")
 class _Encoder:
     """Makes ids of a call's segments, of equal ones once."""
 
-    def __init__(self, model: LoadedModel, pair: tuple[str, str], deadline: float | None) -> None:
+    def __init__(self, model: ServedModel, pair: tuple[str, str], deadline: float | None) -> None:
         self._tokenizer, self._pair = model.tokenizer, pair
         self._deadline, self._num_pieces = deadline, 0
         self.is_over = threading.Event()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from server.documents.document import Segmentation
@@ -54,7 +55,7 @@ class Translator:
         self._max_answer_bytes, self._max_call_tokens = max_answer_bytes, max_call_tokens
 
     async def translate(self, request: TranslationRequest, record: Record) -> Translations:
-        """Translate every text of a call.
+        """Translate every text of a call, whose model is in memory and stays there.
 
         Returns:
             An item for each text; one that the model failed on, or that is too long and shall not be cut, is
@@ -65,35 +66,42 @@ class Translator:
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
-        model = request.model
-        with model.in_use():
-            started = time.monotonic()
-            texts = await tokenize(request)
-            record.end_stage("tokenize", started)
-            options = _options(request, texts)
-            jobs = {
-                (i, j): _job(request, source, options.get((i, j), request.options))
-                for i, text in enumerate(texts)
-                if isinstance(text, TokenizedText)
-                for j, source in enumerate(text.sources)
-                if source
-            }
-            faults = attention_size_faults(jobs.values()) if request.options.attention else []
-            kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
-            faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
-            faults += cost_faults(jobs.values(), self._max_call_tokens)
-            if faults:
-                raise InvalidRequest(faults)
-            if request.deadline is not None and request.deadline <= time.monotonic():
-                raise DeadlineExceeded(was_queued=False)
-            results = await run_jobs(
-                model.worker, self._waker, list(jobs.values()), record, num_texts=len(request.texts)
-            )
-            outcomes = dict(zip(jobs, results, strict=True))
-            started = time.monotonic()
-            items = await _items(request, texts, options, outcomes, record)
-            record.end_stage("detokenize", started)
-            return Translations(items=items, model=model, pair=request.pair)
+        model, request = request.model, _with_first_token(request)
+        started = time.monotonic()
+        texts = await tokenize(request)
+        record.end_stage("tokenize", started)
+        options = _options(request, texts)
+        jobs = {
+            (i, j): _job(request, source, options.get((i, j), request.options))
+            for i, text in enumerate(texts)
+            if isinstance(text, TokenizedText)
+            for j, source in enumerate(text.sources)
+            if source
+        }
+        faults = attention_size_faults(jobs.values()) if request.options.attention else []
+        kept = sum(text.num_kept_bytes for text in texts if isinstance(text, TokenizedText))
+        faults += answer_size_faults(jobs.values(), kept, self._max_answer_bytes)
+        faults += cost_faults(jobs.values(), self._max_call_tokens)
+        if faults:
+            raise InvalidRequest(faults)
+        if request.deadline is not None and request.deadline <= time.monotonic():
+            raise DeadlineExceeded(was_queued=False)
+        results = await run_jobs(
+            model.worker, self._waker, list(jobs.values()), record, num_texts=len(request.texts)
+        )
+        outcomes = dict(zip(jobs, results, strict=True))
+        started = time.monotonic()
+        items = await _items(request, texts, options, outcomes, record)
+        record.end_stage("detokenize", started)
+        return Translations(items=items, model=model, pair=request.pair)
+
+
+def _with_first_token(request: TranslationRequest) -> TranslationRequest:
+    """The request with the token that its model begins such translations with, if there is one."""
+    first_token = request.model.tokenizer.first_target_token(request.pair[1])
+    if first_token is None:
+        return request
+    return replace(request, options=replace(request.options, first_token=first_token))
 
 
 def _options(

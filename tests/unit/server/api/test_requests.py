@@ -15,7 +15,7 @@ from server.documents.markup.reading import Format
 from server.engine.sequence import Beam
 from server.errors import InvalidRequest, NotServed
 from server.models.catalogue import Models
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -40,7 +40,7 @@ def parse(
         format=cast("pb.TextFormat.ValueType", form),
         options=pb.TranslateOptions(**options),
     )
-    models = Models([cast("LoadedModel", tiny)])
+    models = Models([cast("ServedModel", tiny)])
     return parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5)
 
 

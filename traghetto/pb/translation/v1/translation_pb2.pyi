@@ -1140,14 +1140,14 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The models a server has loaded."""
+    """The models of a server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """All loaded models, ordered by name, each name once."""
+        """All models, ordered by name, each name once."""
 
     def __init__(
         self,
@@ -1164,7 +1164,7 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """A loaded model: what it translates and its limits."""
+    """A model: what it translates and its limits."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1176,6 +1176,7 @@ class Model(_message.Message):
     MAX_TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     ARCHITECTURE_FIELD_NUMBER: _builtins.int
     ATTENTION_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name to give as TranslateRequest.model. Unique within a server and never
     empty; it stays the same when a new version is deployed.
@@ -1200,6 +1201,11 @@ class Model(_message.Message):
     """Family of the network, for example "transformer". For information: other
     values may follow.
     """
+    loaded: _builtins.bool
+    """Whether it is in memory. A model that is not is loaded by the first call that
+    needs it, which waits for it. Absent from a server that is older than this
+    field: all its models are loaded.
+    """
     @_builtins.property
     def language_pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LanguagePair]:
         """Every language pair the model serves, each spelled out: a pair that is not
@@ -1223,14 +1229,108 @@ class Model(_message.Message):
         max_target_tokens: _builtins.int = ...,
         architecture: _builtins.str = ...,
         attention: Global___AttentionLayers | None = ...,
+        loaded: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "attention", b"attention", "loaded", b"loaded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "loaded", b"loaded", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__loaded: _TypeAlias = _typing.Literal["loaded"]  # noqa: Y015
+    _WhichOneofArgType__loaded: _TypeAlias = _typing.Literal["_loaded", b"_loaded"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loaded) -> _WhichOneofReturnType__loaded | None: ...
+
+Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ListLanguagePairsRequest(_message.Message):
+    """Asks for the language pairs of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Of which source language, as TranslateRequest.source_language names it. Empty:
+    of all. Errors: INVALID_ARGUMENT if malformed.
+    """
+    target_language: _builtins.str
+    """Into which target language. Empty: into all. Errors: INVALID_ARGUMENT if
+    malformed, and if the answer would be larger than a message may be: then name
+    one language or both.
+    """
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Model: _TypeAlias = Model  # noqa: Y015
+Global___ListLanguagePairsRequest: _TypeAlias = ListLanguagePairsRequest  # noqa: Y015
+
+@_typing.final
+class ListLanguagePairsResponse(_message.Message):
+    """The language pairs of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedLanguagePair]:
+        """Each pair once, ordered by source and then target language; none if nothing is
+        served between the languages asked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___ServedLanguagePair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLanguagePairsResponse: _TypeAlias = ListLanguagePairsResponse  # noqa: Y015
+
+@_typing.final
+class ServedLanguagePair(_message.Message):
+    """A language pair and the models that serve it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Language translated from, as its default model spells it."""
+    target_language: _builtins.str
+    """Language translated into, likewise."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of its models. The first is the default: the one that translates a
+        call without TranslateRequest.model.
+        """
+
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedLanguagePair: _TypeAlias = ServedLanguagePair  # noqa: Y015
 
 @_typing.final
 class AttentionLayers(_message.Message):
