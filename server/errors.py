@@ -5,6 +5,7 @@ RequestError
 ├── MalformedRequest      the bytes are no request at all
 ├── SourceTooLong         one text has too many tokens
 ├── TextTooLong           one text has too many characters to count its tokens
+├── LanguageUnsure        one text may be in any of several languages
 ├── NotServed             no such model, or no model for the pair
 ├── QueueFull             the server sheds load
 ├── Overloaded            the deadline would pass before it was done
@@ -95,6 +96,19 @@ class TextTooLong(RequestError):
     def __init__(self, num_characters: int, limit: int) -> None:
         super().__init__(f"the text has {num_characters} characters, the limit is {limit}")
         self.num_characters, self.limit = num_characters, limit
+
+
+class LanguageUnsure(RequestError):
+    """A text whose language cannot be told with enough confidence.
+
+    Args:
+        candidates: The likeliest languages with their shares, from 0 to 1.
+    """
+
+    def __init__(self, candidates: Sequence[tuple[str, float]]) -> None:
+        likely = ", ".join(f"{language} ({share:.2f})" for language, share in candidates)
+        super().__init__(f"the language of the text is unsure: it may be {likely}; name source_language")
+        self.candidates = candidates
 
 
 class NotServed(RequestError):

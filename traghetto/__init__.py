@@ -29,6 +29,7 @@ from traghetto.options import AttentionOptions, ContrastiveSearch, Sampling, Tra
 from traghetto.results import (
     Attention,
     AttentionLayers,
+    DetectedLanguage,
     Hypothesis,
     LanguagePair,
     ModelDescription,
@@ -55,6 +56,7 @@ __all__ = [
     "Client",
     "ContrastiveSearch",
     "DeadlineExceeded",
+    "DetectedLanguage",
     "Hypothesis",
     "InvalidArgument",
     "InvalidText",

@@ -8,6 +8,7 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.results import (
     Attention,
     AttentionLayers,
+    DetectedLanguage,
     Hypothesis,
     LanguagePair,
     ModelDescription,
@@ -88,6 +89,10 @@ def _result_of(item: pb.TranslationItem, model: ModelReference, pair: LanguagePa
 def _translation_of(
     translation: pb.Translation, model: ModelReference, pair: LanguagePair | None
 ) -> Translation:
+    if translation.HasField("model"):  # of texts in several languages each has its own
+        model = ModelReference(name=translation.model.name, sha256=translation.model.sha256)
+        pair = _pair_of(translation.language_pair)
+    found = translation.detected_language
     return Translation(
         text=translation.text,
         hypotheses=tuple(map(_hypothesis_of, translation.hypotheses)),
@@ -98,6 +103,9 @@ def _translation_of(
         language_pair=pair,
         segments=tuple(map(_segment_of, translation.segments)),
         warnings=tuple(map(_warning_of, translation.warnings)),
+        detected_language=DetectedLanguage(language=found.language, confidence=found.confidence)
+        if translation.HasField("detected_language")
+        else None,
     )
 
 

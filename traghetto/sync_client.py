@@ -91,7 +91,8 @@ class Client:
 
         Args:
             texts: Several; for a single one write `[text]`.
-            source_language, target_language: BCP-47 tags, such as "en".
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
             **options: See `TranslateOptions`.
 
         Returns:
@@ -129,7 +130,8 @@ class Client:
 
         Args:
             texts: A file's lines, for example.
-            source_language, target_language: BCP-47 tags, such as "en".
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
             texts_per_call: Texts sent together; with 1 no text waits for those behind it to be read.
             concurrency: Calls under way, at most. Each has a deadline of its own.
             **options: See `TranslateOptions`.

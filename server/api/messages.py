@@ -11,6 +11,7 @@ from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import RequestError
 from server.models.served_model import ServedModel
+from server.translation.detection import DetectedLanguage
 from server.translation.results import (
     Attention,
     TranslatedHypothesis,
@@ -77,6 +78,11 @@ def _model_message(model: ServedModel) -> pb.Model:
         architecture=model.manifest.architecture,
         attention=_attention_layers(model.manifest.attention),
     )
+
+
+def detected_message(found: DetectedLanguage) -> pb.DetectedLanguage:
+    """A language that a text was found to be in."""
+    return pb.DetectedLanguage(language=found.language, confidence=found.confidence)
 
 
 def _item(item: Translation | RequestError) -> pb.TranslationItem:

@@ -9,7 +9,7 @@ from server.api.options import parse_options
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.errors import InvalidRequest, NotServed, Violation, quoted
-from server.models.catalogue import Models
+from server.models.catalogue import AUTO, Models
 from server.translation.request import TranslationRequest
 from server.work.fair_order import Priority
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -55,7 +55,7 @@ def parse_request(
         InvalidRequest: fields break rules; lists all of them.
         NotServed: no such model or pair, and nothing else is wrong.
     """
-    faults = [*_language_faults(message), *_text_faults(message, max_texts), *_enum_faults(message)]
+    faults = message_faults(message, max_texts)
     try:
         model, pair = models.find(message.model, message.source_language, message.target_language)
     except NotServed as error:
@@ -78,8 +78,35 @@ def parse_request(
         client=client,
         priority=_PRIORITIES[message.priority],
         segmentation=_SEGMENTATIONS[message.options.segmentation],
-        format=_FORMATS[message.format],
+        format=format_of(message),
     )
+
+
+def require_detectable(message: pb.TranslateRequest, max_texts: int, max_beam_size: int) -> None:
+    """Refuse a call whose source languages are to be found, for whatever is wrong with it without them.
+
+    Raises:
+        InvalidRequest: fields break rules; lists all of them.
+    """
+    options = parse_options(message.options, None, max_beam_size)
+    faults = [*message_faults(message, max_texts), *(options if isinstance(options, list) else [])]
+    if faults:
+        raise InvalidRequest(faults)
+
+
+def message_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violation]:
+    """What is wrong with a call whatever its model."""
+    return [*_language_faults(message), *_text_faults(message, max_texts), *_enum_faults(message)]
+
+
+def is_auto(message: pb.TranslateRequest) -> bool:
+    """Whether the source languages are to be found."""
+    return message.source_language.lower() == AUTO
+
+
+def format_of(message: pb.TranslateRequest) -> Format:
+    """What the texts are written in, of a message without faults."""
+    return _FORMATS[message.format]
 
 
 def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
@@ -87,7 +114,7 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
         ("source_language", message.source_language),
         ("target_language", message.target_language),
     )
-    faults = [language_fault(name, value) for name, value in languages]
+    faults = [language_fault(name, value) for name, value in languages[is_auto(message) :]]
     return [fault for fault in faults if fault is not None]
 
 

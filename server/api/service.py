@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import grpc
 
 from server.api.clients import client_of
+from server.api.detected import Found, joined_response, parts_of
 from server.api.messages import model_message, response_message
 from server.api.pairs import list_pairs
-from server.api.requests import parse_request
+from server.api.requests import format_of, is_auto, parse_request, require_detectable
 from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
+from server.models.catalogue import Models
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
+from server.translation.detection import LanguageDetector
+from server.translation.request import TranslationRequest
+from server.translation.results import Translations
+from server.translation.running import all_or_none
 from server.translation.translator import Translator
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
+Parse = Callable[[pb.TranslateRequest, Models], TranslationRequest]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -34,6 +44,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._max_beam_size = config.max_beam_size
         self._time_limit_seconds = config.time_limit_seconds
         self._max_message_bytes = config.max_message_bytes
+        self._detector = LanguageDetector()
         self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
@@ -83,20 +94,43 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         Raises:
             RequestError: there is no translation; it is counted already.
         """
-        record = CallRecord(call, self._metrics)
         call.num_texts = len(request.texts)
+        parse = partial(
+            parse_request,
+            max_texts=self._max_texts,
+            max_beam_size=self._max_beam_size,
+            deadline=deadline,
+            client=client,
+        )
         try:
-            parsed = parse_request(
-                request,
-                self._served.current,
-                max_texts=self._max_texts,
-                max_beam_size=self._max_beam_size,
-                deadline=deadline,
-                client=client,
-            )
-            record.accept(parsed, started)
-            async with self._served.use(parsed.model, deadline):
-                return response_message(await self._translator.translate(parsed, record))
+            if is_auto(request):
+                return await self._answer_detected(request, call, started, deadline, parse)
+            parsed = parse(request, self._served.current)
+            return response_message(await self._translated(parsed, call, started))
         except RequestError as error:
-            record.reject(error)
+            count_rejection(self._metrics, error)
             raise
+
+    async def _translated(self, parsed: TranslationRequest, call: Call, started: float) -> Translations:
+        record = CallRecord(call, self._metrics)
+        record.accept(parsed, started)
+        async with self._served.use(parsed.model, parsed.deadline):
+            return await self._translator.translate(parsed, record)
+
+    async def _answer_detected(
+        self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse
+    ) -> pb.TranslateResponse:
+        """Find the language of each text, and translate those of each language side by side."""
+        require_detectable(request, self._max_texts, self._max_beam_size)
+        models, detector = self._served.current, self._detector
+
+        def detected() -> tuple[list[Found], str]:
+            candidates = models.sources(request.model, request.target_language, detector.labels)
+            found = detector.detect(request.texts, format_of(request), candidates, deadline)
+            return found, next(iter(candidates.values()))
+
+        found, otherwise = await asyncio.to_thread(detected)
+        parts = parts_of(request, found, otherwise)
+        requests = [parse(part.message, models) for part in parts]
+        answers = await all_or_none([self._translated(parsed, call, started) for parsed in requests])
+        return joined_response(found, zip(parts, answers, strict=True), self._max_message_bytes)

@@ -98,7 +98,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="of --input: where its translation is put"
     )
-    parser.add_argument("--source", help="language of the texts, for example en")
+    parser.add_argument("--source", help="language of the texts, for example en; auto: found for each text")
     parser.add_argument("--target", help="language to translate into, for example it")
     parser.add_argument(
         "--pairs",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 from export.contract.manifest import ArtifactError
@@ -12,6 +13,8 @@ from server.errors import NotServed, quoted
 from server.models.languages import distance
 from server.models.served_model import ServedModel
 
+AUTO = "auto"  # the source language that is to be found out
+_MAX_TARGETS = 1000  # clients write one language in many ways
 NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -44,6 +47,7 @@ class Models:
             name: tuple(frozenset(pair[side] for pair in pairs) for side in (0, 1))
             for name, pairs in self._spelled.items()
         }
+        self._sources: dict[tuple[str, str], dict[str, str]] = {}  # by a model's name and a target
         self._by_pair: dict[tuple[str, str], list[ServedModel]] = {}
         for model in models:
             for pair in self._spelled[model.name]:
@@ -104,6 +108,28 @@ class Models:
         raise NotServed(
             "language_pair", pair_name, f"the pair {pair_name} is not served{by}; served: {self._pairs(name)}"
         )
+
+    def sources(self, name: str, target_language: str, languages: Sequence[str]) -> dict[str, str]:
+        """Those of some languages that are served into a target, each as the model spells it.
+
+        Args:
+            name: Of the model; empty for any.
+
+        Raises:
+            NotServed: none is.
+        """
+        key = (name, target_language)
+        if key not in self._sources:
+            found: dict[str, str] = {}
+            for language in languages:
+                with suppress(NotServed):
+                    found[language] = self.find(name, language, target_language)[1][0]
+            if not found:
+                self.find(name, AUTO, target_language)
+            if len(self._sources) >= _MAX_TARGETS:
+                self._sources.clear()
+            self._sources[key] = found
+        return self._sources[key]
 
     def _nearest(self, name: str, pair: tuple[str, str]) -> tuple[ServedModel, tuple[str, str]] | None:
         """The model whose pair is the same in another spelling, or with another region."""

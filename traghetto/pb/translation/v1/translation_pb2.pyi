@@ -348,6 +348,14 @@ class TranslateRequest(_message.Message):
     "en-US" finds "en", "pt" finds "pt-BR", and "zh-Hans" does not find "zh-Hant";
     TranslateResponse.language_pair tells. Errors: INVALID_ARGUMENT if empty or
     malformed, NOT_FOUND if no model serves the pair.
+
+    "auto" lets the server find the language of each text, among those that it
+    serves into target_language, or that TranslateRequest.model does; texts of one
+    call may be in several. Translation.detected_language tells. A text whose
+    language is unsure is an item with an INVALID_ARGUMENT error that names the
+    likeliest. One without letters has no language: it goes with the others, by
+    the language of most of them. The limits of a call, but that on its texts, then
+    hold for the texts of each language.
     """
     target_language: _builtins.str
     """Language to translate into, as a BCP-47 tag. Required. Matched as
@@ -704,11 +712,15 @@ class TranslateResponse(_message.Message):
 
     @_builtins.property
     def model(self) -> Global___ModelReference:
-        """The model that made every translation of this response."""
+        """The model that made every translation of this response. Absent where several
+        did, or none: see Translation.model.
+        """
 
     @_builtins.property
     def language_pair(self) -> Global___LanguagePair:
-        """The languages that were translated between, as the model spells them."""
+        """The languages that were translated between, as the model spells them. Absent
+        with "auto" where they are several, or none.
+        """
 
     def __init__(
         self,
@@ -769,7 +781,8 @@ class TranslationItem(_message.Message):
     def error(self) -> _status_pb2.Status:
         """This text failed; the others are not affected. The code is INVALID_ARGUMENT
         (with SEGMENTATION_NONE: the text has too many tokens or characters; the
-        message states the number and the limit) or INTERNAL (a fault of the server
+        message states the number and the limit; with source_language "auto": its
+        language is unsure) or INTERNAL (a fault of the server
         with one of its segments). It is never OK.
         """
 
@@ -802,6 +815,9 @@ class Translation(_message.Message):
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    DETECTED_LANGUAGE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text, written in what the
     source is.
@@ -847,6 +863,22 @@ class Translation(_message.Message):
         usual. They say what a program can see, and are neither complete nor certain.
         """
 
+    @_builtins.property
+    def detected_language(self) -> Global___DetectedLanguage:
+        """The language that the text was found to be in. Only with source_language
+        "auto", and absent for a text without letters.
+        """
+
+    @_builtins.property
+    def model(self) -> Global___ModelReference:
+        """The model that made this translation. Only with source_language "auto"."""
+
+    @_builtins.property
+    def language_pair(self) -> Global___LanguagePair:
+        """The languages that it was made between, as that model spells them. Only with
+        source_language "auto".
+        """
+
     def __init__(
         self,
         *,
@@ -857,14 +889,45 @@ class Translation(_message.Message):
         target_tokens: _builtins.int = ...,
         segments: _abc.Iterable[Global___Segment] | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
+        detected_language: Global___DetectedLanguage | None = ...,
+        model: Global___ModelReference | None = ...,
+        language_pair: Global___LanguagePair | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hypotheses", b"hypotheses", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Translation: _TypeAlias = Translation  # noqa: Y015
+
+@_typing.final
+class DetectedLanguage(_message.Message):
+    """A language that a text was found to be in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """As a BCP-47 tag, as the model spells it."""
+    confidence: _builtins.float
+    """How likely it is, from 0.6 to 1: its share of the probability of all languages
+    that were possible.
+    """
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "language", b"language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectedLanguage: _TypeAlias = DetectedLanguage  # noqa: Y015
 
 @_typing.final
 class Segment(_message.Message):
