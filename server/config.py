@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -135,7 +136,29 @@ class ServerConfig:
         "processors and that is found to be a fifth faster",
     )
     pool_gib: float | None = _optional(
-        float, "memory for all models' pools, in GiB; left out or 0: three quarters of what is free"
+        float,
+        "memory for all models' pools, in GiB; left out or 0: three quarters of what is free, with --load "
+        "on-demand of what --model-memory-gib leaves",
+    )
+    load: str = _option(
+        "start",
+        "when models come into memory: all at the start, or each when a call first needs it",
+        choices=("start", "on-demand"),
+    )
+    idle_unload_seconds: float | None = _optional(
+        float,
+        "time without a call after which a model leaves memory, until a call needs it again; left out or 0: "
+        "never",
+    )
+    model_memory_gib: float | None = _optional(
+        float,
+        "memory for the weights of all models that are loaded, in GiB; left out or 0: no limit, but with "
+        "--load on-demand a quarter of what is free",
+    )
+    default_models: str | None = _optional(
+        str,
+        "PAIR=NAME,... as en-it=large: the model of a pair that several serve, for calls that name none; "
+        "left out or empty: the first that is named",
     )
     shortlist: bool = _option(
         default=False,
@@ -197,6 +220,7 @@ class ServerConfig:
             *self._connection_faults(),
             *self._tls_faults(),
             *self._weight_faults(),
+            *self._default_faults(),
             *self._trace_faults(),
         ]
         if faults:
@@ -214,6 +238,17 @@ class ServerConfig:
     def weights_of_clients(self) -> Weights:
         """The shares of clients that have another than 1."""
         return {} if self.client_weights is None else parse_weights(self.client_weights)
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether models are loaded when a call first needs them."""
+        return self.load == "on-demand"
+
+    @property
+    def defaults_of_pairs(self) -> Mapping[str, str]:
+        """The model of a pair, by the pair as it is listed, where it is not the first that serves it."""
+        parts = self.default_models.split(",") if self.default_models else []
+        return dict(part.strip().split("=", 1) for part in parts)
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -235,7 +270,13 @@ class ServerConfig:
         ]
         return faults + [
             f"{self._called(name)} is inf, must be a number"
-            for name in ("pool_gib", "drain_seconds", "time_limit_seconds")
+            for name in (
+                "pool_gib",
+                "model_memory_gib",
+                "idle_unload_seconds",
+                "drain_seconds",
+                "time_limit_seconds",
+            )
             if (value := getattr(self, name)) is not None and math.isinf(value)
         ]
 
@@ -264,6 +305,16 @@ class ServerConfig:
             yield f"{name}: {error}"
         if self.tls_client_ca is None:
             yield f"{name} needs {self._called('tls_client_ca')}: no client has a name without a certificate"
+
+    def _default_faults(self) -> Iterator[str]:
+        parts = [part.strip() for part in (self.default_models or "").split(",")]
+        pairs = Counter(part.partition("=")[0] for part in parts)
+        for part in parts if self.default_models else []:
+            pair, _, name = part.partition("=")
+            if not (pair and name):
+                yield f"{self._called('default_models')} has {part!r}, must be PAIR=NAME, as en-it=large"
+            elif pairs.pop(pair, 0) > 1:
+                yield f"{self._called('default_models')} has {pair!r} more than once"
 
     def _age_faults(self) -> Iterator[str]:
         for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds"):
@@ -324,6 +375,8 @@ _LEAST = {  # of a number that is there; an operator's 0 for none is None by now
     "threads": 1,
     "lone_threads": 0,
     "pool_gib": 0,
+    "model_memory_gib": 0,
+    "idle_unload_seconds": 0,
     "max_queue": 1,
     "max_texts": 1,
     "max_beam_size": 1,

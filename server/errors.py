@@ -7,9 +7,13 @@ RequestError
 ├── TextTooLong           one text has too many characters to count its tokens
 ├── NothingToScore        a source has nothing to translate
 ├── TargetTooLong         a translation that is to be scored has too many tokens
+├── LanguageUnsure        one text may be in any of several languages
 ├── NotServed             no such model, or no model for the pair
 ├── QueueFull             the server sheds load
 ├── Overloaded            the deadline would pass before it was done
+├── NoModelMemory         the model is not in memory, and others that are in use leave it no room
+├── ModelUnloadable       the model is not in memory, and cannot be loaded
+├── ModelChanged          the model is not in memory, and its folder holds another by now
 ├── Draining              the server is stopping
 ├── DeadlineExceeded      the client's deadline passed
 │   └── TimeLimitExceeded     or, where it set none, the server's time limit
@@ -28,6 +32,7 @@ _LEAST_RETRY_SECONDS, _MOST_RETRY_SECONDS = 0.05, 30.0
 # A client ends a late call itself, and that may arrive a moment before the deadline on our clock.
 DEADLINE_MARGIN_SECONDS = 0.1
 _MAX_QUOTED = 64  # characters
+_MAX_REASON = 1000
 
 
 def quoted(value: str) -> str:
@@ -39,6 +44,15 @@ def quoted(value: str) -> str:
     69
     """
     return repr(value if len(value) <= _MAX_QUOTED else value[:_MAX_QUOTED] + "...")
+
+
+def shortened(message: str) -> str:
+    """A reason that fits into a status, which gRPC takes no more than some kilobytes of.
+
+    >>> len(shortened("x" * 5000))
+    1003
+    """
+    return message if len(message) <= _MAX_REASON else message[:_MAX_REASON] + "..."
 
 
 class RequestError(Exception):
@@ -101,6 +115,19 @@ class TargetTooLong(RequestError):
         self.num_tokens, self.limit = num_tokens, limit
 
 
+class LanguageUnsure(RequestError):
+    """A text whose language cannot be told with enough confidence.
+
+    Args:
+        candidates: The likeliest languages with their shares, from 0 to 1.
+    """
+
+    def __init__(self, candidates: Sequence[tuple[str, float]]) -> None:
+        likely = ", ".join(f"{language} ({share:.2f})" for language, share in candidates)
+        super().__init__(f"the language of the text is unsure: it may be {likely}; name source_language")
+        self.candidates = candidates
+
+
 class NotServed(RequestError):
     """No such model or pair.
 
@@ -142,6 +169,32 @@ class Overloaded(RequestError):
         )
         self.expected_seconds, self.left_seconds = expected_seconds, left_seconds
         self.retry_seconds = min(max(retry_seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
+
+
+class NoModelMemory(RequestError):
+    """A model cannot be loaded beside those that are in use; the same call may come again.
+
+    Args:
+        message: What the model needs and what is free.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}: the other models are in use")
+        self.retry_seconds = RETRY_SECONDS
+
+
+class ModelUnloadable(RequestError):
+    """A model cannot be loaded, until somebody mends its artifact or the server's configuration."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"model {name!r} cannot be loaded: {shortened(reason)}")
+
+
+class ModelChanged(RequestError):
+    """The folder of a model that is to be loaded holds another artifact, which nobody has told to serve."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"model {name!r} is being replaced by another version, which is not served yet")
 
 
 class Draining(RequestError):

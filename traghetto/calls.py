@@ -19,14 +19,14 @@ from traghetto.errors import CallError
 from traghetto.failures import Failure, Kind, error_of
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.requests import CallCutter, RequestTemplate, calls_of
-from traghetto.responses import model_of, results_of, scores_of
-from traghetto.results import ModelDescription, Result, Score, TextError
+from traghetto.responses import model_of, results_of, scores_of, served_pair_of
+from traghetto.results import ModelDescription, Result, Score, ServedLanguagePair, TextError
 from traghetto.retries import Retries, RetryBudget, RetryPolicy, Uniform
 from traghetto.target import proxy_of
 from traghetto.tls import Tls, security_of
 
 T = TypeVar("T")
-Method = Literal["Translate", "Score", "ListModels"]
+Method = Literal["Translate", "Score", "ListModels", "ListLanguagePairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +122,19 @@ class Caller:
         return results
 
     def models(self) -> Steps[list[ModelDescription]]:
-        """Ask for the models that the server has loaded."""
+        """Ask for the models that the server serves."""
         end = self.clock() + self.timeout_seconds
         response = yield from self._tries("ListModels", pb.ListModelsRequest(), end)
         return [model_of(model) for model in response.models]
+
+    def language_pairs(self, source_language: str, target_language: str) -> Steps[list[ServedLanguagePair]]:
+        """Ask for the language pairs that the server offers."""
+        end = self.clock() + self.timeout_seconds
+        request = pb.ListLanguagePairsRequest(
+            source_language=source_language, target_language=target_language
+        )
+        response = yield from self._tries("ListLanguagePairs", request, end)
+        return [served_pair_of(pair) for pair in response.pairs]
 
     def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = Retries(

@@ -8,6 +8,7 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.results import (
     Attention,
     AttentionLayers,
+    DetectedLanguage,
     Hypothesis,
     LanguagePair,
     ModelDescription,
@@ -15,6 +16,7 @@ from traghetto.results import (
     Result,
     Score,
     Segment,
+    ServedLanguagePair,
     StopReason,
     TextError,
     TextWarning,
@@ -60,7 +62,7 @@ def _score_of(item: pb.ScoreItem, model: ModelReference) -> Score | TextError:
 
 
 def model_of(model: pb.Model) -> ModelDescription:
-    """The description of a model that the server has loaded."""
+    """The description of a model that the server serves."""
     layers = model.attention
     return ModelDescription(
         name=model.name,
@@ -75,6 +77,16 @@ def model_of(model: pb.Model) -> ModelDescription:
         )
         if model.HasField("attention")
         else None,
+        loaded=model.loaded if model.HasField("loaded") else True,  # as of older servers all are
+    )
+
+
+def served_pair_of(pair: pb.ServedLanguagePair) -> ServedLanguagePair:
+    """A language pair that the server offers."""
+    return ServedLanguagePair(
+        source_language=pair.source_language,
+        target_language=pair.target_language,
+        models=tuple(pair.models),
     )
 
 
@@ -98,6 +110,10 @@ def _error_of(item: pb.TranslationItem | pb.ScoreItem) -> TextError:
 def _translation_of(
     translation: pb.Translation, model: ModelReference, pair: LanguagePair | None
 ) -> Translation:
+    if translation.HasField("model"):  # of texts in several languages each has its own
+        model = ModelReference(name=translation.model.name, sha256=translation.model.sha256)
+        pair = _pair_of(translation.language_pair)
+    found = translation.detected_language
     return Translation(
         text=translation.text,
         hypotheses=tuple(map(_hypothesis_of, translation.hypotheses)),
@@ -108,6 +124,9 @@ def _translation_of(
         language_pair=pair,
         segments=tuple(map(_segment_of, translation.segments)),
         warnings=tuple(map(_warning_of, translation.warnings)),
+        detected_language=DetectedLanguage(language=found.language, confidence=found.confidence)
+        if translation.HasField("detected_language")
+        else None,
     )
 
 

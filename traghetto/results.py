@@ -123,11 +123,35 @@ class TextWarning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectedLanguage:
+    """The language that a text was found to be in.
+
+    Args:
+        language: As the model spells it.
+        confidence: Its share of the probability of all languages that were possible, from 0.6 to 1.
+    """
+
+    language: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LanguagePair:
     """A direction of translation, in BCP-47 tags."""
 
     source_language: str
     target_language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedLanguagePair(LanguagePair):
+    """A direction of translation that a server offers.
+
+    Args:
+        models: The names of the models that serve it, the default first.
+    """
+
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +169,7 @@ class Translation:
             for. None from a server that is older than this client.
         segments: The pieces that were translated, in order; none if there was nothing to translate.
         warnings: What it could not keep, and what looks wrong in it, as far as a program can see.
+        detected_language: Where the source language was "auto", and the text has letters.
     """
 
     text: str
@@ -156,6 +181,7 @@ class Translation:
     language_pair: LanguagePair | None = None
     segments: tuple[Segment, ...] = ()
     warnings: tuple[TextWarning, ...] = ()
+    detected_language: DetectedLanguage | None = None
 
 
 @dataclass(frozen=True)
@@ -163,9 +189,9 @@ class TextError:
     """Why one text was not translated; the others of its call were.
 
     Args:
-        code: INVALID_ARGUMENT for a text that is too long, with segmentation "none"; INTERNAL for a fault of
-            the server.
-        message: The value and its limit.
+        code: INVALID_ARGUMENT for a text that is too long, with segmentation "none", or whose language is
+            unsure, with source language "auto"; INTERNAL for a fault of the server.
+        message: The value and its limit, or the likeliest languages.
     """
 
     code: grpc.StatusCode
@@ -209,7 +235,7 @@ class AttentionLayers:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """A model that the server has loaded.
+    """A model that the server serves.
 
     Args:
         sha256: Digest of its artifact.
@@ -218,6 +244,7 @@ class ModelDescription:
         max_target_tokens: Upper limit of the option of that name.
         architecture: Family of the network, such as "transformer".
         attention: None if it returns none.
+        loaded: Whether it is in memory; one that is not is loaded by the first call that needs it.
     """
 
     name: str
@@ -228,3 +255,4 @@ class ModelDescription:
     max_target_tokens: int
     architecture: str
     attention: AttentionLayers | None
+    loaded: bool = True

@@ -15,7 +15,7 @@ from traghetto.failures import failure_of
 from traghetto.in_order import in_order
 from traghetto.options import TranslateOptions
 from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts, score_requests
-from traghetto.results import ModelDescription, Result, Score, TextError
+from traghetto.results import ModelDescription, Result, Score, ServedLanguagePair, TextError
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -91,7 +91,8 @@ class Client:
 
         Args:
             texts: Several; for a single one write `[text]`.
-            source_language, target_language: BCP-47 tags, such as "en".
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
             **options: See `TranslateOptions`.
 
         Returns:
@@ -132,7 +133,8 @@ class Client:
 
         Args:
             texts: A file's lines, for example.
-            source_language, target_language: BCP-47 tags, such as "en".
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
             texts_per_call: Texts sent together; with 1 no text waits for those behind it to be read.
             concurrency: Calls under way, at most. Each has a deadline of its own.
             **options: See `TranslateOptions`.
@@ -207,6 +209,22 @@ class Client:
         ['en-it']
         """
         return self._run(self._caller.models())
+
+    def language_pairs(
+        self, source_language: str = "", target_language: str = ""
+    ) -> list[ServedLanguagePair]:
+        """The language pairs that the server offers, each with its models, the default first.
+
+        Args:
+            source_language, target_language: Only pairs of these; empty for any.
+
+        Raises:
+            CallError: the call failed; `InvalidArgument` where there are too many pairs for a message.
+
+        >>> [(pair.target_language, pair.models) for pair in client.language_pairs("en")]
+        [('it', ('en-it',))]
+        """
+        return self._run(self._caller.language_pairs(source_language, target_language))
 
     def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a call."""

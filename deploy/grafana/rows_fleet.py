@@ -145,4 +145,26 @@ def fleet() -> list[PanelBuilder]:
             width=4,
             note="Servers of each version.",
         ),
+        lines(
+            "Models in memory",
+            "none",
+            Query(expr='sum by (model) (translator_model_loaded{job="$job"})', legend="{{model}}"),
+            width=12,
+            stacked=True,
+            note="Servers that have it there; others load it when a call needs it.",
+        ),
+        lines(
+            "Models loaded and dropped",
+            "ops",
+            Query(
+                expr='sum by (outcome) (rate(translator_model_loads_total{job="$job"}[$__rate_interval]))',
+                legend="{{outcome}}",
+            ),
+            Query(
+                expr='sum by (reason) (rate(translator_model_unloads_total{job="$job"}[$__rate_interval]))',
+                legend="left: {{reason}}",
+            ),
+            width=12,
+            note="Many of both: too little --model-memory-gib or --pool-gib for the models in use.",
+        ),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from server.api.status import abort_with
+from server.errors import shortened
 from server.models.serving import Outcome, Reload, ServedModels
 from traghetto.pb.admin.v1 import admin_pb2 as pb
 from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
@@ -16,7 +17,6 @@ _OUTCOMES = {
     Outcome.LOADED: pb.RELOAD_OUTCOME_LOADED,
     Outcome.REFUSED: pb.RELOAD_OUTCOME_REFUSED,
 }
-_MAX_REASON = 1000  # characters
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -48,12 +48,3 @@ def _message(reload: Reload) -> pb.ModelReload:
         outcome=_OUTCOMES[reload.outcome],
         message=shortened(reload.message),
     )
-
-
-def shortened(message: str) -> str:
-    """A reason that fits into a status, which gRPC takes no more than some kilobytes of.
-
-    >>> len(shortened("x" * 5000))
-    1003
-    """
-    return message if len(message) <= _MAX_REASON else message[:_MAX_REASON] + "..."

@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 from model.text.tokenizer import Tokenizer
 from server.api.option_faults import MAX_LISTED, fault, range_faults
 from server.engine.constraints import Constraints
-from server.errors import Violation
-from server.models.loading import LoadedModel
+from server.errors import InvalidRequest, Violation
+from server.models.served_model import ServedModel
 from server.translation.forbidden_terms import ForbiddenTerms, TargetPieces
+from server.translation.request import TranslationRequest
 from server.translation.sources import CHARACTERS_PER_TOKEN
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -25,7 +26,7 @@ _pieces: WeakKeyDictionary[Tokenizer, TargetPieces] = WeakKeyDictionary()
 
 def parse_constraints(
     message: pb.TranslateOptions,
-    model: LoadedModel | None,
+    model: ServedModel | None,
     max_target_tokens: int,
     faults: list[Violation],
 ) -> Constraints | None:
@@ -66,8 +67,31 @@ def _term_faults(terms: Sequence[str]) -> Iterable[Violation]:
             yield Violation(f"options.suppress[{i}]", limit)
 
 
+def prefix_faults(message: pb.TranslateRequest) -> Iterable[Violation]:
+    """What is wrong with the number of prefixes, if anything is."""
+    count, num_texts = len(message.target_prefixes), len(message.texts)
+    if count not in {0, 1, num_texts}:
+        rule = f"has {count} prefixes, must have none, 1, or one for each of {num_texts} texts"
+        yield Violation("target_prefixes", rule)
+
+
+def constrained(request: TranslationRequest, message: pb.TranslateRequest) -> TranslationRequest:
+    """A call with its prefixes and the terms that no translation may have, in tokens of its model.
+
+    Args:
+        request: Of the message, which has no other faults; its model is in memory.
+
+    Raises:
+        InvalidRequest: a prefix is none to this model; lists all of them.
+    """
+    model, language = request.model, request.pair[1]
+    options = with_suppressed(request.options, message.options.suppress, model, language)
+    prefixes = _prefixes(message, model, language, options.max_target_tokens)
+    return replace(request, options=options, prefixes=prefixes)
+
+
 def with_suppressed(
-    options: SearchOptions, terms: Sequence[str], model: LoadedModel, target_language: str
+    options: SearchOptions, terms: Sequence[str], model: ServedModel, target_language: str
 ) -> SearchOptions:
     """The options with terms that no translation may have."""
     if not terms:
@@ -79,19 +103,10 @@ def with_suppressed(
     return replace(options, constraints=replace(options.constraints or Constraints(), forbidden=forbidden))
 
 
-def parse_prefixes(
-    message: pb.TranslateRequest,
-    model: LoadedModel,
-    target_language: str,
-    max_target_tokens: int,
-    faults: list[Violation],
+def _prefixes(
+    message: pb.TranslateRequest, model: ServedModel, target_language: str, max_target_tokens: int
 ) -> list[tuple[int, ...]]:
     """The tokens that the translation of each text begins with; empty where no text has a prefix."""
-    count, num_texts = len(message.target_prefixes), len(message.texts)
-    if count not in {0, 1, num_texts}:
-        rule = f"has {count} prefixes, must have none, 1, or one for each of {num_texts} texts"
-        faults.append(Violation("target_prefixes", rule))
-        return []
     prefixes, wrong = [], []
     for i, prefix in enumerate(message.target_prefixes):
         ids = _prefix_ids(prefix, model, target_language, max_target_tokens)
@@ -99,11 +114,12 @@ def parse_prefixes(
             wrong.append(Violation(f"target_prefixes[{i}]", ids))
         else:
             prefixes.append(ids)
-    faults += wrong[:MAX_LISTED]
-    return prefixes * num_texts if count == 1 else prefixes
+    if wrong:
+        raise InvalidRequest(wrong[:MAX_LISTED])
+    return prefixes * len(message.texts) if len(prefixes) == 1 else prefixes
 
 
-def _prefix_ids(prefix: str, model: LoadedModel, target_language: str, limit: int) -> tuple[int, ...] | str:
+def _prefix_ids(prefix: str, model: ServedModel, target_language: str, limit: int) -> tuple[int, ...] | str:
     """A prefix as tokens, or what is wrong with it."""
     if not prefix.strip():
         return ()

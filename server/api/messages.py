@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 from export.contract.manifest import AttentionInfo
@@ -9,7 +10,8 @@ from server.api.status import to_status
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import RequestError
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
+from server.translation.detection import DetectedLanguage
 from server.translation.results import (
     Attention,
     TranslatedHypothesis,
@@ -27,7 +29,7 @@ _WARNING_REASONS = {
     reason: pb.WarningReason.Value(f"WARNING_REASON_{reason.name}") for reason in WarningReason
 }
 
-_told: WeakKeyDictionary[LoadedModel, pb.Model] = WeakKeyDictionary()
+_told: WeakKeyDictionary[ServedModel, pb.Model] = WeakKeyDictionary()
 
 
 def response_message(translations: Translations) -> pb.TranslateResponse:
@@ -42,14 +44,29 @@ def response_message(translations: Translations) -> pb.TranslateResponse:
     )
 
 
-def model_message(model: LoadedModel) -> pb.Model:
-    """What ListModels says of a model, made once: it may have tens of thousands of pairs."""
+def model_message(model: ServedModel) -> pb.Model:
+    """What ListModels says of a model; made once, for it may have tens of thousands of pairs."""
     if model not in _told:
         _told[model] = _model_message(model)
+    _told[model].loaded = model.loaded is not None
     return _told[model]
 
 
-def _model_message(model: LoadedModel) -> pb.Model:
+def pairs_message(
+    pairs: Iterable[tuple[tuple[str, str], Sequence[ServedModel]]],
+) -> pb.ListLanguagePairsResponse:
+    """The answer to ListLanguagePairs."""
+    return pb.ListLanguagePairsResponse(
+        pairs=[
+            pb.ServedLanguagePair(
+                source_language=source, target_language=target, models=[model.name for model in models]
+            )
+            for (source, target), models in pairs
+        ]
+    )
+
+
+def _model_message(model: ServedModel) -> pb.Model:
     pairs = [pb.LanguagePair(source_language=a, target_language=b) for a, b in model.manifest.language_pairs]
     return pb.Model(
         name=model.name,
@@ -61,6 +78,11 @@ def _model_message(model: LoadedModel) -> pb.Model:
         architecture=model.manifest.architecture,
         attention=_attention_layers(model.manifest.attention),
     )
+
+
+def detected_message(found: DetectedLanguage) -> pb.DetectedLanguage:
+    """A language that a text was found to be in."""
+    return pb.DetectedLanguage(language=found.language, confidence=found.confidence)
 
 
 def _item(item: Translation | RequestError) -> pb.TranslationItem:

@@ -10,13 +10,13 @@ from server.api.option_faults import fault, listed, range_faults
 from server.api.search_methods import num_hypotheses_of, parse_method
 from server.engine.sequence import AttentionChoice
 from server.errors import Violation, quoted
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 
 def parse_options(
-    message: pb.TranslateOptions, model: LoadedModel | None, max_beam_size: int
+    message: pb.TranslateOptions, model: ServedModel | None, max_beam_size: int
 ) -> SearchOptions | list[Violation]:
     """Read a call's options.
 
@@ -51,7 +51,7 @@ def parse_options(
 
 
 def _max_target_tokens(
-    message: pb.TranslateOptions, model: LoadedModel | None, faults: list[Violation]
+    message: pb.TranslateOptions, model: ServedModel | None, faults: list[Violation]
 ) -> int:
     """What the client names, or else the most that the model gives."""
     # Contrastive search runs the last token's candidates too and needs room for them.
@@ -67,7 +67,7 @@ def _max_target_tokens(
 
 
 def _length_penalty(
-    message: pb.TranslateOptions, model: LoadedModel | None, faults: list[Violation]
+    message: pb.TranslateOptions, model: ServedModel | None, faults: list[Violation]
 ) -> float:
     """What the client names, or else the model's."""
     if not message.HasField("length_penalty"):
@@ -79,7 +79,7 @@ def _length_penalty(
 
 
 def _attention(
-    message: pb.AttentionOptions, model: LoadedModel | None, faults: list[Violation]
+    message: pb.AttentionOptions, model: ServedModel | None, faults: list[Violation]
 ) -> AttentionChoice | None:
     info = model.manifest.attention if model else None
     if model and info is None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from model.text.language_codes import is_language_code
-from server.api.constraints import parse_prefixes, with_suppressed
+from server.api.constraints import prefix_faults
 from server.api.options import parse_options
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.errors import InvalidRequest, NotServed, Violation, quoted
-from server.models.catalogue import Models
+from server.models.catalogue import AUTO, Models
 from server.translation.request import TranslationRequest
 from server.work.fair_order import Priority
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -57,7 +56,7 @@ def parse_request(
         InvalidRequest: fields break rules; lists all of them.
         NotServed: no such model or pair, and nothing else is wrong.
     """
-    faults = [*_language_faults(message), *_text_faults(message, max_texts), *_enum_faults(message)]
+    faults = message_faults(message, max_texts)
     try:
         model, pair = models.find(message.model, message.source_language, message.target_language)
     except NotServed as error:
@@ -69,13 +68,8 @@ def parse_request(
     options = parse_options(message.options, model, max_beam_size)
     if isinstance(options, list):
         raise InvalidRequest([*faults, *options])
-    prefixes = parse_prefixes(message, model, pair[1], options.max_target_tokens, faults)
     if faults:
         raise InvalidRequest(faults)
-    options = with_suppressed(options, message.options.suppress, model, pair[1])
-    first_token = model.tokenizer.first_target_token(pair[1])
-    if first_token is not None:
-        options = replace(options, first_token=first_token)
     return TranslationRequest(
         model=model,
         pair=pair,
@@ -85,9 +79,40 @@ def parse_request(
         client=client,
         priority=_PRIORITIES[message.priority],
         segmentation=_SEGMENTATIONS[message.options.segmentation],
-        format=_FORMATS[message.format],
-        prefixes=prefixes,
+        format=format_of(message),
     )
+
+
+def require_detectable(message: pb.TranslateRequest, max_texts: int, max_beam_size: int) -> None:
+    """Refuse a call whose source languages are to be found, for whatever is wrong with it without them.
+
+    Raises:
+        InvalidRequest: fields break rules; lists all of them.
+    """
+    options = parse_options(message.options, None, max_beam_size)
+    faults = [*message_faults(message, max_texts), *(options if isinstance(options, list) else [])]
+    if faults:
+        raise InvalidRequest(faults)
+
+
+def message_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violation]:
+    """What is wrong with a call whatever its model."""
+    return [
+        *_language_faults(message),
+        *_text_faults(message, max_texts),
+        *_enum_faults(message),
+        *prefix_faults(message),
+    ]
+
+
+def is_auto(message: pb.TranslateRequest) -> bool:
+    """Whether the source languages are to be found."""
+    return message.source_language.lower() == AUTO
+
+
+def format_of(message: pb.TranslateRequest) -> Format:
+    """What the texts are written in, of a message without faults."""
+    return _FORMATS[message.format]
 
 
 def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
@@ -95,11 +120,15 @@ def _language_faults(message: pb.TranslateRequest) -> list[Violation]:
         ("source_language", message.source_language),
         ("target_language", message.target_language),
     )
-    return [
-        Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
-        for name, value in languages
-        if not is_language_code(value.replace("_", "-"))
-    ]
+    faults = [language_fault(name, value) for name, value in languages[is_auto(message) :]]
+    return [fault for fault in faults if fault is not None]
+
+
+def language_fault(name: str, value: str) -> Violation | None:
+    """What is wrong with the value of a field that names a language, if anything is."""
+    if is_language_code(value.replace("_", "-")):
+        return None
+    return Violation(name, f"is {quoted(value)}, must be a BCP-47 language code")
 
 
 def _enum_faults(message: pb.TranslateRequest) -> list[Violation]:

@@ -48,6 +48,7 @@ class Server:
     ) -> None:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
+        self._told: dict[str, bool] = {}  # health by a model's name there
         self._certificates = certificates
         self._page = MetricsPage(metrics.registry)
         self._grpc = grpc.aio.server(
@@ -84,7 +85,19 @@ class Server:
                 await server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._tell_health_of_models()
         return " ".join(places)
+
+    async def _tell_health_of_models(self) -> None:
+        """One that could not be loaded is not served until it can; one that nobody has asked for yet is."""
+        now = {f"model/{model.name}": model.failure is None for model in self._served.current}
+        for name in self._told.keys() - now.keys():
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        for name, is_good in now.items():
+            if self._told.get(name) is not is_good:
+                status = health_pb2.HealthCheckResponse
+                await self._health.set(name, status.SERVING if is_good else status.NOT_SERVING)
+        self._told = now
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Wait for the end.
@@ -95,6 +108,7 @@ class Server:
         while not stopping.is_set():
             if failures := self._served.failures:
                 raise worker_error(failures)
+            await self._tell_health_of_models()
             if self._certificates is not None:  # also where no client comes, for the metric and the log
                 await asyncio.to_thread(self._certificates.refresh)
             try:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import grpc
 
 from server.api.clients import client_of
+from server.api.constraints import constrained
+from server.api.detected import Found, joined_response, parts_of
 from server.api.messages import model_message, response_message
-from server.api.requests import parse_request
+from server.api.pairs import list_pairs
+from server.api.requests import format_of, is_auto, parse_request, require_detectable
 from server.api.scores import score_message, translate_request
 from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
+from server.models.catalogue import Models
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
-from server.telemetry.call_record import CallRecord
+from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
+from server.translation.detection import LanguageDetector
 from server.translation.request import TranslationRequest
+from server.translation.results import Translations
+from server.translation.running import all_or_none
 from server.translation.scoring import score
 from server.translation.translator import Translator
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
+Parse = Callable[[pb.TranslateRequest, Models], TranslationRequest]
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -40,12 +50,24 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_beam_size = config.max_beam_size
         self._time_limit_seconds = config.time_limit_seconds
+        self._max_message_bytes = config.max_message_bytes
+        self._detector = LanguageDetector()
         self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
-        """Every loaded model."""
+        """Every model."""
         del request, context
         return pb.ListModelsResponse(models=[model_message(model) for model in self._served.current])
+
+    async def ListLanguagePairs(  # noqa: N802
+        self, request: pb.ListLanguagePairsRequest, context: Context
+    ) -> pb.ListLanguagePairsResponse:
+        """Every language pair, or those of one language."""
+        try:
+            return list_pairs(request, self._served.current, self._max_message_bytes)
+        except RequestError as error:
+            count_rejection(self._metrics, error)
+            await abort(context, error)
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
@@ -89,38 +111,69 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         Raises:
             RequestError: there is no translation; it is counted already.
         """
-        with self._recorded(call, request) as record:
-            parsed = self._parsed(request, deadline, client)
-            record.accept(parsed, started)
-            return response_message(await self._translator.translate(parsed, record))
+        parse = self._parser(deadline, client)
+        with self._counted(call, request):
+            if is_auto(request):
+                return await self._answer_detected(request, call, started, deadline, parse)
+            parsed = parse(request, self._served.current)
+            return response_message(await self._translated(request, parsed, call, started))
 
     async def score(
         self, request: pb.ScoreRequest, call: Call, started: float, deadline: float | None, client: str
     ) -> pb.ScoreResponse:
         """Score, as `answer` translates."""
-        with self._recorded(call, request) as record:
-            parsed = self._parsed(translate_request(request), deadline, client)
+        with self._counted(call, request):
+            parsed = self._parser(deadline, client)(translate_request(request), self._served.current)
+            record = CallRecord(call, self._metrics)
             record.accept(parsed, started)
-            return score_message(await score(self._translator, parsed, request.translations, record))
+            async with self._served.use(parsed.model, parsed.deadline):
+                return score_message(await score(self._translator, parsed, request.translations, record))
 
     @contextmanager
-    def _recorded(self, call: Call, request: pb.TranslateRequest | pb.ScoreRequest) -> Iterator[CallRecord]:
-        record = CallRecord(call, self._metrics)
+    def _counted(self, call: Call, request: pb.TranslateRequest | pb.ScoreRequest) -> Iterator[None]:
         call.num_texts = len(request.texts)
         try:
-            yield record
+            yield
         except RequestError as error:
-            record.reject(error)
+            count_rejection(self._metrics, error)
             raise
 
-    def _parsed(
-        self, request: pb.TranslateRequest, deadline: float | None, client: str
-    ) -> TranslationRequest:
-        return parse_request(
-            request,
-            self._served.current,
+    def _parser(self, deadline: float | None, client: str) -> Parse:
+        return partial(
+            parse_request,
             max_texts=self._max_texts,
             max_beam_size=self._max_beam_size,
             deadline=deadline,
             client=client,
         )
+
+    async def _translated(
+        self, request: pb.TranslateRequest, parsed: TranslationRequest, call: Call, started: float
+    ) -> Translations:
+        record = CallRecord(call, self._metrics)
+        record.accept(parsed, started)
+        async with self._served.use(parsed.model, parsed.deadline):
+            return await self._translator.translate(constrained(parsed, request), record)
+
+    async def _answer_detected(
+        self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse
+    ) -> pb.TranslateResponse:
+        """Find the language of each text, and translate those of each language side by side."""
+        require_detectable(request, self._max_texts, self._max_beam_size)
+        models, detector = self._served.current, self._detector
+
+        def detected() -> tuple[list[Found], str]:
+            candidates = models.sources(request.model, request.target_language, detector.labels)
+            found = detector.detect(request.texts, format_of(request), candidates, deadline)
+            return found, next(iter(candidates.values()))
+
+        found, otherwise = await asyncio.to_thread(detected)
+        parts = parts_of(request, found, otherwise)
+        requests = [parse(part.message, models) for part in parts]
+        answers = await all_or_none(
+            [
+                self._translated(part.message, parsed, call, started)
+                for part, parsed in zip(parts, requests, strict=True)
+            ]
+        )
+        return joined_response(found, zip(parts, answers, strict=True), self._max_message_bytes)

@@ -16,7 +16,11 @@ from server.errors import (
     Draining,
     InternalError,
     InvalidRequest,
+    LanguageUnsure,
     MalformedRequest,
+    ModelChanged,
+    ModelUnloadable,
+    NoModelMemory,
     NothingToScore,
     NotServed,
     Overloaded,
@@ -55,7 +59,7 @@ def _resource_info(error: NotServed) -> Message:
     )
 
 
-def _retry_info(error: QueueFull | Overloaded) -> Message:
+def _retry_info(error: QueueFull | Overloaded | NoModelMemory) -> Message:
     seconds = int(error.retry_seconds)
     delay = duration_pb2.Duration(seconds=seconds, nanos=int((error.retry_seconds - seconds) * 1e9))
     return error_details_pb2.RetryInfo(retry_delay=delay)
@@ -68,9 +72,13 @@ ANSWERS: dict[type[RequestError], Answer] = {
     TextTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     NothingToScore: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     TargetTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
+    LanguageUnsure: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     NotServed: Answer(grpc.StatusCode.NOT_FOUND, _resource_info),
     QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    NoModelMemory: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    ModelUnloadable: Answer(grpc.StatusCode.FAILED_PRECONDITION),
+    ModelChanged: Answer(grpc.StatusCode.UNAVAILABLE),
     Draining: Answer(grpc.StatusCode.UNAVAILABLE),
     DeadlineExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
     TimeLimitExceeded: Answer(grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -101,7 +109,7 @@ def packed_status(code: grpc.StatusCode, message: str, details: Sequence[Message
 
 def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
     """When gRPC's own retries may come again, in milliseconds (gRFC A6), where an error says it."""
-    if not isinstance(error, (QueueFull, Overloaded)):
+    if not isinstance(error, (QueueFull, Overloaded, NoModelMemory)):
         return ()
     return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1000))),)
 

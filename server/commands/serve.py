@@ -67,7 +67,10 @@ async def _serve(config: ServerConfig) -> None:
     for number in _STOPS:
         loop.add_signal_handler(number, _stop, loop, stopping)
     loop.add_signal_handler(signal.SIGHUP, served.reload_soon)
-    lag = asyncio.create_task(measure_lag(metrics.event_loop_lag))
+    watches = [
+        asyncio.create_task(measure_lag(metrics.event_loop_lag)),
+        asyncio.create_task(served.drop_idle_models()),
+    ]
     places = await server.start()
     names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current.in_order)
     print(f"traghetto ready: {places} models={names}", flush=True)
@@ -78,7 +81,8 @@ async def _serve(config: ServerConfig) -> None:
             "stopping: running calls have %.0f s to finish; a second signal ends now", config.drain_seconds
         )
         await server.stop()
-        lag.cancel()
+        for watch in watches:
+            watch.cancel()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
 

@@ -163,6 +163,8 @@ def _translate(client: Client, arguments: argparse.Namespace) -> bool:
     Raises:
         _Refused: a file cannot be read or written.
     """
+    if arguments.pairs:
+        return _print_pairs(client, arguments)
     if arguments.input is not None:
         try:
             return translate_file(client, arguments)
@@ -170,6 +172,16 @@ def _translate(client: Client, arguments: argparse.Namespace) -> bool:
             raise _Refused(f"{error.filename}: {error.strerror}") from error
     texts: Iterable[str | bytes] = arguments.texts or _lines(is_page=_is_page(arguments))
     return (_translate_and_draw if arguments.attention else _translate_all)(client, arguments, texts)
+
+
+def _print_pairs(client: Client, arguments: argparse.Namespace) -> bool:
+    """Print a line for each language pair: source, target, and its models; False if there is none."""
+    pairs = client.language_pairs(arguments.source or "", arguments.target or "")
+    for pair in pairs:
+        print(pair.source_language, pair.target_language, *pair.models)
+    if not pairs:
+        print("traghetto-translate: the server has no such language pair", file=sys.stderr)
+    return bool(pairs)
 
 
 def main() -> int:

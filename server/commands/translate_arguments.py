@@ -40,6 +40,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     _add_constraint_arguments(parser)
     _add_attention_arguments(parser)
     parsed = parser.parse_args(arguments)
+    if missing := [name for name in ("source", "target") if not (parsed.pairs or getattr(parsed, name))]:
+        parser.error(f"the following arguments are required: {', '.join(map(_flag, missing))}")
+    if parsed.pairs and (parsed.texts or parsed.input):
+        parser.error(f"--pairs goes with no {'--input' if parsed.input else 'text'}")
     for name, other in _NEEDS.items():
         if getattr(parsed, name) is not None and getattr(parsed, other) is None:
             parser.error(f"{_flag(name)} needs {_flag(other)}")
@@ -100,8 +104,14 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="of --input: where its translation is put"
     )
-    parser.add_argument("--source", required=True, help="language of the texts, for example en")
-    parser.add_argument("--target", required=True, help="language to translate into, for example it")
+    parser.add_argument("--source", help="language of the texts, for example en; auto: found for each text")
+    parser.add_argument("--target", help="language to translate into, for example it")
+    parser.add_argument(
+        "--pairs",
+        action="store_true",
+        help="list the server's language pairs and the models of each, the default first, instead; with "
+        "--source or --target only those of the language",
+    )
     parser.add_argument("--server", default="127.0.0.1:50051", metavar="HOST:PORT")
     parser.add_argument(
         "--model", default="", help="a model's name (default: the server's choice for the pair)"

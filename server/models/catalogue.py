@@ -1,30 +1,39 @@
-"""The loaded models by name and by language pair."""
+"""The models that are served, by name and by language pair."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 
 from export.contract.manifest import ArtifactError
 from model.text.tokenizer import listed_directions
 from server.errors import NotServed, quoted
 from server.models.languages import distance
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
+
+AUTO = "auto"  # the source language that is to be found out
+_MAX_TARGETS = 1000  # clients write one language in many ways
+NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
-def _tag(language: str) -> str:
+def tag_of(language: str) -> str:
     """A tag as it is compared: without regard to case, and with the hyphens that it should have."""
     return language.lower().replace("_", "-")
 
 
 class Models:
-    """Loaded models by name; for a pair the first that serves it.
+    """Models by name; for a pair its default, or else the first that serves it.
+
+    Args:
+        defaults: The names of the models of pairs, by the pairs as they are listed, `en-it`.
 
     Raises:
-        ArtifactError: two have the same name.
+        ArtifactError: two have the same name, or a default is not served.
     """
 
-    def __init__(self, models: list[LoadedModel]) -> None:
+    def __init__(self, models: list[ServedModel], defaults: Mapping[str, str] = NO_DEFAULTS) -> None:
         self._by_name = {model.name: model for model in models}
         if len(self._by_name) < len(models):
             raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
@@ -38,22 +47,46 @@ class Models:
             name: tuple(frozenset(pair[side] for pair in pairs) for side in (0, 1))
             for name, pairs in self._spelled.items()
         }
-        self._by_pair: dict[tuple[str, str], LoadedModel] = {}
+        self._sources: dict[tuple[str, str], dict[str, str]] = {}  # by a model's name and a target
+        self._by_pair: dict[tuple[str, str], list[ServedModel]] = {}
         for model in models:
             for pair in self._spelled[model.name]:
-                self._by_pair.setdefault(pair, model)
+                self._by_pair.setdefault(pair, []).append(model)
+        self._prefer(defaults)
 
-    def __iter__(self) -> Iterator[LoadedModel]:
+    def _prefer(self, defaults: Mapping[str, str]) -> None:
+        """Put the default of a pair before the other models of it.
+
+        Raises:
+            ArtifactError: names each default that is not served.
+        """
+        pairs = {"-".join(pair): pair for pair in self._by_pair} if defaults else {}
+        faults = []
+        for listed, name in defaults.items():
+            models = self._by_pair[pairs[tag_of(listed)]] if tag_of(listed) in pairs else []
+            if name not in {model.name for model in models}:
+                serving = ", ".join(model.name for model in models) or "no model"
+                faults.append(f"model {name!r} of --default-models does not serve {listed}: {serving} does")
+            models.sort(key=lambda model: model.name != name)
+        if faults:
+            raise ArtifactError("; ".join(faults))
+
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(sorted(self._by_name.values(), key=lambda model: model.name))
 
+    def pairs(self) -> Iterator[tuple[tuple[str, str], list[ServedModel]]]:
+        """Each pair, as its default spells it, with the models that serve it, its default first; ordered."""
+        for pair, models in sorted(self._by_pair.items()):
+            yield self._spelled[models[0].name][pair], models
+
     @property
-    def in_order(self) -> list[LoadedModel]:
+    def in_order(self) -> list[ServedModel]:
         """In order of preference."""
         return list(self._by_name.values())
 
     def find(
         self, name: str, source_language: str, target_language: str
-    ) -> tuple[LoadedModel, tuple[str, str]]:
+    ) -> tuple[ServedModel, tuple[str, str]]:
         """The model for a pair, and the pair as the model spells it.
 
         Of models that serve no such pair the one of the nearest is taken, as en-it for en-US and it.
@@ -64,8 +97,8 @@ class Models:
         if name and name not in self._by_name:
             served = ", ".join(sorted(self._by_name))
             raise NotServed("model", quoted(name), f"no model {quoted(name)}; served: {served}")
-        pair = (_tag(source_language), _tag(target_language))
-        model = self._by_name[name] if name else self._by_pair.get(pair)
+        pair = (tag_of(source_language), tag_of(target_language))
+        model = self._by_name[name] if name else next(iter(self._by_pair.get(pair, ())), None)
         if model is not None and (spelled := self._spelled[model.name].get(pair)) is not None:
             return model, spelled
         if (nearest := self._nearest(name, pair)) is not None:
@@ -76,9 +109,31 @@ class Models:
             "language_pair", pair_name, f"the pair {pair_name} is not served{by}; served: {self._pairs(name)}"
         )
 
-    def _nearest(self, name: str, pair: tuple[str, str]) -> tuple[LoadedModel, tuple[str, str]] | None:
+    def sources(self, name: str, target_language: str, languages: Sequence[str]) -> dict[str, str]:
+        """Those of some languages that are served into a target, each as the model spells it.
+
+        Args:
+            name: Of the model; empty for any.
+
+        Raises:
+            NotServed: none is.
+        """
+        key = (name, target_language)
+        if key not in self._sources:
+            found: dict[str, str] = {}
+            for language in languages:
+                with suppress(NotServed):
+                    found[language] = self.find(name, language, target_language)[1][0]
+            if not found:
+                self.find(name, AUTO, target_language)
+            if len(self._sources) >= _MAX_TARGETS:
+                self._sources.clear()
+            self._sources[key] = found
+        return self._sources[key]
+
+    def _nearest(self, name: str, pair: tuple[str, str]) -> tuple[ServedModel, tuple[str, str]] | None:
         """The model whose pair is the same in another spelling, or with another region."""
-        best: tuple[int, LoadedModel, tuple[str, str]] | None = None
+        best: tuple[int, ServedModel, tuple[str, str]] | None = None
         for model in [self._by_name[name]] if name else self.in_order:
             offered = self._offered[model.name]
             first, second = (_near(wanted, tags) for wanted, tags in zip(pair, offered, strict=True))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +15,17 @@ from model.text.tokenizers import load_tokenizer
 from server.config import ServerConfig, ServerConfigError
 from server.engine.device import DeviceError
 from server.engine.engine import Engine
-from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession, SessionConfig, Turn
-from server.models.machine import available_bytes, free_gpu_bytes, num_processors
+from server.models.loaded_model import LoadedModel
+from server.models.memory import (
+    MemoryLimits,
+    ModelMemoryFull,
+    PoolsTooLarge,
+    lone_threads,
+    pool_share,
+    runners_of,
+)
+from server.models.served_model import ServedModel
 from server.models.warm_up import lone_speedup, self_check, warm_up
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
@@ -28,73 +34,52 @@ from server.work.worker import Worker
 
 log = logging.getLogger("traghetto.models")
 
-_LONE_THREADS = 2
 _LEAST_LONE_SPEEDUP = 1.2
-GIB = 1 << 30
 
 
-@dataclass(kw_only=True, eq=False)
-class LoadedModel:
-    """A model that is ready to translate.
+class ArtifactChanged(ArtifactError):
+    """A folder holds another artifact than the one that is served."""
 
-    Args:
-        provider: Of ONNX Runtime, the one that it really runs on.
-        load_seconds: Until it was ready.
-        warm_up_seconds: That it took of these to check itself and to warm up.
+
+def read_manifest(folder: Path) -> Manifest:
+    """What an artifact says of itself, all its files checked; nothing of it is loaded.
+
+    Raises:
+        ArtifactError: it is damaged.
     """
-
-    manifest: Manifest
-    sha256: str
-    tokenizer: Tokenizer
-    session: ModelSession
-    worker: Worker
-    max_source_tokens: int
-    max_target_tokens: int
-    provider: str
-    load_seconds: float
-    warm_up_seconds: float
-    _num_calls: int = 0
-    _is_idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._is_idle.set()
-
-    @property
-    def name(self) -> str:
-        """The name that its manifest gives it."""
-        return self.manifest.name
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """For as long as a call needs it; of the event loop's thread alone."""
-        self._num_calls += 1
-        self._is_idle.clear()
-        try:
-            yield
-        finally:
-            self._num_calls -= 1
-            if not self._num_calls:
-                self._is_idle.set()
-
-    async def retire(self) -> None:
-        """Stop its worker once no call needs it."""
-        await self._is_idle.wait()
-        await asyncio.to_thread(self.stop)
-
-    def stop(self) -> None:
-        """End its worker, and give back its graphs."""
-        self.worker.stop()
-        self.session.close()
+    with blaming(folder):
+        return load_manifest(folder)
 
 
-class PoolsTooLarge(RuntimeError):
-    """The memory for pools does not hold what requests may ask for."""
+def described_model(
+    folder: Path, manifest: Manifest, config: ServerConfig, limits: MemoryLimits
+) -> ServedModel:
+    """A model as it is served, not in memory yet."""
+    return ServedModel(
+        folder=folder,
+        manifest=manifest,
+        sha256=manifest.digest(),
+        max_source_tokens=_limit(config.max_source_tokens, manifest.max_source_tokens),
+        max_target_tokens=_limit(config.max_target_tokens, manifest.max_target_tokens),
+        need=limits.need(manifest, config),
+    )
+
+
+def require_unchanged(model: ServedModel) -> None:
+    """Refuse a model whose folder does not hold what it held when its manifest was read.
+
+    Raises:
+        ArtifactChanged: it holds another artifact.
+        ArtifactError: it is damaged.
+    """
+    if read_manifest(model.folder).digest() != model.sha256:
+        raise ArtifactChanged(f"artifact {model.folder} is another than the server has read: reload it")
 
 
 def load_model(
-    folder: Path, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners, gpu_turn: Turn
+    model: ServedModel, config: ServerConfig, metrics: Metrics, busy_runners: BusyRunners, gpu_turn: Turn
 ) -> LoadedModel:
-    """Load, check, warm up and start one artifact; it is not in the metrics yet.
+    """Load, check, warm up and start one artifact whose manifest was just read; it is not in the metrics yet.
 
     Args:
         gpu_turn: Of the process, for all its models on a GPU, see `ModelSession`.
@@ -106,15 +91,15 @@ def load_model(
         PoolsTooLarge: its widest lane does not fit into its share of the memory for pools.
     """
     started = time.monotonic()
+    folder, manifest = model.folder, model.manifest
     with blaming(folder):
-        manifest = load_manifest(folder)
         tokenizer = _load_tokenizer(folder, manifest)
-        session = _open_session(folder, manifest, config, gpu_turn)
+        session = _open_session(model, config, gpu_turn)
     with blaming(folder), ExitStack() as unused:
         unused.callback(session.close)  # unless all goes well: nobody else will, in its turn
         worker = Worker(
             manifest.name,
-            _engines(session, config),
+            _engines(session, config, model.need.pool_bytes),
             metrics,
             config.max_queue,
             busy_runners,
@@ -122,27 +107,23 @@ def load_model(
             prepare=partial(_prepare, session=session, config=config),
             rules=QueueRules(takes_late=config.queue_late_calls, weights=config.weights_of_clients),
         )
-        loaded = time.monotonic()
+        loaded_at = time.monotonic()
         worker.start()
         unused.pop_all()
     ready = time.monotonic()
-    model = LoadedModel(
-        manifest=manifest,
-        sha256=manifest.digest(),
+    loaded = LoadedModel(
         tokenizer=tokenizer,
         session=session,
         worker=worker,
         provider=session.provider,
         load_seconds=ready - started,
-        warm_up_seconds=ready - loaded,
-        max_source_tokens=_limit(config.max_source_tokens, manifest.max_source_tokens),
-        max_target_tokens=_limit(config.max_target_tokens, manifest.max_target_tokens),
+        warm_up_seconds=ready - loaded_at,
     )
-    _log_loaded(model)
-    return model
+    _log_loaded(model, loaded)
+    return loaded
 
 
-UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError)
+UNSERVABLE = (ArtifactError, ServerConfigError, DeviceError, ModelMemoryFull, PoolsTooLarge, TokenizerError)
 
 
 @contextmanager
@@ -184,21 +165,22 @@ def _load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(folder: Path, manifest: Manifest, config: ServerConfig, gpu_turn: Turn) -> ModelSession:
+def _open_session(model: ServedModel, config: ServerConfig, gpu_turn: Turn) -> ModelSession:
     """Its graphs in ONNX Runtime, with more threads for a text alone where that is faster."""
     session = ModelSession.load(
-        folder,
-        manifest,
+        model.folder,
+        model.manifest,
         SessionConfig(
             device=config.device,
             num_threads=config.threads,
-            num_exclusive_threads=config.lone_threads or min(_LONE_THREADS, num_processors()),
-            with_shortlist=_uses_shortlist(manifest, config),
+            num_exclusive_threads=lone_threads(config),
+            with_shortlist=_uses_shortlist(model.manifest, config),
         ),
         gpu_turn,
     )
     _check_candidates(session, config)
-    _pool_share(session, config)  # before the first engine takes any
+    if model.need.pool_bytes is None:
+        pool_share(session.manifest, config, session.device)  # before the first engine takes any
     if session.exclusive_graphs and not config.lone_threads and not _is_faster_lone(session):
         return session.without_exclusive_graphs()
     return session
@@ -221,15 +203,15 @@ def _limit(limit: int | None, model_limit: int) -> int:
     return model_limit if limit is None else min(limit, model_limit)
 
 
-def _log_loaded(model: LoadedModel) -> None:
+def _log_loaded(model: ServedModel, loaded: LoadedModel) -> None:
     log.info(
         "model %s: %s, %s, %s, loaded in %.2f s, %.2f of them to warm up, sha256 %s",
         model.name,
         model.manifest.architecture,
         model.manifest.precision,
-        model.provider,
-        model.load_seconds,
-        model.warm_up_seconds,
+        loaded.provider,
+        loaded.load_seconds,
+        loaded.warm_up_seconds,
         model.sha256,
     )
 
@@ -262,37 +244,7 @@ def _check_candidates(session: ModelSession, config: ServerConfig) -> None:
     )
 
 
-def _engines(session: ModelSession, config: ServerConfig) -> list[Engine]:
-    """An engine for each runner, with an equal part of the memory for pools."""
-    num_runners = _num_runners(session, config)
-    share = _pool_share(session, config)
-    return [Engine(session, config.slots, share) for _ in range(num_runners)]
-
-
-def _num_runners(session: ModelSession, config: ServerConfig) -> int:
-    return (config.runners or num_processors()) if session.device == "cpu" else 1
-
-
-def _pool_share(session: ModelSession, config: ServerConfig) -> int:
-    """Bytes of pools for each runner, reckoned before any is taken.
-
-    Raises:
-        PoolsTooLarge: a lane that requests may need does not fit.
-    """
-    manifest = session.manifest
-    num_runners = _num_runners(session, config)
-    on_gpu = session.device == "cuda"
-    available = free_gpu_bytes if on_gpu else available_bytes
-    pool_bytes = available() * 3 // 4 if config.pool_gib is None else int(config.pool_gib * GIB)
-    share = pool_bytes // (len(config.artifacts) * num_runners)
-    widest = max(config.max_beam_size, manifest.self_check.beam_size)
-    needed = largest_lane_bytes(manifest, config.slots, widest, with_outputs=on_gpu)
-    if needed > share:
-        raise PoolsTooLarge(
-            f"model {manifest.name} needs {needed / GIB:.3g} GiB for each of its {num_runners} runners "
-            f"({config.slots} slots, beams of {widest}, {manifest.max_source_tokens} source "
-            f"and {manifest.max_target_tokens} target tokens), and has {share / GIB:.3g} of the "
-            f"{pool_bytes / GIB:.3g} GiB for pools: lower --slots, --max-beam-size or --runners, or raise "
-            "--pool-gib"
-        )
-    return share
+def _engines(session: ModelSession, config: ServerConfig, pool_bytes: int | None = None) -> list[Engine]:
+    """An engine for each runner, each with its part of the memory for pools, by default an equal one."""
+    share = pool_share(session.manifest, config, session.device) if pool_bytes is None else pool_bytes
+    return [Engine(session, config.slots, share) for _ in range(runners_of(session.device, config))]

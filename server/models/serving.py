@@ -7,21 +7,33 @@ import enum
 import logging
 import threading
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from export.contract.manifest import ArtifactError, load_manifest
 from server.config import ServerConfig
 from server.errors import Draining
 from server.models.catalogue import Models
-from server.models.loading import UNSERVABLE, LoadedModel, blaming, load_model
+from server.models.loading import (
+    UNSERVABLE,
+    described_model,
+    load_model,
+    read_manifest,
+    require_unchanged,
+)
 from server.models.machine import release_memory
+from server.models.memory import MemoryLimits, ModelMemory
+from server.models.model_cache import ModelCache
+from server.models.served_model import ServedModel
 from server.telemetry.metrics import Metrics
 from server.telemetry.model_metrics import ModelMetrics
 from server.work.busy_runners import BusyRunners
 
 log = logging.getLogger("traghetto.models")
+
+_MOST_IDLE_WATCH_SECONDS = 1.0  # between two looks for models that are idle
 
 
 class Outcome(enum.StrEnum):
@@ -49,30 +61,63 @@ class Reload:
 
 
 class ServedModels:
-    """Loads all artifacts, and again when it is told to; of the event loop's thread, but for its beginning.
+    """The models of all artifacts; of the event loop's thread, but for its beginning.
 
     Raises:
-        ArtifactError, ServerConfigError, DeviceError, PoolsTooLarge, TokenizerError: as `load_model` and
-            `Models` raise them.
+        ArtifactError, ServerConfigError, DeviceError, ModelMemoryFull, PoolsTooLarge, TokenizerError: as
+            `load_model` and `Models` raise them, or a model would not fit if it were alone.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
-        self._busy_runners = busy_runners = BusyRunners()
-        self._gpu_turn = gpu_turn = threading.RLock()
-        self.current = Models(
-            [load_model(folder, config, metrics, busy_runners, gpu_turn) for folder in config.artifacts]
+        manifests = [read_manifest(folder) for folder in config.artifacts]
+        self._limits = MemoryLimits.of(config, manifests)
+        self._load = partial(
+            load_model,
+            config=config,
+            metrics=metrics,
+            busy_runners=BusyRunners(),
+            gpu_turn=threading.RLock(),
         )
-        self._lock = asyncio.Lock()  # one reload at a time
+        self._memory = ModelMemory(self._limits)
+        self._cache = ModelCache(require_unchanged, self._load, self._memory, metrics, config.device)
+        models = [
+            described_model(folder, manifest, config, self._limits)
+            for folder, manifest in zip(config.artifacts, manifests, strict=True)
+        ]
+        self.current = self._listed(models)
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds none
-        self._is_stopping = False
-        self._series = [self._publish(model) for model in self.current.in_order]  # by artifact
+        self._series = [self._list(model) for model in models]  # by artifact
+        for model in models:
+            self._memory.require(model.name, model.need, without=models if config.is_on_demand else ())
+            if not config.is_on_demand:
+                self._cache.enter(model, self._load(model))
+
+    def use(self, model: ServedModel, deadline: float | None) -> AbstractAsyncContextManager[None]:
+        """Have a model in memory for as long as a call needs it, see `ModelCache.use`."""
+        return self._cache.use(model, deadline)
+
+    async def drop_idle_models(self) -> None:
+        """Drop models that nobody has asked for, time and again; ends at once where none is to be dropped."""
+        if (idle_seconds := self._config.idle_unload_seconds) is None:
+            return
+        while True:
+            await asyncio.sleep(min(idle_seconds / 2, _MOST_IDLE_WATCH_SECONDS))
+            await self._cache.drop_idle(idle_seconds)
 
     @property
     def failures(self) -> dict[str, Exception]:
         """By their names the models that serve no more, and what their workers died of."""
-        models = self.current.in_order
-        return {model.name: model.worker.failure for model in models if model.worker.failure is not None}
+        workers = {model.name: model.worker for model in self._cache.loaded}
+        return {name: worker.failure for name, worker in workers.items() if worker.failure is not None}
+
+    def _listed(self, models: list[ServedModel]) -> Models:
+        return Models(models, self._config.defaults_of_pairs)
+
+    def _list(self, model: ServedModel) -> ModelMetrics:
+        series = self._metrics.of_model(model.name)
+        series.follow_presence(lambda: model.loaded is not None)
+        return series
 
     def reload_soon(self) -> None:
         """Reload, though nobody waits for it."""
@@ -80,7 +125,7 @@ class ServedModels:
 
     async def reload(self) -> list[Reload]:
         """Read every artifact folder again and serve what is new; no call fails by it."""
-        async with self._lock:
+        async with self._cache.lock:
             results = [await self._reload(i, folder) for i, folder in enumerate(self._config.artifacts)]
         for result in results:
             self._metrics.model_reloads[result.outcome].inc()
@@ -98,74 +143,55 @@ class ServedModels:
     async def _reload(self, i: int, folder: Path) -> Reload:
         old = self.current.in_order[i]
         try:
-            self._refuse_if_stopping()
-            new = await asyncio.to_thread(self._load_if_new, folder, old)
-            if new is None:
+            self._cache.refuse_if_stopping()
+            manifest = await asyncio.to_thread(read_manifest, folder)
+            if manifest.digest() == old.sha256:
+                old.failure = None  # whoever reloads has mended what kept it from being loaded
                 return _result(folder, old, Outcome.UNCHANGED)
-            await self._take_over(i, new)
+            new = described_model(folder, manifest, self._config, self._limits)
+            await self._take_over(i, old, new)
         except (*UNSERVABLE, Draining) as error:
             return _result(folder, old, Outcome.REFUSED, str(error))
         return _result(folder, new, Outcome.LOADED)
 
-    def _load_if_new(self, folder: Path, old: LoadedModel) -> LoadedModel | None:
-        with blaming(folder):
-            is_same = load_manifest(folder).digest() == old.sha256
-            if is_same:
-                return None
-            return load_model(folder, self._config, self._metrics, self._busy_runners, self._gpu_turn)
-
-    async def _take_over(self, i: int, new: LoadedModel) -> None:
-        """Let new calls go to the new model, and end the old one when its last call has.
+    async def _take_over(self, i: int, old: ServedModel, new: ServedModel) -> None:
+        """Let new calls go to the new model, in memory if the old one is, and end that with its last call.
 
         Raises:
-            ArtifactError: its name is another's.
+            ArtifactError, DeviceError, ModelMemoryFull, PoolsTooLarge, TokenizerError: it cannot be served.
             Draining: the server is stopping.
         """
         models = self.current.in_order
-        old, models[i] = models[i], new
-        try:
-            self._refuse_if_stopping()
-            self.current = Models(models)
-        except (ArtifactError, Draining):
-            await asyncio.to_thread(new.stop)
-            raise
-        self._series[i].remove()  # calls that the old one still has are the last of it
-        self._series[i] = self._publish(new)
+        models[i] = new
+        listed = self._listed(models)
+        self._memory.require(new.name, new.need, without=self.current.in_order)
+        loaded = None
+        if old.loaded is not None:
+            await self._cache.make_room(new, instead_of=old)
+            loaded = await asyncio.to_thread(self._load, new)
+            if self._cache.is_stopping:
+                await asyncio.to_thread(loaded.stop)
+        self._cache.refuse_if_stopping()
+        self.current, old.is_replaced = listed, True
+        self._series[i].remove()
+        self._series[i] = self._list(new)
+        self._cache.leave(old)  # calls that it still has are the last of it
+        if loaded is not None:
+            self._cache.enter(new, loaded)
         self._keep(_end(old.retire()))
-
-    def _refuse_if_stopping(self) -> None:
-        if self._is_stopping:
-            raise Draining
 
     def _keep(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _publish(self, model: LoadedModel) -> ModelMetrics:
-        """Put a model into the metrics, from which another one of its name has gone."""
-        series = self._metrics.of_model(model.name)
-        series.set_identity(
-            sha256=model.sha256,
-            precision=model.manifest.precision,
-            load_seconds=model.load_seconds,
-            warm_up_seconds=model.warm_up_seconds,
-        )
-        series.set_provider(model.provider, self._config.device)
-        model.worker.publish(series)
-        return series
-
     def drain(self) -> None:
         """Refuse new texts from now on, and reloads."""
-        self._is_stopping = True
-        for model in self.current:
-            model.worker.drain()
+        self._cache.drain()
 
     async def stop(self) -> None:
         """End every worker, after `drain`."""
-        async with self._lock:
-            for model in self.current:
-                await asyncio.to_thread(model.worker.stop)
+        await self._cache.stop()
         if self._tasks:  # without the lock: among them may be reloads that wait for it
             await asyncio.wait(self._tasks)
 
@@ -177,5 +203,5 @@ async def _end(retiring: Coroutine[Any, Any, object]) -> None:
     await asyncio.to_thread(release_memory)
 
 
-def _result(folder: Path, model: LoadedModel, outcome: Outcome, message: str = "") -> Reload:
+def _result(folder: Path, model: ServedModel, outcome: Outcome, message: str = "") -> Reload:
     return Reload(artifact=folder, model=model.name, sha256=model.sha256, outcome=outcome, message=message)

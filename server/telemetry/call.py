@@ -42,7 +42,8 @@ class Call:
     """One call, from its arrival to its answer; `started` is on the monotonic clock.
 
     Args:
-        model, pair: Of those served; empty until one is found, for what a client asks for is not repeated.
+        model, pair: Of those served, with a comma between several; empty until one is found, for what a
+            client asks for is not repeated.
         search: The method's name, and how many hypotheses run side by side.
         call_stages: Start and end of each stage that the call as a whole goes through.
         jobs: When the call's texts went through the model.

@@ -10,6 +10,9 @@ from server.errors import (
     Draining,
     InvalidRequest,
     MalformedRequest,
+    ModelChanged,
+    ModelUnloadable,
+    NoModelMemory,
     NotServed,
     Overloaded,
     QueueFull,
@@ -27,6 +30,9 @@ _REJECT_REASONS: dict[type[RequestError], str] = {
     NotServed: "invalid",
     QueueFull: "queue_full",
     Overloaded: "overload",
+    NoModelMemory: "model_memory",
+    ModelUnloadable: "model_load",
+    ModelChanged: "model_load",
     Draining: "draining",
 }
 
@@ -40,32 +46,39 @@ def count_rejection(metrics: Metrics, error: RequestError) -> None:
         metrics.rejected[reason].inc()
 
 
+def _joined(names: str, name: str) -> str:
+    """Names with one more, unless it is among them."""
+    return name if not names else names if name in names.split(",") else f"{names},{name}"
+
+
 class CallRecord:
-    """Writes into a call's record and the metrics while the call is worked on."""
+    """Writes into a call's record and the metrics while the call is worked on.
+
+    A call whose texts are in several languages has one for each, with the one call.
+    """
 
     def __init__(self, call: Call, metrics: Metrics) -> None:
-        self._call, self._metrics = call, metrics
+        self._call, self._metrics, self._pair, self._num_followed = call, metrics, "", 0
 
     def accept(self, request: TranslationRequest, started: float) -> None:
         """A call that proves valid now; `started` is when it began to be read, on the monotonic clock."""
         call, method = self._call, request.options.method
-        call.model, call.pair = request.model.name, "-".join(request.pair)
+        self._pair = "-".join(request.pair)
+        call.model, call.pair = _joined(call.model, request.model.name), _joined(call.pair, self._pair)
         call.search, call.beam_size = type(method).__name__.lower(), method.width
         self.end_stage("validate", started)
-
-    def reject(self, error: RequestError) -> None:
-        """A call that ends with an error."""
-        count_rejection(self._metrics, error)
 
     def end_stage(self, name: str, started: float) -> None:
         """Count and remember a stage that ends now."""
         now = time.monotonic()
-        self._call.call_stages[name] = (started, now)
+        earlier, _ = self._call.call_stages.get(name, (started, now))
+        self._call.call_stages[name] = (min(earlier, started), now)
         self._metrics.stage_seconds[name].observe(now - started)
 
     def follow(self, times: list[JobTimes]) -> None:
         """Remember how far the call's texts get in the model."""
-        self._call.jobs = times
+        self._call.jobs += times[self._num_followed :]
+        self._num_followed = len(times)
 
     def count(self, translation: Translation) -> None:
         """Count the tokens of a text that a model has translated, segment by segment, and its warnings."""
@@ -81,7 +94,8 @@ class CallRecord:
         call.target_tokens += num_target_tokens
         metrics.source_tokens.observe(num_source_tokens)
         metrics.target_tokens.observe(num_target_tokens)
-        metrics.tokens.labels("source", call.pair).inc(num_source_tokens)
-        metrics.tokens.labels("target", call.pair).inc(num_target_tokens)
+        pair = metrics.pair_labels.of(self._pair)
+        metrics.tokens.labels("source", pair).inc(num_source_tokens)
+        metrics.tokens.labels("target", pair).inc(num_target_tokens)
         if best.stop_reason is StopReason.LENGTH:
-            metrics.output_truncated.labels(call.pair).inc()
+            metrics.output_truncated.labels(pair).inc()

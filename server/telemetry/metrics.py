@@ -18,6 +18,7 @@ from prometheus_client import (
 
 from server.documents.warnings import WarningReason
 from server.telemetry.model_metrics import ModelMetrics
+from server.telemetry.pair_labels import PairLabels
 
 LATENCY_SECONDS = (
     0.005,
@@ -47,7 +48,9 @@ TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
 PHASES = ("encode", "decode_step")
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline", "error")
-REJECT_REASONS = ("queue_full", "overload", "deadline", "invalid", "draining")
+REJECT_REASONS = ("queue_full", "overload", "deadline", "invalid", "model_memory", "model_load", "draining")
+LOAD_OUTCOMES = ("loaded", "failed", "no_memory")
+UNLOAD_REASONS = ("idle", "room")
 RELOAD_OUTCOMES = ("unchanged", "loaded", "refused")
 ERROR_KINDS = ("out_of_memory", "cuda", "runtime", "internal")
 
@@ -118,6 +121,7 @@ class Metrics:
         self.tokens = Counter(
             "translator_tokens", "Tokens translated.", ("direction", "language_pair"), registry=registry
         )
+        self.pair_labels = PairLabels()
         self.decode_steps = Counter("translator_decode_steps", "Decode steps.", registry=registry)
         finished = Counter(
             "translator_finished", "Sequences that ended, by reason.", ("reason",), registry=registry
@@ -188,6 +192,26 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self.model_loaded = Gauge(
+            "translator_model_loaded",
+            "Whether a model that is served is in memory.",
+            ("model",),
+            registry=registry,
+        )
+        loads = Counter(
+            "translator_model_loads",
+            "Models that a call needed and that were not in memory, by what came of it.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.model_loads = {outcome: loads.labels(outcome) for outcome in LOAD_OUTCOMES}
+        unloads = Counter(
+            "translator_model_unloads",
+            "Models that left memory while they are served, by reason: nobody asked, or another needed room.",
+            ("reason",),
+            registry=registry,
+        )
+        self.model_unloads = {reason: unloads.labels(reason) for reason in UNLOAD_REASONS}
         reloads = Counter(
             "translator_model_reloads",
             "Artifact folders that were read again, by outcome.",

@@ -1,4 +1,4 @@
-"""The series of one loaded model, which come and go with it."""
+"""The series of one model, which come and go with it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class ModelMetrics:
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._metrics, self._name = metrics, name
         self._series: list[tuple[Gauge, tuple[str, ...]]] = []
+
+    def follow_presence(self, is_loaded: Callable[[], bool]) -> None:
+        """Ask whether it is in memory whenever the metrics are read."""
+        self._child(self._metrics.model_loaded).set_function(lambda: float(is_loaded()))
 
     def set_identity(
         self, *, sha256: str, precision: str, load_seconds: float, warm_up_seconds: float

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.work.fair_order import Priority
 from server.work.options import SearchOptions
 
@@ -25,7 +25,7 @@ class TranslationRequest:
         prefixes: Of each text the tokens that its translation begins with; empty if none has any.
     """
 
-    model: LoadedModel
+    model: ServedModel
     pair: tuple[str, str]
     texts: Sequence[str]
     options: SearchOptions

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from server.documents.warnings import TextWarning
 from server.engine.sequence import StopReason
 from server.errors import RequestError
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,5 +103,5 @@ class Translations:
     """
 
     items: list[Translation | RequestError]
-    model: LoadedModel
+    model: ServedModel
     pair: tuple[str, str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from server.engine.sequence import Hypothesis
 from server.errors import DeadlineExceeded, Draining, QueueFull
@@ -13,6 +13,7 @@ from server.work.job import Job, JobFuture, JobTimes
 from server.work.loop_waker import LoopWaker
 from server.work.worker import Worker
 
+T = TypeVar("T")
 Outcome = tuple[Hypothesis, ...] | BaseException
 # A call has no more of the queue than it has texts, or than such a part of it, 1 / 4: one with a book in it
 # would otherwise leave no room to others until it is done.
@@ -24,6 +25,20 @@ _ROOM_SECONDS = 0.05  # between two looks whether the queue has room for a furth
 
 class _Followed(Protocol):
     def follow(self, times: list[JobTimes]) -> None: ...
+
+
+async def all_or_none(parts: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do the parts of a call side by side; where one fails the others are cancelled.
+
+    Raises:
+        Exception: what the first of those that failed raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in parts]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def run_jobs(

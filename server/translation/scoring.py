@@ -14,7 +14,7 @@ from server.errors import (
     TextTooLong,
     Violation,
 )
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation
 from server.translation.sources import CHARACTERS_PER_TOKEN, INLINE_CHARACTERS
@@ -43,7 +43,7 @@ class Scores:
     """What a call gets: a score for each text, in order, or why there is none."""
 
     items: list[TargetScore | RequestError]
-    model: LoadedModel
+    model: ServedModel
     pair: tuple[str, str]
 
 

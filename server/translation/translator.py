@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from server.documents.document import Segmentation
@@ -62,7 +63,7 @@ class Translator:
         self._max_answer_bytes, self._max_call_tokens = max_answer_bytes, max_call_tokens
 
     async def translate(self, request: TranslationRequest, record: Record) -> Translations:
-        """Translate every text of a call.
+        """Translate every text of a call, whose model is in memory and stays there.
 
         Returns:
             An item for each text; one that the model failed on, or that is too long and shall not be cut, is
@@ -73,21 +74,21 @@ class Translator:
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
-        with request.model.in_use():
-            started = time.monotonic()
-            texts = await tokenize(request)
-            record.end_stage("tokenize", started)
-            call = _Call(request, texts)
-            self._require_allowed(call)
-            outcomes = await self._run(call, call.jobs, record)
-            detokenized = time.monotonic()
-            items = await call.items(range(len(texts)), outcomes)
-            record.end_stage("detokenize", detokenized)
-            items = await self._without_loops(call, outcomes, items, record, started)
-            for item in items:
-                if isinstance(item, Translation) and (item.segments or item.warnings):
-                    record.count(item)
-            return Translations(items=items, model=request.model, pair=request.pair)
+        request = _with_first_token(request)
+        started = time.monotonic()
+        texts = await tokenize(request)
+        record.end_stage("tokenize", started)
+        call = _Call(request, texts)
+        self._require_allowed(call)
+        outcomes = await self._run(call, call.jobs, record)
+        detokenized = time.monotonic()
+        items = await call.items(range(len(texts)), outcomes)
+        record.end_stage("detokenize", detokenized)
+        items = await self._without_loops(call, outcomes, items, record, started)
+        for item in items:
+            if isinstance(item, Translation) and (item.segments or item.warnings):
+                record.count(item)
+        return Translations(items=items, model=request.model, pair=request.pair)
 
     def _require_allowed(self, call: _Call) -> None:
         """Refuse what may cost or answer more than a call may, or what comes too late."""
@@ -173,6 +174,14 @@ class _Call:
             [outcomes.get(place) for place in places],
             is_mended=not self.is_verbatim,
         )
+
+
+def _with_first_token(request: TranslationRequest) -> TranslationRequest:
+    """The request with the token that its model begins such translations with, if there is one."""
+    first_token = request.model.tokenizer.first_target_token(request.pair[1])
+    if first_token is None:
+        return request
+    return replace(request, options=replace(request.options, first_token=first_token))
 
 
 def _options(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.engine.tensors.lane_shape import LaneShape
-from server.models.loading import GIB
+from server.models.memory import GIB
 from tests.cuda.card_log import Event, Section
 from tests.cuda.conftest import Run, Serve, Served
 from tests.cuda.probe import MAX_BEAM_SIZE, NUM_SLOTS

@@ -37,6 +37,7 @@ GAUGES = {
     "translator_execution_provider_info",
     "translator_model_info",
     "translator_model_load_seconds",
+    "translator_model_loaded",
     "translator_model_warm_up_seconds",
     "translator_queue_limit_requests",
     "translator_queue_requests",
@@ -50,11 +51,18 @@ ELSEWHERE = {
     'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
     'translator_inference_errors_total{kind="internal"}': "tests/unit/server/work/test_worker.py",
     'translator_inference_errors_total{kind="out_of_memory"}': "a machine without memory",
+    'translator_model_loads_total{outcome="failed"}': "test_on_demand.py",
+    'translator_model_loads_total{outcome="loaded"}': "test_on_demand.py",
+    'translator_model_loads_total{outcome="no_memory"}': "test_on_demand.py",
+    'translator_model_unloads_total{reason="idle"}': "test_on_demand.py",
+    'translator_model_unloads_total{reason="room"}': "test_on_demand.py",
     'translator_model_reloads_total{outcome="loaded"}': "test_reload.py",
     'translator_model_reloads_total{outcome="refused"}': "test_reload.py",
     'translator_model_reloads_total{outcome="unchanged"}': "test_reload.py",
     'translator_requests_rejected_total{reason="deadline"}': "test_rejections.py",
     'translator_requests_rejected_total{reason="draining"}': "test_rejections.py",
+    'translator_requests_rejected_total{reason="model_load"}': "test_on_demand.py",
+    'translator_requests_rejected_total{reason="model_memory"}': "test_on_demand.py",
     'translator_requests_rejected_total{reason="overload"}': "test_overload.py",
     'translator_warnings_total{reason="markup"}': "tests/unit/server/documents/markup/test_xml.py",
     'translator_warnings_total{reason="repetition"}': "tests/unit/server/documents/test_guards.py",
@@ -159,6 +167,7 @@ def test_the_page_tells_what_was_loaded(traffic: Traffic) -> None:
         "translator_execution_provider_info": 1,
         "translator_model_info": 1,
     }
+    assert page['translator_model_loaded{model="en-it"}'] == 1
     warm_up = page['translator_model_warm_up_seconds{model="en-it"}']
     assert page['translator_model_load_seconds{model="en-it"}'] > warm_up > 0
     assert page["translator_tls_certificate_expiry_timestamp_seconds"] == 0  # test_tls.py has another

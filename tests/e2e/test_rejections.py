@@ -15,7 +15,7 @@ from server.api.interceptor import CallInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.models.serving import ServedModels
 from server.telemetry.call import Call
 from server.telemetry.metrics import REJECT_REASONS, Metrics
@@ -29,7 +29,7 @@ MakeRequest = Callable[..., pb.TranslateRequest]
 class Loaded:
     """A model in the test's own process, so that the test can reach it, and the service in front of it."""
 
-    model: LoadedModel
+    model: ServedModel
     service: TranslationService
     metrics: Metrics
 

@@ -19,7 +19,7 @@ from server.api.requests import parse_request
 from server.api.status import to_status
 from server.errors import RequestError
 from server.models.catalogue import Models
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.work.options import SearchOptions
 from tests.fuzz.mutations import mutated
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -40,7 +40,7 @@ REQUEST = pb.TranslateRequest(
 )
 
 
-def served() -> LoadedModel:
+def served() -> ServedModel:
     """A model that has only its limits."""
     attention = AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9))
     manifest = SimpleNamespace(
@@ -55,7 +55,7 @@ def served() -> LoadedModel:
         manifest=manifest,
         tokenizer=TOKENIZER,
     )
-    return cast("LoadedModel", model)
+    return cast("ServedModel", model)
 
 
 MODEL = served()

@@ -9,7 +9,8 @@ from typing import Any
 
 from server.config import ServerConfig
 from server.engine.sequence import Beam
-from server.models.loading import load_model
+from server.models.loading import described_model, load_model, read_manifest
+from server.models.memory import MemoryLimits
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
 from server.work.job import Job
@@ -30,9 +31,9 @@ class Ours:
 
     def __init__(self, folder: Path, **config: Any) -> None:
         options: dict[str, Any] = {"max_queue": _MAX_QUEUE} | config
-        self._model = load_model(
-            folder, ServerConfig(artifacts=(folder,), **options), Metrics(), BusyRunners(), nullcontext()
-        )
+        server_config = ServerConfig(artifacts=(folder,), **options)
+        model = described_model(folder, read_manifest(folder), server_config, MemoryLimits())
+        self._model = load_model(model, server_config, Metrics(), BusyRunners(), nullcontext())
 
     @property
     def worker(self) -> Worker:
@@ -43,7 +44,7 @@ class Ours:
         self, sources: Sequence[Sequence[int]], beam_size: int, max_target_tokens: int
     ) -> list[list[int]]:
         """Best targets of source ids (tag and END_ID included), END_ID left out."""
-        end = self._model.manifest.special_ids.end
+        end = self._model.session.manifest.special_ids.end
         jobs = [
             Job(
                 source=tuple(source),

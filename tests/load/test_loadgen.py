@@ -39,6 +39,11 @@ class FakeServer(pb_grpc.TranslationServiceServicer):
     def ListModels(self, request: pb.ListModelsRequest, context: object) -> pb.ListModelsResponse:  # noqa: N802
         return pb.ListModelsResponse()
 
+    def ListLanguagePairs(  # noqa: N802
+        self, request: pb.ListLanguagePairsRequest, context: object
+    ) -> pb.ListLanguagePairsResponse:
+        return pb.ListLanguagePairsResponse()
+
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[tuple[str, FakeServer]]:

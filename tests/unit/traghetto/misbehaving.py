@@ -47,6 +47,12 @@ class Service(pb_grpc.TranslationServiceServicer):
         """One model, of which only the name is known."""
         return pb.ListModelsResponse(models=[pb.Model(name="echo")])
 
+    def ListLanguagePairs(  # noqa: N802
+        self, request: pb.ListLanguagePairsRequest, context: Context
+    ) -> pb.ListLanguagePairsResponse:
+        """None."""
+        return pb.ListLanguagePairsResponse()
+
 
 def echo(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
     """Each text as its own translation."""

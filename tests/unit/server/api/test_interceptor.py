@@ -31,6 +31,11 @@ class Service(pb_grpc.TranslationServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         return pb.ListModelsResponse()
 
+    async def ListLanguagePairs(  # noqa: N802
+        self, request: pb.ListLanguagePairsRequest, context: Any
+    ) -> pb.ListLanguagePairsResponse:
+        return pb.ListLanguagePairsResponse()
+
 
 def serve(metrics: Metrics, talk: Talk) -> None:
     """A real server on a free port, for as long as somebody talks to it."""

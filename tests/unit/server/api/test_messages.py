@@ -13,7 +13,7 @@ from server.api.messages import response_message
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import StopReason
 from server.errors import SourceTooLong
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.results import (
     Attention,
     TranslatedHypothesis,
@@ -23,7 +23,7 @@ from server.translation.results import (
 )
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
-MODEL = cast("LoadedModel", SimpleNamespace(name="fake", sha256="ab12"))
+MODEL = cast("ServedModel", SimpleNamespace(name="fake", sha256="ab12"))
 
 
 def hypothesis(

@@ -17,7 +17,7 @@ from server.api.status import to_status
 from server.engine.constraints import Constraints
 from server.engine.sequence import AttentionChoice, Beam, Contrastive, Method, Sampling, SequenceRequest
 from server.errors import InvalidRequest
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -31,16 +31,16 @@ def limited(
     info: AttentionInfo | None,
     max_target_tokens: int,
     length_penalty: LengthPenalty = DEFAULT_LENGTH_PENALTY,
-) -> LoadedModel:
+) -> ServedModel:
     """A model that has only its limits and its length penalty."""
     manifest = SimpleNamespace(
         attention=info, target_limit=DEFAULT_TARGET_LIMIT, length_penalty=length_penalty
     )
     limits = SimpleNamespace(name="tiny", max_target_tokens=max_target_tokens, manifest=manifest)
-    return cast("LoadedModel", limits)
+    return cast("ServedModel", limits)
 
 
-def model(max_target_tokens: int = 64, *, has_attention: bool = True) -> LoadedModel:
+def model(max_target_tokens: int = 64, *, has_attention: bool = True) -> ServedModel:
     """With attention of 2 layers."""
     info = AttentionInfo(num_layers=2, num_heads=4, default_layer=1, anchor_accuracy=(0.1, 0.9))
     return limited(info if has_attention else None, max_target_tokens)
@@ -63,7 +63,7 @@ def method_of(options: pb.TranslateOptions, max_beam_size: int) -> Method:
     return parse_method(options, max_beam_size, [])
 
 
-def faults(served: LoadedModel | None, **options: Any) -> dict[str, str]:
+def faults(served: ServedModel | None, **options: Any) -> dict[str, str]:
     found = parse_options(pb.TranslateOptions(**options), served, 16)
     if isinstance(found, SearchOptions):
         return {}

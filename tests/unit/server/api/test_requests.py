@@ -12,13 +12,14 @@ import pytest
 from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
+from server.api.constraints import constrained
 from server.api.requests import parse_request
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.engine.sequence import Beam
 from server.errors import InvalidRequest, NotServed
 from server.models.catalogue import Models
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -67,8 +68,8 @@ def parse(
         target_prefixes=prefixes,
         options=pb.TranslateOptions(**options),
     )
-    models = Models([cast("LoadedModel", tiny)])
-    return parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5)
+    models = Models([cast("ServedModel", tiny)])
+    return constrained(parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5), message)
 
 
 def test_a_request_has_its_model_and_the_pair_as_the_model_spells_it() -> None:

@@ -14,7 +14,11 @@ from server.errors import (
     Draining,
     InternalError,
     InvalidRequest,
+    LanguageUnsure,
     MalformedRequest,
+    ModelChanged,
+    ModelUnloadable,
+    NoModelMemory,
     NothingToScore,
     NotServed,
     Overloaded,
@@ -35,8 +39,12 @@ EXAMPLES: list[RequestError] = [
     TextTooLong(300_000, 256),
     NothingToScore(),
     TargetTooLong(300, 256),
+    LanguageUnsure([("en", 0.52), ("it", 0.48)]),
     NotServed("model", "x", "no model x"),
     QueueFull(3, 4, 5),
+    NoModelMemory("model b needs 2 GiB"),
+    ModelUnloadable("b", "weights.bin is missing"),
+    ModelChanged("b"),
     Draining(),
     DeadlineExceeded(),
     TimeLimitExceeded(300.0),
@@ -108,6 +116,12 @@ def test_a_text_too_long_states_its_length_and_the_limit(kind: type[SourceTooLon
     assert "300" in status.message
     assert "256" in status.message
     assert not status.details
+
+
+def test_of_a_long_reason_the_beginning_is_told() -> None:
+    status = to_status(ModelUnloadable("b", "weights.bin is missing; " * 1000))
+    assert "weights.bin is missing" in status.message
+    assert status.ByteSize() < 2000
 
 
 def test_the_largest_bad_request_still_fits_in_a_header() -> None:

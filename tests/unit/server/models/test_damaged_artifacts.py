@@ -16,12 +16,18 @@ from export.contract.manifest import ArtifactError, load_manifest, parse_manifes
 from model.text.tokenizer import TokenizerError
 from server.config import ServerConfig
 from server.engine.session import ModelSession, SessionConfig
-from server.models.loading import PoolsTooLarge, load_model
+from server.models.loading import described_model, load_model, read_manifest
+from server.models.memory import MemoryLimits, PoolsTooLarge
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
 
 BUNDLED = Path(__file__).parents[4] / "export/artifacts"
 Change = Callable[[Path, dict[str, Any]], None]
+
+
+def load(folder: Path, config: ServerConfig) -> None:
+    model = described_model(folder, read_manifest(folder), config, MemoryLimits())
+    load_model(model, config, Metrics(), BusyRunners(), threading.RLock())
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def refusal_of(tmp_path: Path) -> Callable[[Change, str], str]:
         (folder / "manifest.json").write_text(json.dumps(fields))
         config = ServerConfig(artifacts=(folder,), runners=1, slots=1, pool_gib=1, lone_threads=2)
         with pytest.raises((ArtifactError, PoolsTooLarge, TokenizerError)) as caught:
-            load_model(folder, config, Metrics(), BusyRunners(), threading.RLock())
+            load(folder, config)
         return str(caught.value)
 
     return refuse

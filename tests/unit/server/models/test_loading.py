@@ -12,8 +12,9 @@ from server.config import ServerConfig
 from server.engine.engine import Engine
 from server.engine.lane import largest_lane_bytes
 from server.engine.session import ModelSession
-from server.models import loading as models_module
-from server.models.loading import GIB, PoolsTooLarge, _engines
+from server.models import memory as models_module
+from server.models.loading import _engines
+from server.models.memory import GIB, PoolsTooLarge
 from server.models.warm_up import self_check
 
 

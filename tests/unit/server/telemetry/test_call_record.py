@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from server.documents.warnings import TextWarning, WarningReason
-from server.engine.sequence import StopReason
+from server.engine.sequence import Beam, StopReason
 from server.errors import (
     DeadlineExceeded,
     Draining,
@@ -20,9 +22,11 @@ from server.errors import (
     RequestError,
 )
 from server.telemetry.call import Call
-from server.telemetry.call_record import CallRecord
+from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import REJECT_REASONS, Metrics
+from server.translation.request import TranslationRequest
 from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
+from server.work.job import JobTimes
 
 
 def call_of() -> Call:
@@ -55,7 +59,7 @@ def test_a_refused_call_is_counted_by_its_reason_and_one_that_fails_later_is_not
     error: RequestError, reason: str | None
 ) -> None:
     metrics = Metrics()
-    CallRecord(call_of(), metrics).reject(error)
+    count_rejection(metrics, error)
     name = "translator_requests_rejected_total"
     counts = {r: metrics.registry.get_sample_value(name, {"reason": r}) for r in REJECT_REASONS}
     assert {r for r, count in counts.items() if count} == ({reason} if reason else set())
@@ -72,9 +76,39 @@ def test_a_stage_is_remembered_and_observed() -> None:
     assert metrics.registry.get_sample_value(name, labels) == end - start
 
 
+def accepted(call: Call, metrics: Metrics, model: str = "en-it", pair: str = "en-it") -> CallRecord:
+    """A record of a call that proved valid."""
+    request = SimpleNamespace(
+        model=SimpleNamespace(name=model),
+        pair=tuple(pair.split("-")),
+        options=SimpleNamespace(method=Beam(beam_size=4)),
+    )
+    record = CallRecord(call, metrics)
+    record.accept(cast("TranslationRequest", request), time.monotonic())
+    return record
+
+
+def test_a_call_of_several_languages_remembers_what_became_of_each() -> None:
+    metrics, call = Metrics(), call_of()
+    call.model = call.pair = ""
+    first, second = (accepted(call, metrics, model, pair) for model, pair in (("a", "en-it"), ("b", "de-it")))
+    accepted(call, metrics, "a", "en-it")
+    assert (call.model, call.pair) == ("a,b", "en-it,de-it")
+    first.count(translation(5, 7, StopReason.END))
+    second.count(translation(6, 9, StopReason.END))
+    labels = [{"direction": "source", "language_pair": pair} for pair in ("en-it", "de-it")]
+    found = [metrics.registry.get_sample_value("translator_tokens_total", one) for one in labels]
+    assert found == [5, 6]
+    times = [JobTimes(queued=float(i)) for i in range(4)]
+    first.follow(times[:1])
+    second.follow(times[1:2])
+    first.follow([times[0], *times[2:]])
+    assert call.jobs == [times[0], times[1], *times[2:]]
+
+
 def test_tokens_add_up_and_a_text_cut_short_is_counted() -> None:
     metrics, call = Metrics(), call_of()
-    record = CallRecord(call, metrics)
+    record = accepted(call, metrics)
     record.count(translation(5, 7, StopReason.END))
     record.count(translation(6, 9, StopReason.LENGTH))
     assert (call.source_tokens, call.target_tokens) == (11, 16)
@@ -98,7 +132,7 @@ def test_of_a_text_of_several_segments_each_is_counted_and_each_warning() -> Non
     whole = Translation(
         hypotheses=parts[0].hypotheses, num_source_tokens=11, segments=segments, warnings=warnings
     )
-    CallRecord(call, metrics).count(whole)
+    accepted(call, metrics).count(whole)
     assert (call.source_tokens, call.target_tokens) == (11, 16)
     value = metrics.registry.get_sample_value
     assert value("translator_source_tokens_count") == 2

@@ -46,6 +46,9 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_build_info": ("gauge", ["version"]),
     "translator_model_load_seconds": ("gauge", ["model"]),
     "translator_model_warm_up_seconds": ("gauge", ["model"]),
+    "translator_model_loaded": ("gauge", ["model"]),
+    "translator_model_loads_total": ("counter", ["outcome"]),
+    "translator_model_unloads_total": ("counter", ["reason"]),
     "translator_model_reloads_total": ("counter", ["outcome"]),
     "translator_tls_certificate_expiry_timestamp_seconds": ("gauge", []),
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import cast
@@ -13,7 +12,7 @@ import numpy as np
 
 from server.documents.document import Segmentation
 from server.engine.sequence import Beam, Hypothesis, StopReason
-from server.models.loading import LoadedModel
+from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
 from server.translation.results import Translation
 from server.work.job import Job, JobFuture, JobTimes
@@ -38,6 +37,9 @@ class FakeTokenizer:
 
     def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
         return [TAG, *map(len, text.replace("\u200b", " ").split()), END]
+
+    def first_target_token(self, target_language: str) -> None:
+        return None
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return " ".join("x" * token for token in token_ids)
@@ -78,7 +80,7 @@ class FakeWorker:
 
 
 class FakeModel(SimpleNamespace):
-    """Takes sources of 6 tokens; knows whether a call has it in use."""
+    """Takes sources of 6 tokens."""
 
     def __init__(self, outcome: Callable[[Job], Outcome]) -> None:
         super().__init__(
@@ -87,16 +89,7 @@ class FakeModel(SimpleNamespace):
             max_source_tokens=6,
             tokenizer=FakeTokenizer(),
             worker=FakeWorker(outcome),
-            is_in_use=False,
         )
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        self.is_in_use = True
-        try:
-            yield
-        finally:
-            self.is_in_use = False
 
 
 @dataclass
@@ -127,7 +120,7 @@ def request_of(
     segmentation: Segmentation = Segmentation.NONE,
 ) -> TranslationRequest:
     return TranslationRequest(
-        model=cast("LoadedModel", model),
+        model=cast("ServedModel", model),
         pair=("en", "it"),
         texts=texts,
         options=options,

@@ -81,4 +81,3 @@ def test_a_call_is_refused_before_any_text_waits_and_with_all_its_faults() -> No
         translate("a bb", "a cc", "a dd")
     assert len(caught.value.violations) == 2, "the answer is too large too"
     assert model.worker.jobs == []
-    assert not model.is_in_use

@@ -135,6 +135,9 @@ def test_of_the_hypotheses_the_one_that_keeps_a_placeholder_is_the_best() -> Non
         def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
             return [4, *([5] if text else []), 3]
 
+        def first_target_token(self, target_language: str) -> None:
+            return None
+
         def detokenize(self, token_ids: tuple[int, ...]) -> str:
             return self.texts[token_ids[0]]
 

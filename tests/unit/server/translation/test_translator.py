@@ -66,7 +66,6 @@ def test_each_text_is_answered_in_its_place() -> None:
     assert record.counted == [first, last]
     assert len(record.times) == 2
     assert found.model.name == "fake"
-    assert not model.is_in_use
 
 
 def test_as_many_hypotheses_come_back_as_are_asked_for() -> None:
@@ -104,7 +103,6 @@ def test_too_much_attention_is_refused_before_any_text_waits() -> None:
     with pytest.raises(InvalidRequest, match=r"options\.attention: may make 1200000 weights"):
         translate(request_of(model, "a", options=options))
     assert model.worker.jobs == []
-    assert not model.is_in_use
 
 
 def test_texts_that_are_sampled_without_a_seed_get_one_each() -> None:
@@ -141,18 +139,16 @@ def test_a_call_that_comes_too_late_never_waits() -> None:
     assert model.worker.jobs == []
 
 
-def test_a_call_that_is_cancelled_cancels_its_jobs_and_lets_the_model_go() -> None:
+def test_a_call_that_is_cancelled_cancels_its_jobs() -> None:
     model, record = FakeModel(lambda job: None if job.source[1] == 2 else (hypothesis(2, END),)), FakeRecord()
 
     async def run() -> None:
         call = asyncio.create_task(Translator().translate(request_of(model, "a", "bb"), record))
         await record.followed.wait()
-        assert model.is_in_use
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
     asyncio.run(run())
     assert model.worker.cancelled == [0, 1]
-    assert not model.is_in_use
     assert record.stages == ["tokenize"]

@@ -355,6 +355,14 @@ class TranslateRequest(_message.Message):
     "en-US" finds "en", "pt" finds "pt-BR", and "zh-Hans" does not find "zh-Hant";
     TranslateResponse.language_pair tells. Errors: INVALID_ARGUMENT if empty or
     malformed, NOT_FOUND if no model serves the pair.
+
+    "auto" lets the server find the language of each text, among those that it
+    serves into target_language, or that TranslateRequest.model does; texts of one
+    call may be in several. Translation.detected_language tells. A text whose
+    language is unsure is an item with an INVALID_ARGUMENT error that names the
+    likeliest. One without letters has no language: it goes with the others, by
+    the language of most of them. The limits of a call, but that on its texts, then
+    hold for the texts of each language.
     """
     target_language: _builtins.str
     """Language to translate into, as a BCP-47 tag. Required. Matched as
@@ -945,11 +953,15 @@ class TranslateResponse(_message.Message):
 
     @_builtins.property
     def model(self) -> Global___ModelReference:
-        """The model that made every translation of this response."""
+        """The model that made every translation of this response. Absent where several
+        did, or none: see Translation.model.
+        """
 
     @_builtins.property
     def language_pair(self) -> Global___LanguagePair:
-        """The languages that were translated between, as the model spells them."""
+        """The languages that were translated between, as the model spells them. Absent
+        with "auto" where they are several, or none.
+        """
 
     def __init__(
         self,
@@ -1010,7 +1022,8 @@ class TranslationItem(_message.Message):
     def error(self) -> _status_pb2.Status:
         """This text failed; the others are not affected. The code is INVALID_ARGUMENT
         (with SEGMENTATION_NONE: the text has too many tokens or characters; the
-        message states the number and the limit) or INTERNAL (a fault of the server
+        message states the number and the limit; with source_language "auto": its
+        language is unsure) or INTERNAL (a fault of the server
         with one of its segments). It is never OK.
         """
 
@@ -1043,6 +1056,9 @@ class Translation(_message.Message):
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    DETECTED_LANGUAGE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text, written in what the
     source is.
@@ -1088,6 +1104,22 @@ class Translation(_message.Message):
         usual. They say what a program can see, and are neither complete nor certain.
         """
 
+    @_builtins.property
+    def detected_language(self) -> Global___DetectedLanguage:
+        """The language that the text was found to be in. Only with source_language
+        "auto", and absent for a text without letters.
+        """
+
+    @_builtins.property
+    def model(self) -> Global___ModelReference:
+        """The model that made this translation. Only with source_language "auto"."""
+
+    @_builtins.property
+    def language_pair(self) -> Global___LanguagePair:
+        """The languages that it was made between, as that model spells them. Only with
+        source_language "auto".
+        """
+
     def __init__(
         self,
         *,
@@ -1098,14 +1130,45 @@ class Translation(_message.Message):
         target_tokens: _builtins.int = ...,
         segments: _abc.Iterable[Global___Segment] | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
+        detected_language: Global___DetectedLanguage | None = ...,
+        model: Global___ModelReference | None = ...,
+        language_pair: Global___LanguagePair | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hypotheses", b"hypotheses", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Translation: _TypeAlias = Translation  # noqa: Y015
+
+@_typing.final
+class DetectedLanguage(_message.Message):
+    """A language that a text was found to be in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """As a BCP-47 tag, as the model spells it."""
+    confidence: _builtins.float
+    """How likely it is, from 0.6 to 1: its share of the probability of all languages
+    that were possible.
+    """
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "language", b"language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectedLanguage: _TypeAlias = DetectedLanguage  # noqa: Y015
 
 @_typing.final
 class Segment(_message.Message):
@@ -1382,14 +1445,14 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The models a server has loaded."""
+    """The models of a server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """All loaded models, ordered by name, each name once."""
+        """All models, ordered by name, each name once."""
 
     def __init__(
         self,
@@ -1406,7 +1469,7 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """A loaded model: what it translates and its limits."""
+    """A model: what it translates and its limits."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1418,6 +1481,7 @@ class Model(_message.Message):
     MAX_TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     ARCHITECTURE_FIELD_NUMBER: _builtins.int
     ATTENTION_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name to give as TranslateRequest.model. Unique within a server and never
     empty; it stays the same when a new version is deployed.
@@ -1442,6 +1506,11 @@ class Model(_message.Message):
     """Family of the network, for example "transformer". For information: other
     values may follow.
     """
+    loaded: _builtins.bool
+    """Whether it is in memory. A model that is not is loaded by the first call that
+    needs it, which waits for it. Absent from a server that is older than this
+    field: all its models are loaded.
+    """
     @_builtins.property
     def language_pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LanguagePair]:
         """Every language pair the model serves, each spelled out: a pair that is not
@@ -1465,14 +1534,108 @@ class Model(_message.Message):
         max_target_tokens: _builtins.int = ...,
         architecture: _builtins.str = ...,
         attention: Global___AttentionLayers | None = ...,
+        loaded: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "attention", b"attention", "loaded", b"loaded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "architecture", b"architecture", "attention", b"attention", "language_pairs", b"language_pairs", "loaded", b"loaded", "max_source_tokens", b"max_source_tokens", "max_target_tokens", b"max_target_tokens", "name", b"name", "precision", b"precision", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__loaded: _TypeAlias = _typing.Literal["loaded"]  # noqa: Y015
+    _WhichOneofArgType__loaded: _TypeAlias = _typing.Literal["_loaded", b"_loaded"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loaded) -> _WhichOneofReturnType__loaded | None: ...
+
+Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ListLanguagePairsRequest(_message.Message):
+    """Asks for the language pairs of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Of which source language, as TranslateRequest.source_language names it. Empty:
+    of all. Errors: INVALID_ARGUMENT if malformed.
+    """
+    target_language: _builtins.str
+    """Into which target language. Empty: into all. Errors: INVALID_ARGUMENT if
+    malformed, and if the answer would be larger than a message may be: then name
+    one language or both.
+    """
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Model: _TypeAlias = Model  # noqa: Y015
+Global___ListLanguagePairsRequest: _TypeAlias = ListLanguagePairsRequest  # noqa: Y015
+
+@_typing.final
+class ListLanguagePairsResponse(_message.Message):
+    """The language pairs of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedLanguagePair]:
+        """Each pair once, ordered by source and then target language; none if nothing is
+        served between the languages asked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___ServedLanguagePair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLanguagePairsResponse: _TypeAlias = ListLanguagePairsResponse  # noqa: Y015
+
+@_typing.final
+class ServedLanguagePair(_message.Message):
+    """A language pair and the models that serve it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    source_language: _builtins.str
+    """Language translated from, as its default model spells it."""
+    target_language: _builtins.str
+    """Language translated into, likewise."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of its models. The first is the default: the one that translates a
+        call without TranslateRequest.model.
+        """
+
+    def __init__(
+        self,
+        *,
+        source_language: _builtins.str = ...,
+        target_language: _builtins.str = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedLanguagePair: _TypeAlias = ServedLanguagePair  # noqa: Y015
 
 @_typing.final
 class AttentionLayers(_message.Message):

@@ -33,11 +33,15 @@ class TranslationServiceStub:
     carry a google.rpc.BadRequest with every violation, not just the first.
     - NOT_FOUND: no such model, or no model for the language pair. The details
     carry a google.rpc.ResourceInfo.
-    - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+    - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+    those that are in use leave it no room. The details carry a
     google.rpc.RetryInfo; the same request may be sent again after that delay.
     Without a RetryInfo a message was larger than its receiver accepts (4 MiB
     unless configured otherwise), and a retry does not help: send fewer texts.
-    - UNAVAILABLE: the server is draining; send the request to another one.
+    - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+    message says why, and another try would fail alike until somebody mends it.
+    - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+    replaced by another version; send the request to another one, or again.
     - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
     gave up. The server stops working on the request at once; nothing of it is
     returned.
@@ -65,6 +69,11 @@ class TranslationServiceStub:
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ListLanguagePairs = channel.unary_unary(
+                '/translation.v1.TranslationService/ListLanguagePairs',
+                request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.SerializeToString,
+                response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.FromString,
+                _registered_method=True)
 
 
 class TranslationServiceServicer:
@@ -75,11 +84,15 @@ class TranslationServiceServicer:
     carry a google.rpc.BadRequest with every violation, not just the first.
     - NOT_FOUND: no such model, or no model for the language pair. The details
     carry a google.rpc.ResourceInfo.
-    - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+    - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+    those that are in use leave it no room. The details carry a
     google.rpc.RetryInfo; the same request may be sent again after that delay.
     Without a RetryInfo a message was larger than its receiver accepts (4 MiB
     unless configured otherwise), and a retry does not help: send fewer texts.
-    - UNAVAILABLE: the server is draining; send the request to another one.
+    - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+    message says why, and another try would fail alike until somebody mends it.
+    - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+    replaced by another version; send the request to another one, or again.
     - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
     gave up. The server stops working on the request at once; nothing of it is
     returned.
@@ -107,7 +120,14 @@ class TranslationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models this server has loaded and the language pairs each serves.
+        """Lists the models of this server and the language pairs each serves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLanguagePairs(self, request, context):
+        """Lists the language pairs of this server and the models of each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +151,11 @@ def add_TranslationServiceServicer_to_server(servicer, server):
                     request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsRequest.FromString,
                     response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsResponse.SerializeToString,
             ),
+            'ListLanguagePairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLanguagePairs,
+                    request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.FromString,
+                    response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'translation.v1.TranslationService', rpc_method_handlers)
@@ -147,11 +172,15 @@ class TranslationService:
     carry a google.rpc.BadRequest with every violation, not just the first.
     - NOT_FOUND: no such model, or no model for the language pair. The details
     carry a google.rpc.ResourceInfo.
-    - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+    - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+    those that are in use leave it no room. The details carry a
     google.rpc.RetryInfo; the same request may be sent again after that delay.
     Without a RetryInfo a message was larger than its receiver accepts (4 MiB
     unless configured otherwise), and a retry does not help: send fewer texts.
-    - UNAVAILABLE: the server is draining; send the request to another one.
+    - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+    message says why, and another try would fail alike until somebody mends it.
+    - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+    replaced by another version; send the request to another one, or again.
     - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
     gave up. The server stops working on the request at once; nothing of it is
     returned.
@@ -229,6 +258,33 @@ class TranslationService:
             '/translation.v1.TranslationService/ListModels',
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsRequest.SerializeToString,
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLanguagePairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/translation.v1.TranslationService/ListLanguagePairs',
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.SerializeToString,
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.FromString,
             options,
             channel_credentials,
             insecure,

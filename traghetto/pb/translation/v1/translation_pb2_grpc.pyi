@@ -44,11 +44,15 @@ class TranslationServiceStub:
         carry a google.rpc.BadRequest with every violation, not just the first.
       - NOT_FOUND: no such model, or no model for the language pair. The details
         carry a google.rpc.ResourceInfo.
-      - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+      - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+        those that are in use leave it no room. The details carry a
         google.rpc.RetryInfo; the same request may be sent again after that delay.
         Without a RetryInfo a message was larger than its receiver accepts (4 MiB
         unless configured otherwise), and a retry does not help: send fewer texts.
-      - UNAVAILABLE: the server is draining; send the request to another one.
+      - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+        message says why, and another try would fail alike until somebody mends it.
+      - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+        replaced by another version; send the request to another one, or again.
       - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
         gave up. The server stops working on the request at once; nothing of it is
         returned.
@@ -72,7 +76,9 @@ class TranslationServiceStub:
     Faults of single texts are items, as with Translate.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]
-    """Lists the models this server has loaded and the language pairs each serves."""
+    """Lists the models of this server and the language pairs each serves."""
+    ListLanguagePairs: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListLanguagePairsRequest, _translation_pb2.ListLanguagePairsResponse]
+    """Lists the language pairs of this server and the models of each."""
 
 @_typing.type_check_only
 class TranslationServiceAsyncStub(TranslationServiceStub):
@@ -83,11 +89,15 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
         carry a google.rpc.BadRequest with every violation, not just the first.
       - NOT_FOUND: no such model, or no model for the language pair. The details
         carry a google.rpc.ResourceInfo.
-      - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+      - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+        those that are in use leave it no room. The details carry a
         google.rpc.RetryInfo; the same request may be sent again after that delay.
         Without a RetryInfo a message was larger than its receiver accepts (4 MiB
         unless configured otherwise), and a retry does not help: send fewer texts.
-      - UNAVAILABLE: the server is draining; send the request to another one.
+      - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+        message says why, and another try would fail alike until somebody mends it.
+      - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+        replaced by another version; send the request to another one, or again.
       - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
         gave up. The server stops working on the request at once; nothing of it is
         returned.
@@ -108,7 +118,9 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     Faults of single texts are items, as with Translate.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListModelsRequest, _translation_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models this server has loaded and the language pairs each serves."""
+    """Lists the models of this server and the language pairs each serves."""
+    ListLanguagePairs: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListLanguagePairsRequest, _translation_pb2.ListLanguagePairsResponse]  # type: ignore[assignment]
+    """Lists the language pairs of this server and the models of each."""
 
 class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Translates text of any length, plain or with markup, with encoder-decoder models.
@@ -118,11 +130,15 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         carry a google.rpc.BadRequest with every violation, not just the first.
       - NOT_FOUND: no such model, or no model for the language pair. The details
         carry a google.rpc.ResourceInfo.
-      - RESOURCE_EXHAUSTED: the server sheds load. The details carry a
+      - RESOURCE_EXHAUSTED: the server sheds load, or the model is not in memory and
+        those that are in use leave it no room. The details carry a
         google.rpc.RetryInfo; the same request may be sent again after that delay.
         Without a RetryInfo a message was larger than its receiver accepts (4 MiB
         unless configured otherwise), and a retry does not help: send fewer texts.
-      - UNAVAILABLE: the server is draining; send the request to another one.
+      - FAILED_PRECONDITION: the model is not in memory and cannot be loaded; the
+        message says why, and another try would fail alike until somebody mends it.
+      - UNAVAILABLE: the server is draining, or a model that is not in memory is being
+        replaced by another version; send the request to another one, or again.
       - DEADLINE_EXCEEDED, CANCELLED: the client's deadline passed or the client
         gave up. The server stops working on the request at once; nothing of it is
         returned.
@@ -159,6 +175,14 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _translation_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_translation_pb2.ListModelsResponse, _abc.Awaitable[_translation_pb2.ListModelsResponse]]:
-        """Lists the models this server has loaded and the language pairs each serves."""
+        """Lists the models of this server and the language pairs each serves."""
+
+    @_abc_1.abstractmethod
+    def ListLanguagePairs(
+        self,
+        request: _translation_pb2.ListLanguagePairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_translation_pb2.ListLanguagePairsResponse, _abc.Awaitable[_translation_pb2.ListLanguagePairsResponse]]:
+        """Lists the language pairs of this server and the models of each."""
 
 def add_TranslationServiceServicer_to_server(servicer: TranslationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
