@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
 from server.translation.detection import LanguageDetector
+from server.translation.pivoting import translate_through
 from server.translation.request import TranslationRequest
 from server.translation.results import Translations
 from server.translation.running import all_or_none
@@ -57,7 +59,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> pb.ListLanguagePairsResponse:
         """Every language pair, or those of one language."""
         try:
-            return list_pairs(request, self._served.current, self._max_message_bytes)
+            # In a thread: there may be tens of thousands.
+            return await asyncio.to_thread(list_pairs, request, self._served.current, self._max_message_bytes)
         except RequestError as error:
             count_rejection(self._metrics, error)
             await abort(context, error)
@@ -114,8 +117,20 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def _translated(self, parsed: TranslationRequest, call: Call, started: float) -> Translations:
         record = CallRecord(call, self._metrics)
         record.accept(parsed, started)
-        async with self._served.use(parsed.model, parsed.deadline):
-            return await self._translator.translate(parsed, record)
+
+        def record_of(step: TranslationRequest) -> CallRecord:
+            if step is parsed:
+                return record
+            second = CallRecord(call, self._metrics)
+            second.name(step)
+            return second
+
+        async with AsyncExitStack() as models:  # all there before the first begins
+            step: TranslationRequest | None = parsed
+            while step is not None:
+                await models.enter_async_context(self._served.use(step.model, step.deadline))
+                step = step.then
+            return await translate_through(self._translator, parsed, record_of)
 
     async def _answer_detected(
         self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse

@@ -22,6 +22,8 @@ class TranslationRequest:
         client: Who asks, as far as it is known; clients share a model.
         segmentation: How each text is cut into what the model translates as one sequence.
         format: What the texts are written in.
+        then: What is done with the translations, its own texts left out, where the pair is translated through
+            another language; None where they are what was asked for.
     """
 
     model: ServedModel
@@ -33,3 +35,4 @@ class TranslationRequest:
     priority: Priority = Priority.INTERACTIVE
     segmentation: Segmentation = Segmentation.SENTENCES
     format: Format = Format.PLAIN
+    then: TranslationRequest | None = None
