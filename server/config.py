@@ -12,6 +12,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from model.text.language_codes import is_language_code
 from server.addresses import AddressError, is_collector_url, is_local, is_loopback, split_address
 from server.tls.files import PemFile, TlsFiles
 from server.work.client_weights import Weights, WeightsError, parse_weights
@@ -160,6 +161,11 @@ class ServerConfig:
         "PAIR=NAME,... as en-it=large: the model of a pair that several serve, for calls that name none; "
         "left out or empty: the first that is named",
     )
+    pivot: str | None = _optional(
+        str,
+        "LANGUAGE,... as en,de: languages through which a pair that no model serves is translated by two, "
+        "the first that serves; left out or empty: none",
+    )
     shortlist: bool = _option(
         default=False,
         help_text="score only the tokens that a model's shortlist names for a sentence, where it has one: "
@@ -221,6 +227,7 @@ class ServerConfig:
             *self._tls_faults(),
             *self._weight_faults(),
             *self._default_faults(),
+            *self._pivot_faults(),
             *self._trace_faults(),
         ]
         if faults:
@@ -249,6 +256,11 @@ class ServerConfig:
         """The model of a pair, by the pair as it is listed, where it is not the first that serves it."""
         parts = self.default_models.split(",") if self.default_models else []
         return dict(part.strip().split("=", 1) for part in parts)
+
+    @property
+    def pivot_languages(self) -> tuple[str, ...]:
+        """The languages through which pairs may be translated, the preferred first."""
+        return tuple(part.strip() for part in self.pivot.split(",")) if self.pivot else ()
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -315,6 +327,11 @@ class ServerConfig:
                 yield f"{self._called('default_models')} has {part!r}, must be PAIR=NAME, as en-it=large"
             elif pairs.pop(pair, 0) > 1:
                 yield f"{self._called('default_models')} has {pair!r} more than once"
+
+    def _pivot_faults(self) -> Iterator[str]:
+        for language in self.pivot_languages:
+            if not is_language_code(language):
+                yield f"{self._called('pivot')} has {language!r}, must be BCP-47 language codes, as en,de"
 
     def _age_faults(self) -> Iterator[str]:
         for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds"):

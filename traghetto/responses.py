@@ -38,9 +38,7 @@ _WARNING_REASONS: dict[int, WarningReason] = {
 
 def results_of(response: pb.TranslateResponse) -> list[Result]:
     """The result of each text of a call, in order."""
-    model = ModelReference(name=response.model.name, sha256=response.model.sha256)
-    pair = _pair_of(response.language_pair) if response.HasField("language_pair") else None
-    return [_result_of(item, model, pair) for item in response.items]
+    return [_result_of(item, response) for item in response.items]
 
 
 def scores_of(response: pb.ScoreResponse) -> list[Score | TextError]:
@@ -87,16 +85,21 @@ def served_pair_of(pair: pb.ServedLanguagePair) -> ServedLanguagePair:
         source_language=pair.source_language,
         target_language=pair.target_language,
         models=tuple(pair.models),
+        pivot_language=pair.pivot_language,
     )
+
+
+def _reference_of(model: pb.ModelReference) -> ModelReference:
+    return ModelReference(name=model.name, sha256=model.sha256)
 
 
 def _pair_of(pair: pb.LanguagePair) -> LanguagePair:
     return LanguagePair(source_language=pair.source_language, target_language=pair.target_language)
 
 
-def _result_of(item: pb.TranslationItem, model: ModelReference, pair: LanguagePair | None) -> Result:
+def _result_of(item: pb.TranslationItem, response: pb.TranslateResponse) -> Result:
     if item.WhichOneof("result") == "translation":
-        return _translation_of(item.translation, model, pair)
+        return _translation_of(item.translation, response)
     return _error_of(item)
 
 
@@ -107,12 +110,9 @@ def _error_of(item: pb.TranslationItem | pb.ScoreItem) -> TextError:
     return TextError(grpc.StatusCode.UNIMPLEMENTED, "the result is of a kind newer than this client")
 
 
-def _translation_of(
-    translation: pb.Translation, model: ModelReference, pair: LanguagePair | None
-) -> Translation:
-    if translation.HasField("model"):  # of texts in several languages each has its own
-        model = ModelReference(name=translation.model.name, sha256=translation.model.sha256)
-        pair = _pair_of(translation.language_pair)
+def _translation_of(translation: pb.Translation, response: pb.TranslateResponse) -> Translation:
+    # Of texts in several languages each has its own.
+    route = translation if translation.HasField("model") else response
     found = translation.detected_language
     return Translation(
         text=translation.text,
@@ -120,8 +120,10 @@ def _translation_of(
         stop_reason=_stop_reason_of(translation.stop_reason),
         source_tokens=translation.source_tokens,
         target_tokens=translation.target_tokens,
-        model=model,
-        language_pair=pair,
+        model=_reference_of(route.model),
+        language_pair=_pair_of(route.language_pair) if route.HasField("language_pair") else None,
+        first_model=_reference_of(route.first_model) if route.HasField("first_model") else None,
+        pivot_language=route.pivot_language,
         segments=tuple(map(_segment_of, translation.segments)),
         warnings=tuple(map(_warning_of, translation.warnings)),
         detected_language=DetectedLanguage(language=found.language, confidence=found.confidence)

@@ -148,10 +148,13 @@ class ServedLanguagePair(LanguagePair):
     """A direction of translation that a server offers.
 
     Args:
-        models: The names of the models that serve it, the default first.
+        models: The names of the models that serve it, the default first; with a pivot language of the two
+            that translate one after the other.
+        pivot_language: Through which it is translated, where no model serves it; empty for none.
     """
 
     models: tuple[str, ...]
+    pivot_language: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +173,8 @@ class Translation:
         segments: The pieces that were translated, in order; none if there was nothing to translate.
         warnings: What it could not keep, and what looks wrong in it, as far as a program can see.
         detected_language: Where the source language was "auto", and the text has letters.
+        first_model: Where it was translated through another language: what made the text between.
+        pivot_language: That language; empty for none.
     """
 
     text: str
@@ -182,6 +187,8 @@ class Translation:
     segments: tuple[Segment, ...] = ()
     warnings: tuple[TextWarning, ...] = ()
     detected_language: DetectedLanguage | None = None
+    first_model: ModelReference | None = None
+    pivot_language: str = ""
 
 
 @dataclass(frozen=True)

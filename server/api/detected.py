@@ -72,11 +72,8 @@ def joined_response(
             if items[i].HasField("translation"):
                 _tell(items[i].translation, found[i], response)
     response = pb.TranslateResponse(items=items)
-    models = [part_response.model for _, part_response in parts]
-    if parts and all(model == models[0] for model in models):
-        response.model.CopyFrom(models[0])
     if len(parts) == 1:
-        response.language_pair.CopyFrom(parts[0][1].language_pair)
+        _copy_route(parts[0][1], response)
     if (num_bytes := response.ByteSize()) > max_bytes:
         fault = f"make an answer of {num_bytes} bytes, the limit is {max_bytes}: send fewer texts"
         raise InvalidRequest([Violation("texts", fault)])
@@ -84,7 +81,15 @@ def joined_response(
 
 
 def _tell(translation: pb.Translation, found: Found, response: pb.TranslateResponse) -> None:
-    translation.model.CopyFrom(response.model)
-    translation.language_pair.CopyFrom(response.language_pair)
+    _copy_route(response, translation)
     if isinstance(found, DetectedLanguage):
         translation.detected_language.CopyFrom(detected_message(found))
+
+
+def _copy_route(of: pb.TranslateResponse, to: pb.TranslateResponse | pb.Translation) -> None:
+    """By which models, and between which languages."""
+    to.model.CopyFrom(of.model)
+    to.language_pair.CopyFrom(of.language_pair)
+    to.pivot_language = of.pivot_language
+    if of.HasField("first_model"):
+        to.first_model.CopyFrom(of.first_model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 from export.contract.manifest import AttentionInfo
@@ -34,14 +34,20 @@ _told: WeakKeyDictionary[ServedModel, pb.Model] = WeakKeyDictionary()
 
 def response_message(translations: Translations) -> pb.TranslateResponse:
     """The answer to Translate: an item for each text."""
-    model = translations.model
+    first = translations.first_model
     return pb.TranslateResponse(
         items=[_item(item) for item in translations.items],
-        model=pb.ModelReference(name=model.name, sha256=model.sha256),
+        model=_reference(translations.model),
         language_pair=pb.LanguagePair(
             source_language=translations.pair[0], target_language=translations.pair[1]
         ),
+        first_model=None if first is None else _reference(first),
+        pivot_language=translations.pivot,
     )
+
+
+def _reference(model: ServedModel) -> pb.ModelReference:
+    return pb.ModelReference(name=model.name, sha256=model.sha256)
 
 
 def model_message(model: ServedModel) -> pb.Model:
@@ -52,17 +58,15 @@ def model_message(model: ServedModel) -> pb.Model:
     return _told[model]
 
 
-def pairs_message(
-    pairs: Iterable[tuple[tuple[str, str], Sequence[ServedModel]]],
-) -> pb.ListLanguagePairsResponse:
-    """The answer to ListLanguagePairs."""
-    return pb.ListLanguagePairsResponse(
-        pairs=[
-            pb.ServedLanguagePair(
-                source_language=source, target_language=target, models=[model.name for model in models]
-            )
-            for (source, target), models in pairs
-        ]
+def pair_message(
+    pair: tuple[str, str], models: Iterable[ServedModel], pivot: str = ""
+) -> pb.ServedLanguagePair:
+    """What ListLanguagePairs says of a pair."""
+    return pb.ServedLanguagePair(
+        source_language=pair[0],
+        target_language=pair[1],
+        models=[model.name for model in models],
+        pivot_language=pivot,
     )
 
 

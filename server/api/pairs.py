@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api.messages import pairs_message
+from server.api.messages import pair_message
 from server.api.requests import language_fault
 from server.errors import InvalidRequest, Violation
 from server.models.catalogue import Models, tag_of
@@ -30,9 +30,14 @@ def list_pairs(
     ]
     if faults:
         raise InvalidRequest(faults)
-    response = pairs_message(
-        (pair, found) for pair, found in models.pairs() if all(map(_means, wanted, pair))
-    )
+    served = [pair_message(pair, found) for pair, found in models.pairs() if all(map(_means, wanted, pair))]
+    served += [
+        pair_message(pair, [model for model, _ in steps], pivot=steps[0][1][1])
+        for pair, steps in models.pivot_pairs()
+        if all(map(_means, wanted, pair))
+    ]
+    served.sort(key=lambda pair: (tag_of(pair.source_language), tag_of(pair.target_language)))
+    response = pb.ListLanguagePairsResponse(pairs=served)
     if (num_bytes := response.ByteSize()) > max_bytes:
         missing = next((name for name, tag in zip(names, wanted, strict=True) if not tag), names[1])
         size = f"all pairs make an answer of {num_bytes} bytes, the limit is {max_bytes}: name a language"

@@ -58,29 +58,45 @@ def parse_request(
     """
     faults = message_faults(message, max_texts)
     try:
-        model, pair = models.find(message.model, message.source_language, message.target_language)
+        route = models.route(message.model, message.source_language, message.target_language)
     except NotServed as error:
         options = parse_options(message.options, None, max_beam_size)
         faults += options if isinstance(options, list) else []
         if faults:
             raise InvalidRequest(faults) from error
         raise
-    options = parse_options(message.options, model, max_beam_size)
-    if isinstance(options, list):
-        raise InvalidRequest([*faults, *options])
-    if faults:
-        raise InvalidRequest(faults)
-    return TranslationRequest(
-        model=model,
-        pair=pair,
-        texts=list(message.texts),
-        options=options,
-        deadline=deadline,
-        client=client,
-        priority=_PRIORITIES[message.priority],
-        segmentation=_SEGMENTATIONS[message.options.segmentation],
-        format=format_of(message),
-    )
+    request: TranslationRequest | None = None
+    for (model, pair), asked in reversed(list(zip(route, _options_of(message, len(route)), strict=True))):
+        options = parse_options(asked, model, max_beam_size)
+        if isinstance(options, list):
+            raise InvalidRequest([*faults, *options])
+        if faults:
+            raise InvalidRequest(faults)
+        request = TranslationRequest(
+            model=model,
+            pair=pair,
+            texts=list(message.texts) if request is not None or len(route) == 1 else (),
+            options=options,
+            deadline=deadline,
+            client=client,
+            priority=_PRIORITIES[message.priority],
+            segmentation=_SEGMENTATIONS[message.options.segmentation],
+            format=format_of(message),
+            then=request,
+        )
+    assert request is not None, "a route has a step"
+    return request
+
+
+def _options_of(message: pb.TranslateRequest, num_steps: int) -> list[pb.TranslateOptions]:
+    """The options of each step: what is about the answer is for the last."""
+    if num_steps == 1:
+        return [message.options]
+    first = pb.TranslateOptions()
+    first.CopyFrom(message.options)
+    for name in ("max_target_tokens", "min_target_tokens", "num_hypotheses", "attention", "suppress"):
+        first.ClearField(name)
+    return [first, message.options]
 
 
 def require_detectable(message: pb.TranslateRequest, max_texts: int, max_beam_size: int) -> None:

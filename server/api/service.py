@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -20,13 +21,14 @@ from server.api.requests import format_of, is_auto, parse_request, require_detec
 from server.api.scores import score_message, translate_request
 from server.api.status import abort
 from server.config import ServerConfig
-from server.errors import DeadlineExceeded, RequestError, TimeLimitExceeded
+from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, quoted
 from server.models.catalogue import Models
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
 from server.translation.detection import LanguageDetector
+from server.translation.pivoting import translate_through
 from server.translation.request import TranslationRequest
 from server.translation.results import Translations
 from server.translation.running import all_or_none
@@ -64,7 +66,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> pb.ListLanguagePairsResponse:
         """Every language pair, or those of one language."""
         try:
-            return list_pairs(request, self._served.current, self._max_message_bytes)
+            # In a thread: there may be tens of thousands.
+            return await asyncio.to_thread(list_pairs, request, self._served.current, self._max_message_bytes)
         except RequestError as error:
             count_rejection(self._metrics, error)
             await abort(context, error)
@@ -124,6 +127,9 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """Score, as `answer` translates."""
         with self._counted(call, request):
             parsed = self._parser(deadline, client)(translate_request(request), self._served.current)
+            if parsed.then is not None:
+                pair = quoted(f"{request.source_language}-{request.target_language}")
+                raise NotServed("language_pair", pair, f"no model serves {pair} alone: it has no scores")
             record = CallRecord(call, self._metrics)
             record.accept(parsed, started)
             async with self._served.use(parsed.model, parsed.deadline):
@@ -152,8 +158,22 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> Translations:
         record = CallRecord(call, self._metrics)
         record.accept(parsed, started)
-        async with self._served.use(parsed.model, parsed.deadline):
-            return await self._translator.translate(constrained(parsed, request), record)
+
+        def record_of(step: TranslationRequest) -> CallRecord:
+            if step.then is not None or parsed.then is None:
+                return record
+            second = CallRecord(call, self._metrics)
+            second.name(step)
+            return second
+
+        async with AsyncExitStack() as models:  # all there before the first begins
+            step: TranslationRequest | None = parsed
+            while step is not None:
+                await models.enter_async_context(self._served.use(step.model, step.deadline))
+                step = step.then
+            last = constrained(parsed.then or parsed, request)
+            parsed = last if parsed.then is None else replace(parsed, then=last)
+            return await translate_through(self._translator, parsed, record_of)
 
     async def _answer_detected(
         self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse

@@ -178,7 +178,8 @@ def _print_pairs(client: Client, arguments: argparse.Namespace) -> bool:
     """Print a line for each language pair: source, target, and its models; False if there is none."""
     pairs = client.language_pairs(arguments.source or "", arguments.target or "")
     for pair in pairs:
-        print(pair.source_language, pair.target_language, *pair.models)
+        through = [f"(through {pair.pivot_language})"] if pair.pivot_language else []
+        print(pair.source_language, pair.target_language, *pair.models, *through)
     if not pairs:
         print("traghetto-translate: the server has no such language pair", file=sys.stderr)
     return bool(pairs)

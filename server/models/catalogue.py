@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from server.models.served_model import ServedModel
 
 AUTO = "auto"  # the source language that is to be found out
 _MAX_TARGETS = 1000  # clients write one language in many ways
+Step = tuple[ServedModel, tuple[str, str]]  # a model, and a pair as it spells it
 NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -28,12 +30,19 @@ class Models:
 
     Args:
         defaults: The names of the models of pairs, by the pairs as they are listed, `en-it`.
+        pivots: Languages through which two models may translate what none does, the preferred first.
 
     Raises:
         ArtifactError: two have the same name, or a default is not served.
     """
 
-    def __init__(self, models: list[ServedModel], defaults: Mapping[str, str] = NO_DEFAULTS) -> None:
+    def __init__(
+        self,
+        models: list[ServedModel],
+        defaults: Mapping[str, str] = NO_DEFAULTS,
+        pivots: Sequence[str] = (),
+    ) -> None:
+        self._pivots = pivots
         self._by_name = {model.name: model for model in models}
         if len(self._by_name) < len(models):
             raise ArtifactError(f"two artifacts share a name: {', '.join(sorted(m.name for m in models))}")
@@ -79,14 +88,27 @@ class Models:
         for pair, models in sorted(self._by_pair.items()):
             yield self._spelled[models[0].name][pair], models
 
+    def pivot_pairs(self) -> Iterator[tuple[tuple[str, str], list[Step]]]:
+        """Each pair that is translated through another language, and how; ordered."""
+        found: dict[tuple[str, str], list[Step]] = {}
+        for pivot in map(tag_of, self._pivots):
+            ways_in = [self.find("", *pair) for pair in self._by_pair if pair[1] == pivot]
+            ways_out = [self.find("", *pair) for pair in self._by_pair if pair[0] == pivot]
+            for both in itertools.product(ways_in, ways_out):
+                found.setdefault(_ends(both), [*both])
+        # A call for a pair that is near to another one may get that instead.
+        related = Counter(map(_primary, {*found, *self._by_pair}))
+        for pair, steps in sorted(found.items()):
+            got = steps if related[_primary(pair)] == 1 else self.route("", *pair)
+            if len(got) > 1 and _ends(got) == pair and pair[0] != pair[1]:
+                yield (got[0][1][0], got[-1][1][1]), got
+
     @property
     def in_order(self) -> list[ServedModel]:
         """In order of preference."""
         return list(self._by_name.values())
 
-    def find(
-        self, name: str, source_language: str, target_language: str
-    ) -> tuple[ServedModel, tuple[str, str]]:
+    def find(self, name: str, source_language: str, target_language: str) -> Step:
         """The model for a pair, and the pair as the model spells it.
 
         Of models that serve no such pair the one of the nearest is taken, as en-it for en-US and it.
@@ -109,6 +131,23 @@ class Models:
             "language_pair", pair_name, f"the pair {pair_name} is not served{by}; served: {self._pairs(name)}"
         )
 
+    def route(self, name: str, source_language: str, target_language: str) -> list[Step]:
+        """How a pair is translated: by one model, or where none serves it by two, through another language.
+
+        Of the pivots the first is taken for which both ways are served. A model that is named works alone.
+
+        Raises:
+            NotServed: no such model or pair, nor a way through a pivot; names what is served.
+        """
+        try:
+            return [self.find(name, source_language, target_language)]
+        except NotServed:
+            for pivot in () if name else self._pivots:
+                with suppress(NotServed):
+                    first = self.find("", source_language, pivot)
+                    return [first, self.find("", first[1][1], target_language)]
+            raise
+
     def sources(self, name: str, target_language: str, languages: Sequence[str]) -> dict[str, str]:
         """Those of some languages that are served into a target, each as the model spells it.
 
@@ -123,7 +162,7 @@ class Models:
             found: dict[str, str] = {}
             for language in languages:
                 with suppress(NotServed):
-                    found[language] = self.find(name, language, target_language)[1][0]
+                    found[language] = self.route(name, language, target_language)[0][1][0]
             if not found:
                 self.find(name, AUTO, target_language)
             if len(self._sources) >= _MAX_TARGETS:
@@ -131,7 +170,7 @@ class Models:
             self._sources[key] = found
         return self._sources[key]
 
-    def _nearest(self, name: str, pair: tuple[str, str]) -> tuple[ServedModel, tuple[str, str]] | None:
+    def _nearest(self, name: str, pair: tuple[str, str]) -> Step | None:
         """The model whose pair is the same in another spelling, or with another region."""
         best: tuple[int, ServedModel, tuple[str, str]] | None = None
         for model in [self._by_name[name]] if name else self.in_order:
@@ -149,6 +188,16 @@ class Models:
             pairs = sorted({pair for m in models for pair in m.manifest.language_pairs})
             self._listed[name] = listed_directions(pairs)
         return self._listed[name]
+
+
+def _ends(steps: Sequence[Step]) -> tuple[str, str]:
+    """From which language steps lead into which."""
+    return tag_of(steps[0][1][0]), tag_of(steps[-1][1][1])
+
+
+def _primary(pair: tuple[str, str]) -> tuple[str, str]:
+    """The languages of a pair without region and script."""
+    return pair[0].partition("-")[0], pair[1].partition("-")[0]
 
 
 def _near(wanted: str, tags: frozenset[str]) -> dict[str, int]:

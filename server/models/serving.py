@@ -112,7 +112,7 @@ class ServedModels:
         return {name: worker.failure for name, worker in workers.items() if worker.failure is not None}
 
     def _listed(self, models: list[ServedModel]) -> Models:
-        return Models(models, self._config.defaults_of_pairs)
+        return Models(models, self._config.defaults_of_pairs, self._config.pivot_languages)
 
     def _list(self, model: ServedModel) -> ModelMetrics:
         series = self._metrics.of_model(model.name)

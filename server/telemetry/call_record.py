@@ -62,11 +62,15 @@ class CallRecord:
 
     def accept(self, request: TranslationRequest, started: float) -> None:
         """A call that proves valid now; `started` is when it began to be read, on the monotonic clock."""
+        self.name(request)
+        self.end_stage("validate", started)
+
+    def name(self, request: TranslationRequest) -> None:
+        """The model that works on the call now, the pair, and how it searches."""
         call, method = self._call, request.options.method
         self._pair = "-".join(request.pair)
         call.model, call.pair = _joined(call.model, request.model.name), _joined(call.pair, self._pair)
         call.search, call.beam_size = type(method).__name__.lower(), method.width
-        self.end_stage("validate", started)
 
     def end_stage(self, name: str, started: float) -> None:
         """Count and remember a stage that ends now."""

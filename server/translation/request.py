@@ -23,6 +23,8 @@ class TranslationRequest:
         segmentation: How each text is cut into what the model translates as one sequence.
         format: What the texts are written in.
         prefixes: Of each text the tokens that its translation begins with; empty if none has any.
+        then: What is done with the translations, its own texts left out, where the pair is translated through
+            another language; None where they are what was asked for.
     """
 
     model: ServedModel
@@ -35,3 +37,4 @@ class TranslationRequest:
     segmentation: Segmentation = Segmentation.SENTENCES
     format: Format = Format.PLAIN
     prefixes: Sequence[tuple[int, ...]] = ()
+    then: TranslationRequest | None = None

@@ -100,8 +100,12 @@ class Translations:
         items: For each text, in order, its translation or why there is none.
         model: The one that made them.
         pair: The languages that it was asked for, as it spells them.
+        first_model: The one that translated into a language between, where the pair was translated so.
+        pivot: That language; empty for none.
     """
 
     items: list[Translation | RequestError]
     model: ServedModel
     pair: tuple[str, str]
+    first_model: ServedModel | None = None
+    pivot: str = ""

@@ -24,6 +24,10 @@ VALUES: dict[str, tuple[str, str]] = {
     "threads": ("7", "8"),
     "lone_threads": ("2", "4"),
     "pool_gib": ("7.5", "8.5"),
+    "idle_unload_seconds": ("7.5", "8.5"),
+    "model_memory_gib": ("7.5", "8.5"),
+    "default_models": ("en-it=a", "en-it=b"),
+    "pivot": ("en", "de"),
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
     "max_beam_size": ("7", "8"),
@@ -43,7 +47,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "otlp_endpoint": ("http://127.0.0.1:4317", "https://collector:4317"),
     "trace_ratio": ("0.25", "0.5"),
 }
-CHOICES = {"log_format": "json"}  # one that is not the default, of two
+CHOICES = {"load": "on-demand", "log_format": "json"}  # one that is not the default, of two
 BOOLEANS = {"allow_plaintext", "queue_late_calls", "shortlist"}
 FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
 GRACE = "max_connection_age_grace_seconds"  # needs an age
@@ -298,10 +302,25 @@ def test_a_fault_of_a_variable_is_reported_under_its_name() -> None:
         parse_config(["model"], {"TRAGHETTO_LISTEN": "nowhere"})
 
 
-@pytest.mark.parametrize("name", ["pool_gib", "drain_seconds"])
+@pytest.mark.parametrize("name", ["pool_gib", "model_memory_gib", "idle_unload_seconds", "drain_seconds"])
 def test_what_must_end_is_no_infinity(name: str) -> None:
     with pytest.raises(ServerConfigError, match=f"^{flag(name)} is inf, must be a number$"):
         parse_config(["model", f"{flag(name)}=inf"], {})
+
+
+def test_defaults_and_pivots_are_read_whole_or_refused_with_what_is_wrong() -> None:
+    config = parse_config(["model", "--default-models=en-it=a, en-pt-BR=b=c", "--pivot=en, zh-Hans"], {})
+    assert config.defaults_of_pairs == {"en-it": "a", "en-pt-BR": "b=c"}
+    assert config.pivot_languages == ("en", "zh-Hans")
+    for value, fault in (
+        ("en-it", "has 'en-it', must be PAIR=NAME"),
+        ("en-it=a,", "has '', must be PAIR=NAME"),
+        ("en-it=a,en-it=b", "has 'en-it' more than once"),
+    ):
+        with pytest.raises(ServerConfigError, match=f"^--default-models {fault}"):
+            parse_config(["model", f"--default-models={value}"], {})
+    with pytest.raises(ServerConfigError, match=r"^--pivot has '', must be BCP-47 language codes"):
+        parse_config(["model", "--pivot=en,"], {})
 
 
 # What an operator may write for none, by field.
@@ -309,7 +328,9 @@ NONE = {
     **dict.fromkeys(("health_listen", "admin_listen", "tls_certificate", "tls_key", "tls_client_ca"), ""),
     **dict.fromkeys(("runners", "lone_threads", "max_source_tokens", "max_target_tokens"), "0"),
     "max_connections": "0",
-    **dict.fromkeys(("pool_gib", "max_connection_age_seconds", GRACE), "0.0"),
+    **dict.fromkeys(("pool_gib", "model_memory_gib", "idle_unload_seconds"), "0.0"),
+    **dict.fromkeys(("max_connection_age_seconds", GRACE), "0.0"),
+    **dict.fromkeys(("default_models", "pivot"), ""),
     "otlp_endpoint": "",
     WEIGHTS: "",
     "max_call_tokens": "0",

@@ -46,6 +46,19 @@ def test_flags_of_the_call_reach_it() -> None:
     )
 
 
+def test_languages_are_needed_but_to_list_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse_arguments(["--pairs"]).pairs
+    assert parse_arguments(["--pairs", "--source=en"]).source == "en"
+    for arguments, words in (
+        (["Yes."], "required: --source, --target"),
+        (["--source=en", "Yes."], "required: --target"),
+        (["--pairs", "Yes."], "--pairs goes with no text"),
+    ):
+        with pytest.raises(SystemExit):
+            parse_arguments(arguments)
+        assert words in capsys.readouterr().err
+
+
 def test_texts_are_cut_as_asked_for() -> None:
     assert options_of("--segmentation=lines").segmentation == pb.SEGMENTATION_LINES
 

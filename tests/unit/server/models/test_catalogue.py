@@ -12,7 +12,7 @@ from export.contract.manifest import ArtifactError
 from server.api.status import details_of
 from server.engine.session import ModelSession
 from server.errors import NotServed
-from server.models.catalogue import Models
+from server.models.catalogue import Models, Step
 from server.models.served_model import ServedModel
 from tests.unit.server.models.described import served_model
 
@@ -154,3 +154,45 @@ def test_a_default_that_is_not_served_is_refused(served: MakeModel) -> None:
         "model 'b' of --default-models does not serve en-it: a does; "
         "model 'a' of --default-models does not serve en-de: no model does"
     )
+
+
+def names_of(steps: list[Step]) -> list[str]:
+    return [f"{model.name}:{'-'.join(pair)}" for model, pair in steps]
+
+
+def test_a_pair_that_no_model_serves_goes_through_the_first_pivot_that_serves_it(served: MakeModel) -> None:
+    models = [
+        served("a", IT_EN, ("it", "de")),
+        served("b", EN_PT, ("en", "fr")),
+        served("c", ("de", "fr"), ("de", "nl"), ("en-GB", "ro")),
+    ]
+    through = Models(models, pivots=("de", "en"))
+    assert names_of(through.route("", "it", "fr")) == ["a:it-de", "c:de-fr"]
+    assert names_of(through.route("", "IT_it", "pt")) == ["a:it-en", "b:en-pt-BR"]
+    assert names_of(through.route("", "it", "en")) == ["a:it-en"]
+    assert names_of(through.route("", "it", "ro")) == ["a:it-en", "c:en-GB-ro"]
+    assert through.sources("", "nl", ("de", "it", "fr")) == {"de": "de", "it": "it"}
+    for name, source, target, alone in (
+        ("a", "it", "fr", through),  # a model that is named works alone
+        ("", "fr", "it", through),
+        ("", "it", "fr", Models(models)),
+    ):
+        with pytest.raises(NotServed):
+            alone.route(name, source, target)
+
+
+def test_pairs_through_a_pivot_are_listed_and_are_what_a_call_gets(served: MakeModel) -> None:
+    models = [served("a", IT_EN, ("it", "de")), served("b", EN_PT, EN_IT), served("c", ("de", "pt-PT"))]
+    through = Models(models, pivots=("en",))
+    listed = {"-".join(pair): names_of(steps) for pair, steps in through.pivot_pairs()}
+    assert listed == {"it-pt-BR": ["a:it-en", "b:en-pt-BR"]}
+    several = Models(models, pivots=("de", "en"))
+    both = {"-".join(pair): names_of(steps) for pair, steps in several.pivot_pairs()}
+    for listed_pair, steps in both.items():
+        assert names_of(several.route("", *listed_pair.split("-", 1))) == steps
+    assert both == {"it-pt-PT": ["a:it-de", "c:de-pt-PT"]}  # which it-pt-BR is near to
+
+
+def test_no_source_that_is_served_into_a_language_is_an_error_that_says_so(served: MakeModel) -> None:
+    with pytest.raises(NotServed, match="the pair 'auto-de' is not served"):
+        Models([served("a", EN_IT)]).sources("", "de", ("en", "it"))

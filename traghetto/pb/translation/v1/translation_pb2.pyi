@@ -370,8 +370,9 @@ class TranslateRequest(_message.Message):
     """
     model: _builtins.str
     """Name of the model to use, a Model.name from ListModels. Empty (the default):
-    the server's default model for the language pair; TranslateResponse.model
-    tells which that was. Errors: NOT_FOUND if there is no model of that name or
+    the server's default model for the language pair, or where none serves it and
+    the server allows it two, through another language; TranslateResponse.model and
+    first_model tell which that was. Errors: NOT_FOUND if there is no model of that name or
     if it does not serve the pair.
     """
     priority: Global___Priority.ValueType
@@ -947,20 +948,41 @@ class TranslateResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
+    FIRST_MODEL_FIELD_NUMBER: _builtins.int
+    PIVOT_LANGUAGE_FIELD_NUMBER: _builtins.int
+    pivot_language: _builtins.str
+    """The language that was between, as the first model spells it. Empty for none."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranslationItem]:
         """One item for each of TranslateRequest.texts, in the same order and number."""
 
     @_builtins.property
     def model(self) -> Global___ModelReference:
-        """The model that made every translation of this response. Absent where several
-        did, or none: see Translation.model.
+        """The model that made every translation of this response; where that went through
+        another language, the one that translated from it. With source_language "auto"
+        this and the fields below are absent where texts were in several languages, or
+        in none that is sure: see Translation.model.
         """
 
     @_builtins.property
     def language_pair(self) -> Global___LanguagePair:
-        """The languages that were translated between, as the model spells them. Absent
-        with "auto" where they are several, or none.
+        """The languages that were translated between, as the models spell them."""
+
+    @_builtins.property
+    def first_model(self) -> Global___ModelReference:
+        """Where no model serves the pair, and the server translated through another
+        language: the model that translated into that one. Absent otherwise.
+
+        Then TranslateOptions hold for both models, but max_target_tokens,
+        num_hypotheses and attention for the second alone. Hypotheses, scores,
+        stop reasons and token counts are those of the second model, and its source the
+        first one's best hypothesis; but source_tokens and Segment.source are of the
+        text itself, a stop reason of STOP_REASON_MAX_TARGET_TOKENS holds if either
+        model met it, and Segment.hypotheses may have attention to the text between.
+        Warnings of both are there, the first one's first. Translation.segments is
+        empty where the second model's are not as many as the first one's; then
+        warnings name no segment. The deadline is that of both together. Limits of a
+        call hold for each of the two ways; either may refuse it for load.
         """
 
     def __init__(
@@ -969,10 +991,12 @@ class TranslateResponse(_message.Message):
         items: _abc.Iterable[Global___TranslationItem] | None = ...,
         model: Global___ModelReference | None = ...,
         language_pair: Global___LanguagePair | None = ...,
+        first_model: Global___ModelReference | None = ...,
+        pivot_language: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_model", b"first_model", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_model", b"first_model", "items", b"items", "language_pair", b"language_pair", "model", b"model", "pivot_language", b"pivot_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1059,6 +1083,8 @@ class Translation(_message.Message):
     DETECTED_LANGUAGE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
+    FIRST_MODEL_FIELD_NUMBER: _builtins.int
+    PIVOT_LANGUAGE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text, written in what the
     source is.
@@ -1076,6 +1102,10 @@ class Translation(_message.Message):
     target_tokens: _builtins.int
     """Length of the best hypothesis in tokens, equal to
     hypotheses[0].target_tokens.
+    """
+    pivot_language: _builtins.str
+    """TranslateResponse.pivot_language of this translation. Only with
+    source_language "auto".
     """
     @_builtins.property
     def hypotheses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
@@ -1120,6 +1150,12 @@ class Translation(_message.Message):
         source_language "auto".
         """
 
+    @_builtins.property
+    def first_model(self) -> Global___ModelReference:
+        """TranslateResponse.first_model of this translation. Only with source_language
+        "auto".
+        """
+
     def __init__(
         self,
         *,
@@ -1133,10 +1169,12 @@ class Translation(_message.Message):
         detected_language: Global___DetectedLanguage | None = ...,
         model: Global___ModelReference | None = ...,
         language_pair: Global___LanguagePair | None = ...,
+        first_model: Global___ModelReference | None = ...,
+        pivot_language: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "pivot_language", b"pivot_language", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1612,14 +1650,23 @@ class ServedLanguagePair(_message.Message):
     SOURCE_LANGUAGE_FIELD_NUMBER: _builtins.int
     TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    PIVOT_LANGUAGE_FIELD_NUMBER: _builtins.int
     source_language: _builtins.str
     """Language translated from, as its default model spells it."""
     target_language: _builtins.str
     """Language translated into, likewise."""
+    pivot_language: _builtins.str
+    """The language through which the pair is translated, since no model serves it and
+    the server allows this: the first of those that it allows from and into which
+    there are models. Empty where models serve the pair.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of its models. The first is the default: the one that translates a
         call without TranslateRequest.model.
+
+        With pivot_language they are the two models that translate one after the other,
+        and neither can be named in a request for this pair.
         """
 
     def __init__(
@@ -1628,10 +1675,11 @@ class ServedLanguagePair(_message.Message):
         source_language: _builtins.str = ...,
         target_language: _builtins.str = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
+        pivot_language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "pivot_language", b"pivot_language", "source_language", b"source_language", "target_language", b"target_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
