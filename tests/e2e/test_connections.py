@@ -16,7 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.http2_flood import TRANSLATE, Flood
+from tests.raw_http2 import TRANSLATE, RawConnection
 from tests.running_server import (
     PATIENCE_SECONDS,
     RECURRENT,
@@ -122,11 +122,11 @@ def test_calls_that_are_cancelled_in_thousands_cost_the_others_nothing(running: 
 
 def flood_until_closed(server: RunningServer, between: Callable[[], object]) -> None:
     """Begin and cancel calls, again and again, with something else in between."""
-    flood = Flood(server.address, PATIENCE_SECONDS)
+    flood = RawConnection(server.address, PATIENCE_SECONDS)
     until = time.monotonic() + PATIENCE_SECONDS
     with flood.connection, contextlib.suppress(ConnectionError):
         while time.monotonic() < until:
-            flood.send()
+            flood.send_cancelled_calls()
             between()
         raise AssertionError("the connection is still open")
 

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand (RFC 9113): a client that begins calls and takes each back at once, on one connection."""
+"""HTTP/2 by hand (RFC 9113), for what no library would send."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import struct
 
 TRANSLATE = "/translation.v1.TranslationService/Translate"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEADERS, _RST_STREAM, _SETTINGS = 1, 3, 4
+_HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 1, 3, 4, 7
 _ACK, _END_HEADERS = 1, 4
 _CANCEL = struct.pack(">I", 8)
 _AT_ONCE = 500
 
 
-class Flood:
+class RawConnection:
     """One connection, with its preface and settings done."""
 
     def __init__(self, address: str, patience_seconds: float) -> None:
@@ -24,7 +24,16 @@ class Flood:
         self.connection.sendall(_frame(_SETTINGS, _ACK, 0))
         self._headers, self._next_stream = _header_block(TRANSLATE), 1
 
-    def send(self) -> None:
+    def leave(self, word: str) -> None:
+        """End the connection with a text for whoever looks into it, and wait until the server has."""
+        too_many = _frame(_GOAWAY, 0, 0, struct.pack(">II", 0, 11) + word.encode())
+        self.connection.sendall(too_many)
+        self.connection.shutdown(socket.SHUT_WR)
+        while self.connection.recv(1 << 16):
+            pass
+        self.connection.close()
+
+    def send_cancelled_calls(self) -> None:
         """Some hundreds of calls, each begun and cancelled.
 
         Raises:
