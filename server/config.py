@@ -104,6 +104,17 @@ class ServerConfig:
         "connections to --listen at once; one more is closed as it comes; left out or 0: as many as the "
         "process may have files",
     )
+    max_streams: int = _option(
+        128,
+        "calls that a connection may have open at once; a client's others wait on its side, within their "
+        "deadlines",
+    )
+    max_cancelled_calls: int | None = _optional(
+        int,
+        "calls that an address may cancel in a minute, beside as many as it lets end; the connection on "
+        "which it cancels one more is closed; 0: any number",
+        default=3000,
+    )
     handshake_seconds: float = _option(
         10.0, "how long a new connection may take until it speaks HTTP/2, TLS included; then it is closed"
     )
@@ -405,6 +416,8 @@ _LEAST = {  # of a number that is there; an operator's 0 for none is None by now
     "max_connection_age_seconds": 0,
     "max_connection_age_grace_seconds": 0,
     "max_connections": 0,
+    "max_streams": 1,
+    "max_cancelled_calls": 0,
     "max_message_mib": 1,
 }
 

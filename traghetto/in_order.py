@@ -51,7 +51,8 @@ def in_order(function: Callable[[Item], T], items: Iterable[Item], concurrency: 
     finally:
         is_over.set()
         free.release()  # the reader may wait for it
-        pool.shutdown(cancel_futures=True)
+        # Who turns away in the middle does not wait for what is under way; at the end there is none.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def in_order_async(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import TracebackType
@@ -59,6 +59,7 @@ class Client:
         max_message_mib: int = 4,
     ) -> None:
         self._caller = Caller.to(address, timeout_seconds, tls)
+        self._is_closed = threading.Event()
         options = channel_options(address, keepalive_seconds, max_message_mib)
         if tls is None:
             self._channel = grpc.insecure_channel(address, options)
@@ -75,7 +76,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection, and calls under way with it."""
+        """End the connection, and calls under way with it, those too that wait for another try."""
+        self._is_closed.set()
         self._channel.close()
 
     def translate(
@@ -239,7 +241,7 @@ class Client:
                 case Try():
                     outcome = self._send(step)
                 case Wait():
-                    time.sleep(step.seconds)
+                    self._is_closed.wait(step.seconds)
 
     def _send(self, step: Try) -> Any:
         try:

@@ -94,4 +94,17 @@ def saturation() -> list[PanelBuilder]:
             limit=0.1,
             note="p99.",
         ),
+        lines(
+            "Abandoned calls",
+            "reqps",
+            _rate("translator_abandoned_calls_total", "instance"),
+            limit=10,
+            note="Ended before they were read: each takes a turn of the event loop.",
+        ),
+        lines(
+            "Closed connections",
+            "none",
+            _rate("translator_closed_connections_total", "instance"),
+            note="In a second: of clients that cancelled too many calls.",
+        ),
     ]

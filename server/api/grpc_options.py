@@ -6,10 +6,6 @@ from server.config import ServerConfig
 
 Options = list[tuple[str, int]]
 
-# Streams of one connection; calls of a client beyond these wait on its side, within their deadlines.
-# Far above a burst that is meant well: of a client that does not know the limit yet, those past it
-# are refused.
-MAX_STREAMS = 10_000
 # Calls that have arrived and that nobody has looked at yet, and for how long. By default gRPC begins
 # at 1,000, and after 30 s, to end some as CANCELLED by itself, unseen and uncounted; what there is
 # too much of is for the queue to refuse, by name.
@@ -23,7 +19,10 @@ def plain_options(config: ServerConfig) -> Options:
         ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared one
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
-        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        # What a connection may have open. gRPC counts those that ended and that Python has not let go yet
+        # too, which a client cannot know of: without room for as many again a burst would be refused.
+        ("grpc.max_concurrent_streams", config.max_streams),
+        ("grpc.http2.max_deallocating_streams", config.max_streams),
         ("grpc.server.max_pending_requests", _MAX_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING),
         ("grpc.server_max_unrequested_time_in_server", _MAX_UNSEEN_SECONDS),

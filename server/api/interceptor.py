@@ -1,4 +1,8 @@
-"""Counts, times and tells of every unary call, and answers one whose bytes do not parse."""
+"""Counts, times and tells of every unary call, and answers one whose bytes do not parse.
+
+Such a call is served as if it were a stream of messages, which looks the same on the wire: gRPC reads the
+message of a unary call itself, and where the client has cancelled by then it says nothing to anybody.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from prometheus_client import Counter, Histogram
 
+from server.api.cancel_limit import CancelLimit
 from server.api.malformed import MALFORMED, forgiving, forgiving_handler
 from server.api.status import abort
 from server.errors import DEADLINE_MARGIN_SECONDS, InternalError, MalformedRequest
@@ -40,8 +45,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Streams (reflection, health watch) are not counted.
     """
 
-    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
-        self._metrics, self._tracing = metrics, tracing
+    def __init__(self, metrics: Metrics, limit: CancelLimit, tracing: Tracing | None = None) -> None:
+        self._metrics, self._limit, self._tracing = metrics, limit, tracing
         # By path, of methods that exist: a client cannot make it grow.
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -57,7 +62,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or handler.response_streaming:
             return forgiving_handler(handler)
-        self._handlers[path] = wrapped = grpc.unary_unary_rpc_method_handler(
+        self._handlers[path] = wrapped = grpc.stream_unary_rpc_method_handler(
             self._wrap(handler.unary_unary, path),
             request_deserializer=forgiving(handler.request_deserializer),
             response_serializer=handler.response_serializer,
@@ -68,22 +73,25 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         _, service, method = path.split("/")
         series = self._series_of(service, method)
 
-        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def wrapped(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            del requests  # the context reads faster
+            request = await self._read(context)
             series.started.inc()
             call = begin_call(service, method, context.invocation_metadata())
             context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
             current_call.set(call)
             code = grpc.StatusCode.UNKNOWN
             try:
-                if request is MALFORMED:
-                    malformed = MalformedRequest("the message does not parse")
+                if request is MALFORMED or request is grpc.aio.EOF:
+                    fault = "the message does not parse" if request is MALFORMED else "there is no message"
+                    malformed = MalformedRequest(fault)
                     count_rejection(self._metrics, malformed)
                     await abort(context, malformed)
                 response = await behaviour(request, context)
                 code = grpc.StatusCode.OK
                 return response  # noqa: TRY300 - an else block would stand far from its try
             except asyncio.CancelledError:
-                code = grpc.StatusCode.DEADLINE_EXCEEDED if _is_late(context) else grpc.StatusCode.CANCELLED
+                code = self._count_end(context)
                 raise
             except grpc.aio.AbortError:
                 code = _code(context)
@@ -99,8 +107,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await abort(context, InternalError("a fault of the server; its log tells more"))
             finally:
                 self._tell(call, series, code)
+                if code is not grpc.StatusCode.CANCELLED:
+                    self._limit.answered(context.peer())
 
         return wrapped
+
+    async def _read(self, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        """The message of a call."""
+        try:
+            return await context.read()
+        except asyncio.CancelledError:
+            self._metrics.abandoned_calls.inc()
+            self._count_end(context)
+            raise
+
+    def _count_end(self, context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+        """How a call ended that gRPC cancelled; only a client's own doing is held against it."""
+        if _is_late(context):
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+        self._limit.cancelled(context.peer())
+        return grpc.StatusCode.CANCELLED
 
     def _series_of(self, service: str, method: str) -> _Series:
         metrics, labels = self._metrics, ("unary", service, method)

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from server.addresses import split_address
 from server.api.admin import AdminService
+from server.api.cancel_limit import CancelLimit
 from server.api.grpc_options import plain_options, translation_options
 from server.api.interceptor import CallInterceptor
 from server.api.listening import ServeError, bind, joined_address
@@ -51,8 +52,9 @@ class Server:
         self._told: dict[str, bool] = {}  # health by a model's name there
         self._certificates = certificates
         self._page = MetricsPage(metrics.registry)
+        limit = CancelLimit(config.max_cancelled_calls, metrics.closed_connections)
         self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics, tracing)], options=translation_options(config)
+            interceptors=[CallInterceptor(metrics, limit, tracing)], options=translation_options(config)
         )
         service = TranslationService(served, config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import server.telemetry.grpc_core_log  # noqa: F401 - before all that imports gRPC
 from server.api.listening import ServeError
 from server.api.server import Server
 from server.command_line import parse_config

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +31,8 @@ from traghetto.in_order import in_order
 JOURNAL_SUFFIX = ".journal"
 _PLACES_PER_CALL = 16
 _CALLS_UNDER_WAY = 8
-# What one text may have brought upon itself: others may fare better. Any other fault is that of all.
+# What one text may have brought upon itself: others may fare better. Any other fault is that of all. A text
+# of a file waits for a busy server instead: nobody waits for it.
 OF_ONE_TEXT = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
 
 
@@ -69,24 +71,28 @@ class FileTranslation:
         self._places = self._file.places
         require_writable(output)
         self._output, self._languages, self._options = output, languages, options
+        self._is_over = threading.Event()
         self.num_places = len(self._places)
+        self.journal_path = output.with_name(output.name + JOURNAL_SUFFIX)
 
     def where(self, number: int) -> str:
         """Where a place is, for people."""
         return self._file.where(number)
 
-    def run(self, client: Client) -> Iterator[Done]:
+    def run(self, client: Client, tell_busy: Callable[[ServerBusy], None]) -> Iterator[Done]:
         """Translate what the journal does not have, and write the output; a place that fails stays as it is.
+
+        Args:
+            tell_busy: Is told, from any thread, each time that a text is refused for load and waits on.
 
         Raises:
             CallError: what every place would meet. The journal keeps what is done.
             OSError: the journal or the output cannot be written.
         """
-        path = self._output.with_name(self._output.name + JOURNAL_SUFFIX)
-        with Journal(path, self._file.content, self._dependencies()) as journal:
+        with Journal(self.journal_path, self._file.content, self._dependencies()) as journal:
             texts: list[str | None] = [journal.texts.get(i) for i in range(self.num_places)]
             missing = [i for i, text in enumerate(texts) if text is None]
-            for number, result in self._results(client, missing):
+            for number, result in self._results(client, missing, tell_busy):
                 if not isinstance(result, TextError):
                     texts[number] = result.text
                     journal.add(number, result.text)
@@ -101,14 +107,14 @@ class FileTranslation:
         options = {name: repr(value) for name, value in self._options.items()}
         return {"languages": self._languages, "places": cut.hexdigest(), **options}
 
-    def _results(self, client: Client, numbers: Sequence[int]) -> Iterator[tuple[int, Result]]:
+    def _results(
+        self, client: Client, numbers: Sequence[int], tell_busy: Callable[[ServerBusy], None]
+    ) -> Iterator[tuple[int, Result]]:
         calls = self._calls(numbers)
 
         def translate(call: Sequence[int]) -> list[Result]:
-            texts = [self._places[i].text for i in call]
-            options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
             try:
-                results = client.translate(texts, *self._languages, **options)
+                results = self._answer(client, call, tell_busy)
             except (InvalidText, InvalidArgument, *OF_ONE_TEXT) as error:
                 if isinstance(error, InvalidArgument) and not _is_of_texts(error):
                     raise
@@ -117,8 +123,32 @@ class FileTranslation:
                 return [TextError(getattr(error, "code", grpc.StatusCode.INVALID_ARGUMENT), str(error))]
             return [self._checked(i, result) for i, result in zip(call, results, strict=True)]
 
-        for call, results in zip(calls, in_order(translate, calls, _CALLS_UNDER_WAY), strict=True):
-            yield from zip(call, results, strict=True)
+        try:
+            for call, results in zip(calls, in_order(translate, calls, _CALLS_UNDER_WAY), strict=True):
+                yield from zip(call, results, strict=True)
+        finally:
+            self._is_over.set()
+
+    def _answer(
+        self, client: Client, call: Sequence[int], tell_busy: Callable[[ServerBusy], None]
+    ) -> list[Result]:
+        """The results of a call; one text waits for a busy server as long as it takes.
+
+        Raises:
+            ServerBusy: there are several texts; one by one they are let in sooner. Or nobody wants them any
+                more.
+        """
+        texts = [self._places[i].text for i in call]
+        options: TranslateOptions = {**self._options, "format": self._places[call[0]].format}
+        while True:
+            try:
+                return client.translate(texts, *self._languages, **options)
+            except ServerBusy as error:
+                if len(call) > 1:
+                    raise
+                tell_busy(error)
+                if self._is_over.wait(error.retry_after_seconds):
+                    raise
 
     def _calls(self, numbers: Sequence[int]) -> list[Sequence[int]]:
         """Some places each, of one format."""

@@ -80,6 +80,16 @@ class Metrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
+        self.abandoned_calls = Counter(
+            "translator_abandoned_calls",
+            "Calls that ended before their message was read; no other metric counts them.",
+            registry=registry,
+        )
+        self.closed_connections = Counter(
+            "translator_closed_connections",
+            "Connections closed because their clients cancelled too many calls.",
+            registry=registry,
+        )
         stage = Histogram(
             "translator_stage_duration_seconds",
             "Time in each stage: of a call (validate, tokenize, detokenize) or a sequence (the others).",

@@ -24,6 +24,7 @@ CATALOGUE = {
     "Shedding": "ticket",
     "TrafficImbalance": "ticket",
     "EventLoopLag": "ticket",
+    "AbandonedCalls": "ticket",
     "CertificateExpiry": "ticket",
     "VersionSkew": "ticket",
     "AutoscalerMaxed": "ticket",

@@ -19,6 +19,7 @@ import pytest
 
 from tests.e2e.otlp_collector import Collector, run_collector
 from tests.e2e.poisoned import POISON, poison
+from tests.raw_http2 import RawConnection
 from tests.running_server import RunningServer, StartServer
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
@@ -141,6 +142,7 @@ def send_all(
             stub.ListModels(pb.ListModelsRequest(), metadata=metadata)
         with suppress(grpc.RpcError):
             channel.unary_unary(f"/{CANARY}/{CANARY}", request_serializer=bytes)(b"")
+        RawConnection(running.address, PATIENCE_SECONDS).leave(CANARY)
         names = [told(partial(stub.Translate, request)) for request in in_names(make_request)]
     return repr(errors) + "".join(refusals), "".join(names)
 

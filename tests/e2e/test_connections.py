@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.raw_http2 import TRANSLATE, RawConnection
 from tests.running_server import (
     PATIENCE_SECONDS,
     RECURRENT,
@@ -28,7 +29,9 @@ from traghetto import Client
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
-NUM_CALLS = 2000  # gRPC by itself ends some past 1,000
+# Together past 1,000 that wait to be looked at, where gRPC by itself begins to end some, and each past what
+# one connection may have open.
+NUM_CONNECTIONS, CALLS_OF_EACH = 10, 140
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +50,21 @@ def handled(page: dict[str, float]) -> dict[str, float]:
 
 
 def test_each_call_of_a_burst_is_answered_and_counted(running: RunningServer) -> None:
-    """Past 1,000 that wait to be looked at gRPC would end some as CANCELLED, on its own."""
+
+    async def call(channel: grpc.aio.Channel) -> str:
+        stub = pb_grpc.TranslationServiceStub(channel)
+        try:
+            await stub.Translate(make_request("Yes.", beam_size=1), timeout=PATIENCE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            return str(error.code().name)
+        return "OK"
 
     async def burst() -> Counter[str]:
-        async with grpc.aio.insecure_channel(running.address) as channel:
-            stub = pb_grpc.TranslationServiceStub(channel)
-
-            async def call() -> str:
-                try:
-                    await stub.Translate(make_request("Yes.", beam_size=1), timeout=PATIENCE_SECONDS)
-                except grpc.aio.AioRpcError as error:
-                    return str(error.code().name)
-                return "OK"
-
-            return Counter(await asyncio.gather(*(call() for _ in range(NUM_CALLS))))
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        async with contextlib.AsyncExitStack() as stack:
+            opened = [grpc.aio.insecure_channel(running.address, own) for _ in range(NUM_CONNECTIONS)]
+            channels = [await stack.enter_async_context(channel) for channel in opened]
+            return Counter(await asyncio.gather(*(call(c) for _ in range(CALLS_OF_EACH) for c in channels)))
 
     before = handled(running.settled())
     codes = asyncio.run(burst())
@@ -114,6 +118,46 @@ def test_calls_that_are_cancelled_in_thousands_cost_the_others_nothing(running: 
         running.wait_for('translator_running_sequences{model="en-it-lstm"}', 0)
         assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items
     running.settled()
+
+
+def flood_until_closed(server: RunningServer, between: Callable[[], object]) -> None:
+    """Begin and cancel calls, again and again, with something else in between."""
+    flood = RawConnection(server.address, PATIENCE_SECONDS)
+    until = time.monotonic() + PATIENCE_SECONDS
+    with flood.connection, contextlib.suppress(ConnectionError):
+        while time.monotonic() < until:
+            flood.send_cancelled_calls()
+            between()
+        raise AssertionError("the connection is still open")
+
+
+def test_who_cancels_without_end_loses_the_connection_and_others_go_on(start_server: StartServer) -> None:
+    """Each such call takes a turn of the event loop, and those that wait for theirs are answered after it."""
+    limits = ("--max-streams=32", "--max-cancelled-calls=500")
+    with start_server(RECURRENT, "--slots=1", *limits) as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = pb_grpc.TranslationServiceStub(channel)
+
+            def translate() -> None:
+                assert stub.Translate(make_request("Yes."), timeout=PATIENCE_SECONDS).items
+
+            flood_until_closed(server, between=translate)
+            translate()
+        page = server.settled()
+        assert page["translator_closed_connections_total"] == 1
+        assert page["translator_abandoned_calls_total"] > 500
+        assert handled(page).keys() == {"OK"}, "calls that nobody read are none"
+        assert server.log.read_text().count("closed a connection of ipv4:127.0.0.1") == 1
+
+
+def test_a_call_without_a_message_is_an_invalid_argument(running: RunningServer) -> None:
+    """By itself gRPC would not answer it at all."""
+    with grpc.insecure_channel(running.address) as channel:
+        call = channel.stream_unary(TRANSLATE, request_serializer=bytes, response_deserializer=bytes)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(iter(()), timeout=PATIENCE_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "there is no message"
 
 
 METHODS = {

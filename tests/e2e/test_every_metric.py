@@ -48,6 +48,8 @@ GAUGES = {
 }
 # What no traffic of this file makes grow, and where it does.
 ELSEWHERE = {
+    "translator_abandoned_calls_total": "test_connections.py",
+    "translator_closed_connections_total": "test_connections.py",
     'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
     'translator_inference_errors_total{kind="internal"}': "tests/unit/server/work/test_worker.py",
     'translator_inference_errors_total{kind="out_of_memory"}': "a machine without memory",

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from server.api.cancel_limit import CancelLimit
 from server.api.interceptor import CallInterceptor
 from server.api.service import TranslationService
 from server.config import ServerConfig
@@ -54,7 +55,8 @@ def test_a_call_that_meets_a_draining_model_is_refused_and_counted(
     loaded: Loaded, make_request: MakeRequest
 ) -> None:
     async def run() -> grpc.StatusCode:
-        server = grpc.aio.server(interceptors=[CallInterceptor(loaded.metrics)])
+        limit = CancelLimit(None, loaded.metrics.closed_connections)
+        server = grpc.aio.server(interceptors=[CallInterceptor(loaded.metrics, limit)])
         pb_grpc.add_TranslationServiceServicer_to_server(loaded.service, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

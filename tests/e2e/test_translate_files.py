@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.running_server import ARTIFACT, RunningServer, run_server
+from tests.unit.traghetto.misbehaving import Answer, Context, Service, busy, echo, serving
 from traghetto import Client, Translation
+from traghetto.pb.translation.v1 import translation_pb2 as pb
 
 PATIENCE_SECONDS = 120.0
 SRT = (
@@ -46,6 +49,14 @@ def translated(address: str, texts: list[str], **options: Any) -> list[str]:
     return [result.text for result in results if isinstance(result, Translation)]
 
 
+def never(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
+    """No answer, for as long as anybody asks."""
+    gone = threading.Event()
+    if context.add_callback(gone.set):
+        gone.wait(PATIENCE_SECONDS)
+    return pb.TranslateResponse()
+
+
 def test_subtitles_are_translated_in_their_places(server: RunningServer, tmp_path: Path) -> None:
     source, output = tmp_path / "film.srt", tmp_path / "film.it.srt"
     source.write_text(SRT, encoding="utf-8")
@@ -76,6 +87,34 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         expected = translated(running.address, texts, beam_size=1)
     assert output.read_text(encoding="utf-8") == "\n\n".join(expected)
     assert not journal.exists()
+
+
+@pytest.mark.parametrize("then", [never, busy(50)], ids=["a call hangs", "a text waits"])
+def test_an_interrupt_ends_it_at_once_with_a_line_that_says_how_to_go_on(
+    tmp_path: Path, then: Answer
+) -> None:
+    source, output = tmp_path / "book.txt", tmp_path / "book.it.txt"
+    texts = [f"I have {number} cats." for number in range(40)]
+    source.write_text("\n\n".join(texts), encoding="utf-8")
+    journal = tmp_path / "book.it.txt.journal"
+    arguments = ("--input", source, "--output", output, "--timeout", 100)
+
+    def answer(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
+        return (echo if texts[0] in request.texts else then)(request, context)
+
+    with serving(Service(answer)) as address:
+        process = start(address, *arguments)
+        while not journal.exists() or journal.read_text(encoding="utf-8").count("\n") < 1 + 16:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=40)  # less than any call or wait has
+    line = f"traghetto-translate: interrupted; the same command goes on where it was, with {journal}\n"
+    assert (process.returncode, out, errors) == (130, "", line)
+    service = Service(echo)
+    with serving(service) as address:
+        assert ended(start(address, *arguments))[0] == 0
+    assert sum(service.sizes) == len(texts) - 16
+    assert output.read_text(encoding="utf-8") == "\n\n".join(texts)
 
 
 def test_styles_of_a_document_stand_at_words_of_its_translation(

@@ -38,6 +38,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "drain_seconds": ("7.5", "8.5"),
     "max_connection_age_seconds": ("7.5", "8.5"),
     "max_connections": ("7", "8"),
+    "max_streams": ("7", "8"),
+    "max_cancelled_calls": ("7", "8"),
     "handshake_seconds": ("7.5", "8.5"),
     "keepalive_seconds": ("7.5", "8.5"),
     "keepalive_timeout_seconds": ("7.5", "8.5"),

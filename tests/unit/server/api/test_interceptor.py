@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from server.api.cancel_limit import CancelLimit
 from server.api.interceptor import CallInterceptor
 from server.telemetry.metrics import Metrics
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -41,7 +42,9 @@ def serve(metrics: Metrics, talk: Talk) -> None:
     """A real server on a free port, for as long as somebody talks to it."""
 
     async def run() -> None:
-        server = grpc.aio.server(interceptors=[CallInterceptor(metrics)])
+        server = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics, CancelLimit(None, metrics.closed_connections))]
+        )
         pb_grpc.add_TranslationServiceServicer_to_server(Service(), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
