@@ -66,30 +66,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.rpc_started = Counter("grpc_server_started", "RPCs started.", _RPC_LABELS, registry=registry)
-        self.rpc_handled = Counter(
-            "grpc_server_handled",
-            "RPCs completed, by status code.",
-            (*_RPC_LABELS, "grpc_code"),
-            registry=registry,
-        )
-        self.rpc_seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Time from an RPC's arrival to its answer.",
-            _RPC_LABELS,
-            buckets=LATENCY_SECONDS,
-            registry=registry,
-        )
-        self.abandoned_calls = Counter(
-            "translator_abandoned_calls",
-            "Calls that ended before their message was read; no other metric counts them.",
-            registry=registry,
-        )
-        self.closed_connections = Counter(
-            "translator_closed_connections",
-            "Connections closed because their clients cancelled too many calls.",
-            registry=registry,
-        )
+        self._add_calls(registry)
         stage = Histogram(
             "translator_stage_duration_seconds",
             "Time in each stage: of a call (validate, tokenize, detokenize) or a sequence (the others).",
@@ -232,6 +209,32 @@ class Metrics:
         self.tls_expiry = Gauge(
             "translator_tls_certificate_expiry_timestamp_seconds",
             "When the TLS certificate in use ends, in unix seconds; 0 without TLS.",
+            registry=registry,
+        )
+
+    def _add_calls(self, registry: CollectorRegistry) -> None:
+        self.rpc_started = Counter("grpc_server_started", "RPCs started.", _RPC_LABELS, registry=registry)
+        self.rpc_handled = Counter(
+            "grpc_server_handled",
+            "RPCs completed, by status code.",
+            (*_RPC_LABELS, "grpc_code"),
+            registry=registry,
+        )
+        self.rpc_seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Time from an RPC's arrival to its answer.",
+            _RPC_LABELS,
+            buckets=LATENCY_SECONDS,
+            registry=registry,
+        )
+        self.abandoned_calls = Counter(
+            "translator_abandoned_calls",
+            "Calls that ended before their message was read; no other metric counts them.",
+            registry=registry,
+        )
+        self.closed_connections = Counter(
+            "translator_closed_connections",
+            "Connections closed because their clients cancelled too many calls.",
             registry=registry,
         )
 
