@@ -47,6 +47,8 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "translator_model_load_seconds": ("gauge", ["model"]),
     "translator_model_warm_up_seconds": ("gauge", ["model"]),
     "translator_model_loaded": ("gauge", ["model"]),
+    "translator_abandoned_calls_total": ("counter", []),
+    "translator_closed_connections_total": ("counter", []),
     "translator_model_loads_total": ("counter", ["outcome"]),
     "translator_model_unloads_total": ("counter", ["reason"]),
     "translator_model_reloads_total": ("counter", ["outcome"]),
