@@ -84,7 +84,7 @@ fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or 
 overload: $(VENV)/.dev  ## Measure a server under more calls than it can bear: docs/reliability.md.
 	$(BIN)/python -m tests.load.overload $(ARGS)
 
-reliability: $(VENV)/.dev  ## Measure all of docs/reliability.md as a table, SECONDS (10) each: some 4 minutes.
+reliability: $(VENV)/.dev  ## Measure all of docs/reliability.md as a table, SECONDS (10) each: some 8 minutes.
 	$(BIN)/python -m tests.load.reliability --seconds $(SECONDS) $(ARGS)
 
 soak: $(VENV)/.dev  ## Ten minutes of random load: does memory grow?

@@ -17,6 +17,7 @@ class RawConnection:
     """One connection, with its preface and settings done."""
 
     def __init__(self, address: str, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
         host, port = address.split(":")
         self.connection = socket.create_connection((host, int(port)), patience_seconds)
         self.connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0))
@@ -49,7 +50,7 @@ class RawConnection:
         except BlockingIOError:
             return
         finally:
-            self.connection.setblocking(True)
+            self.connection.settimeout(self._patience_seconds)
         raise ConnectionResetError("closed by the server")
 
     def _call(self, stream: int) -> bytes:

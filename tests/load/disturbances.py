@@ -1,4 +1,4 @@
-"""What reloads, a kill and bursts do to a server and to those who call it meanwhile."""
+"""What reloads, a kill, bursts and a flood do to a server and to those who call it meanwhile."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import grpc
 
 from tests.copied_artifact import copied_artifact
+from tests.raw_http2 import RawConnection
 from tests.running_server import (
     PATIENCE_SECONDS,
     RECURRENT,
@@ -28,18 +29,21 @@ from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
 _TEXT = "The cat is on the table."
 _NUM_CALLERS = 8
-_NUM_EARLY = 6  # reloads after which memory has reached what two models take
+_FLOOD_SECONDS = 30.0  # at most
 OWN_ANSWERS = ("OK", "RESOURCE_EXHAUSTED")  # of the server itself, where it has more calls than it takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reloads:
-    """Resident memory over some reloads, in MiB: at the start, at most in the first ones, and at the end."""
+    """Resident memory over some reloads, in MiB: at the start, at most in the first half and in the second.
+
+    From one reload to the next it goes up and down by half, as two models are there or one.
+    """
 
     num_reloads: int
     start_mib: float
     early_mib: float
-    end_mib: float
+    late_mib: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,23 @@ class Burst:
     codes: dict[str, int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flood:
+    """How others fare beside a connection that begins calls and cancels them, again and again.
+
+    Args:
+        num_lost: Of the others' calls, those that failed.
+        alone_seconds, longest_seconds: Of the others' calls, the longest without the flood and beside it.
+        closed_seconds: After which the server closed the connection; None if it did not.
+    """
+
+    num_calls: int
+    num_lost: int
+    alone_seconds: float
+    longest_seconds: float
+    closed_seconds: float | None
+
+
 def measure_reloads(num_reloads: int) -> Reloads:
     """Replace a small model by another version of it, again and again."""
     with TemporaryDirectory() as folder:
@@ -83,8 +104,8 @@ def measure_reloads(num_reloads: int) -> Reloads:
     return Reloads(
         num_reloads=num_reloads,
         start_mib=resident[0],
-        early_mib=max(resident[: 1 + _NUM_EARLY]),
-        end_mib=resident[-1],
+        early_mib=max(resident[: num_reloads // 2]),
+        late_mib=max(resident[num_reloads // 2 :]),
     )
 
 
@@ -167,3 +188,55 @@ def measure_burst(address: str, num_calls: int) -> Burst:
     started = time.monotonic()
     codes = asyncio.run(burst())
     return Burst(num_calls=num_calls, seconds=time.monotonic() - started, codes=dict(codes))
+
+
+def measure_flood(address: str, seconds: float) -> Flood:
+    """Let some callers alone for a while; then flood the server beside them until it closes the connection.
+
+    Args:
+        seconds: Of the callers alone.
+    """
+    latencies: list[float] = []
+    losses: list[CallError] = []
+    is_over = threading.Event()
+
+    def call() -> None:
+        with Client(address, PATIENCE_SECONDS) as client:
+            while not is_over.is_set():
+                started = time.monotonic()
+                try:
+                    client.translate([_TEXT], "en", "it")
+                except CallError as error:
+                    losses.append(error)
+                latencies.append(time.monotonic() - started)
+
+    with ThreadPoolExecutor(_NUM_CALLERS) as pool:
+        callers = [pool.submit(call) for _ in range(_NUM_CALLERS)]
+        try:
+            time.sleep(seconds)
+            num_alone = len(latencies)
+            closed_seconds = _flood(address, _FLOOD_SECONDS)
+        finally:
+            is_over.set()
+        for caller in callers:
+            caller.result(PATIENCE_SECONDS)
+    return Flood(
+        num_calls=len(latencies) - num_alone,
+        num_lost=len(losses),
+        alone_seconds=max(latencies[:num_alone]),
+        longest_seconds=max(latencies[num_alone:]),
+        closed_seconds=closed_seconds,
+    )
+
+
+def _flood(address: str, seconds: float) -> float | None:
+    """Seconds until the server closed the connection."""
+    flood = RawConnection(address, PATIENCE_SECONDS)
+    started = time.monotonic()
+    with flood.connection:
+        while (passed := time.monotonic() - started) < seconds:
+            try:
+                flood.send_cancelled_calls()
+            except ConnectionError:
+                return passed
+    return None

@@ -14,9 +14,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import grpc
@@ -34,6 +34,7 @@ _NUM_CALLERS = 64  # of the closed loop
 _TEXTS_A_CALL = 4  # so that the calls cost whoever makes them less than the texts cost the server
 _NUM_INTERACTIVE = 20
 _NUM_BURST = 100
+_NUM_CONNECTIONS = 16  # of the open loop: one holds no more than its streams, and the rest would wait outside
 _CHANNEL = (("grpc.use_local_subchannel_pool", 1),)
 
 
@@ -138,12 +139,13 @@ async def measure_overload(
     latencies: list[float] = []
     health: list[float] = []
     tasks: set[asyncio.Task[None]] = set()
-    async with _stub(address) as stub:
+    async with AsyncExitStack() as stack:
+        stubs = cycle([await stack.enter_async_context(_stub(address)) for _ in range(_NUM_CONNECTIONS)])
 
         async def call() -> None:
             started = time.monotonic()
             try:
-                await stub.Translate(
+                await next(stubs).Translate(
                     _request(beam_size, random.choices(_TEXTS, k=_TEXTS_A_CALL)), timeout=deadline
                 )
             except grpc.RpcError as error:
