@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -13,7 +15,7 @@ from server.errors import InvalidRequest, Violation
 from server.models.served_model import ServedModel
 from server.translation.forbidden_terms import ForbiddenTerms, TargetPieces
 from server.translation.request import TranslationRequest
-from server.translation.sources import CHARACTERS_PER_TOKEN
+from server.translation.sources import CHARACTERS_PER_TOKEN, INLINE_CHARACTERS
 from server.work.options import SearchOptions
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -22,6 +24,7 @@ MAX_TERM_CHARACTERS = 64
 MAX_REPETITION_PENALTY = 10
 
 _pieces: WeakKeyDictionary[Tokenizer, TargetPieces] = WeakKeyDictionary()
+_lock = threading.Lock()  # of these
 
 
 def parse_constraints(
@@ -75,8 +78,10 @@ def prefix_faults(message: pb.TranslateRequest) -> Iterable[Violation]:
         yield Violation("target_prefixes", rule)
 
 
-def constrained(request: TranslationRequest, message: pb.TranslateRequest) -> TranslationRequest:
+async def constrained(request: TranslationRequest, message: pb.TranslateRequest) -> TranslationRequest:
     """A call with its prefixes and the terms that no translation may have, in tokens of its model.
+
+    Long work leaves the event loop to others.
 
     Args:
         request: Of the message, which has no other faults; its model is in memory.
@@ -84,6 +89,12 @@ def constrained(request: TranslationRequest, message: pb.TranslateRequest) -> Tr
     Raises:
         InvalidRequest: a prefix is none to this model; lists all of them.
     """
+    if message.options.suppress or sum(map(len, message.target_prefixes)) > INLINE_CHARACTERS:
+        return await asyncio.to_thread(_constrained, request, message)
+    return _constrained(request, message)
+
+
+def _constrained(request: TranslationRequest, message: pb.TranslateRequest) -> TranslationRequest:
     model, language = request.model, request.pair[1]
     options = with_suppressed(request.options, message.options.suppress, model, language)
     prefixes = _prefixes(message, model, language, options.max_target_tokens)
@@ -97,9 +108,11 @@ def with_suppressed(
     if not terms:
         return options
     tokenizer = model.tokenizer
-    if tokenizer not in _pieces:
-        _pieces[tokenizer] = TargetPieces(tokenizer)
-    forbidden = ForbiddenTerms(terms, _pieces[tokenizer], tokenizer, target_language)
+    with _lock:
+        if tokenizer not in _pieces:
+            _pieces[tokenizer] = TargetPieces(tokenizer)
+        pieces = _pieces[tokenizer]
+    forbidden = ForbiddenTerms(terms, pieces, tokenizer, target_language)
     return replace(options, constraints=replace(options.constraints or Constraints(), forbidden=forbidden))
 
 

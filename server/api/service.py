@@ -171,7 +171,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             while step is not None:
                 await models.enter_async_context(self._served.use(step.model, step.deadline))
                 step = step.then
-            last = constrained(parsed.then or parsed, request)
+            last = await constrained(parsed.then or parsed, request)
             parsed = last if parsed.then is None else replace(parsed, then=last)
             return await translate_through(self._translator, parsed, record_of)
 

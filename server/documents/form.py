@@ -82,7 +82,8 @@ def in_sentence_case(source: str, language: str) -> str:
     primary = language.partition("-")[0].lower()
     small = _beside_literals(source, lambda text: _lower(text, primary))
     first = next(i for i, letter in enumerate(source) if letter.isalpha())
-    return small[:first] + source[first] + small[first + 1 :]
+    # A small letter may be two characters, as that of İ.
+    return small[:first] + source[first] + small[first + len(_lower(source[first], primary)) :]
 
 
 def _with_ending(source: str, target: str, source_language: str, target_language: str) -> str:

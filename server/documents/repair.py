@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from server.documents.protected import LOST_CHARACTER, literals
@@ -16,6 +16,8 @@ _SYMBOLS = re.compile(
     f"\u200d\ufe0f\U000e0020-\U000e007f{LOST_CHARACTER}]+"
 )
 _LEAST_ALIKE = 0.5  # of 1: less, and it is something else
+# To compare takes time that grows with the cube of the length, and a client may choose both texts.
+_MOST_COMPARED_CHARACTERS, _MOST_COMPARED_PAIRS = 64, 64
 
 
 def repaired(source: str, target: str) -> str:
@@ -52,8 +54,10 @@ def _words(text: str) -> Counter[str]:
     return Counter(word.strip(_MARKS) for word in text.split())
 
 
-def _replaced(text: str, wrong: Iterable[str], missing: Counter[str]) -> str:
+def _replaced(text: str, wrong: Sequence[str], missing: Counter[str]) -> str:
     """A text with some pieces replaced by the most similar of others, each used as often as it counts."""
+    if len(wrong) * len(missing) > _MOST_COMPARED_PAIRS:
+        return text
     for piece in wrong:
         alike = max(missing, key=lambda other: _likeness(piece, other), default="")
         if _likeness(piece, alike) >= _LEAST_ALIKE:
@@ -63,4 +67,6 @@ def _replaced(text: str, wrong: Iterable[str], missing: Counter[str]) -> str:
 
 
 def _likeness(piece: str, other: str) -> float:
+    if max(len(piece), len(other)) > _MOST_COMPARED_CHARACTERS:
+        return 0.0
     return SequenceMatcher(None, piece, other, autojunk=False).ratio()

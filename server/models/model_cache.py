@@ -198,10 +198,12 @@ class ModelCache:
         assert model.loaded is not None, f"model {model.name} is in memory"
         stop, model.loaded = model.loaded.stop, None  # a call that comes now loads it again, after this
         self._series.pop(model).remove()
-        await asyncio.to_thread(stop)
-        del stop
-        await asyncio.to_thread(release_memory)
-        self._memory.give_back(model)
+        try:
+            await asyncio.to_thread(stop)
+            del stop
+            await asyncio.to_thread(release_memory)
+        finally:
+            self._memory.give_back(model)
         self._metrics.model_unloads[reason].inc()
         log.info("model %s left memory: %s", model.name, reason)
 

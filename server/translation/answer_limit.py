@@ -15,9 +15,11 @@ _BYTES_PER_HYPOTHESIS = 32  # scores, counts and tags
 
 
 def usual_target_tokens(job: Job) -> int:
-    """The tokens that a translation of such a source usually has, within its limit."""
-    num_source_tokens = len(job.source)
+    """The tokens that a translation of such a source usually has, or has to have, within its limit."""
+    num_source_tokens, constraints = len(job.source), job.options.constraints
     usual = int(_TARGET_TOKENS_PER_SOURCE_TOKEN * num_source_tokens)
+    if constraints is not None:
+        usual = max(usual, constraints.min_target_tokens, len(constraints.prefix))
     return min(usual, job.options.target_limit(num_source_tokens))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import string
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -69,7 +70,8 @@ def parse(
         options=pb.TranslateOptions(**options),
     )
     models = Models([cast("ServedModel", tiny)])
-    return constrained(parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5), message)
+    parsed = parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5)
+    return asyncio.run(constrained(parsed, message))
 
 
 def test_a_request_has_its_model_and_the_pair_as_the_model_spells_it() -> None:

@@ -109,6 +109,7 @@ def test_half_of_a_pair_of_marks_is_not_taken_away(source: str, target: str) -> 
         ("«È CHIUSO» LA DOMENICA", "it", "«È chiuso» la domenica"),
         ("IŞIK AÇIK, İYİ GÜNLER", "tr", "Işık açık, iyi günler"),
         ("{NAME} OPENED https://A.example/B", "en", "{NAME} opened https://A.example/B"),
+        ("İSTANBUL IS CLOSED", "en", "İstanbul is closed"),
         ("NATO", "en", "NATO"),
         ("The USA and the UNESCO", "en", "The USA and the UNESCO"),
         ("12:30 - 14:00", "en", "12:30 - 14:00"),

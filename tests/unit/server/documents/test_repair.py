@@ -27,6 +27,7 @@ from tests.unit.server.documents.texts import texts, unhurried
         ("Bye 👋", "Ciao 👋 👋", "Ciao 👋 👋"),
         ("We have 3 boats.", "Abbiamo tre barche.", "Abbiamo tre barche."),
         ("It’s late", "È tardi", "È tardi"),
+        (f"https://x.e/{'ab' * 400}", f"https://x.e/{'aab' * 266}", f"https://x.e/{'aab' * 266}"),  # at once
     ],
 )
 def test_what_must_stay_is_put_back(source: str, target: str, expected: str) -> None:
