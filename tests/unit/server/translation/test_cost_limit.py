@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.config import ServerConfig
+from server.engine.constraints import Constraints
 from server.engine.sequence import Beam, Contrastive, Method, Sampling
 from server.errors import InvalidRequest
 from server.translation.cost_limit import cost_faults
@@ -52,6 +53,14 @@ def test_a_call_costs_its_tokens_in_and_out_times_its_hypotheses(method: Method,
     assert cost_faults([job(8, method)] * 2, 2 * 18 * width) == []
     assert cost_faults([job(8, method)] * 2, 2 * 18 * width - 1)
     assert cost_faults([job(8, method, max_target_tokens=4)] * 2, 2 * 12 * width) == []
+
+
+@pytest.mark.parametrize("constraints", [Constraints(min_target_tokens=50), Constraints(prefix=(9,) * 50)])
+def test_what_a_target_has_to_have_counts(constraints: Constraints) -> None:
+    short = job(8, Beam(beam_size=1))
+    long = dataclasses.replace(short, options=dataclasses.replace(short.options, constraints=constraints))
+    assert cost_faults([long], 58) == []
+    assert cost_faults([long], 57)
 
 
 @given(st.lists(st.integers(1, 256), min_size=1), st.integers(1, 16), st.integers(1, 10_000))
