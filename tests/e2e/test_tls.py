@@ -46,13 +46,21 @@ class TlsServer:
 
 
 @pytest.fixture(scope="module")
-def tls_server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
-    """With a certificate that any test may change."""
+def one_tls_server(
+    start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TlsServer]:
     folder, authority = tmp_path_factory.mktemp("tls"), Authority()
     certificate, key = authority.issue().write(folder)
     flags = ("--tls-certificate", certificate, "--tls-key", key)
     with start_server(ARTIFACT, "--slots=2", "--handshake-seconds=5", *flags) as running:
         yield TlsServer(running=running, authority=authority, folder=folder)
+
+
+@pytest.fixture
+def tls_server(one_tls_server: TlsServer) -> TlsServer:
+    """With a certificate of its own authority, whichever test left another there."""
+    one_tls_server.use(one_tls_server.authority)
+    return one_tls_server
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +241,6 @@ def test_a_broken_new_certificate_leaves_the_old_one(tls_server: TlsServer, trus
 def test_health_speaks_tls_on_the_grpc_port_and_plain_text_on_its_own(
     tls_server: TlsServer, trust: Trust
 ) -> None:
-    tls_server.use(tls_server.authority)
     credentials = channel_credentials(trust(tls_server.authority))
     with (
         grpc.secure_channel(tls_server.running.address, credentials) as secure,
@@ -258,7 +265,6 @@ def translate(server: TlsServer, *flags: str | Path, **variables: str) -> subpro
 
 
 def test_the_command_reaches_a_server_with_tls(tls_server: TlsServer, tmp_path: Path) -> None:
-    tls_server.use(tls_server.authority)
     ca = tmp_path / "ca.crt"
     ca.write_bytes(tls_server.authority.certificate)
     expected = translation(tls_server, Tls(ca=ca))
