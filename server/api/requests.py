@@ -121,7 +121,7 @@ def message_faults(message: pb.TranslateRequest, max_texts: int) -> list[Violati
     ]
 
 
-def is_auto(message: pb.TranslateRequest) -> bool:
+def is_auto(message: pb.TranslateRequest | pb.ScoreRequest) -> bool:
     """Whether the source languages are to be found."""
     return message.source_language.lower() == AUTO
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from server.api.requests import is_auto
 from server.api.status import to_status
-from server.errors import RequestError
+from server.errors import InvalidRequest, RequestError, Violation, quoted
 from server.translation.scoring import Scores, TargetScore
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -18,6 +19,23 @@ def translate_request(request: pb.ScoreRequest) -> pb.TranslateRequest:
         options=pb.TranslateOptions(beam_size=1, segmentation=pb.SEGMENTATION_NONE),
         priority=request.priority,
     )
+
+
+def require_pairs(request: pb.ScoreRequest) -> None:
+    """Refuse what could not be scored by any model.
+
+    Raises:
+        InvalidRequest: there are not as many translations as texts, or no language of theirs.
+    """
+    faults = []
+    if (count := len(request.translations)) != (num_texts := len(request.texts)):
+        rule = f"has {count} translations, must have one for each of {num_texts} texts"
+        faults.append(Violation("translations", rule))
+    if is_auto(request):
+        rule = f"is {quoted(request.source_language)}, must name the language: scores are of one pair"
+        faults.append(Violation("source_language", rule))
+    if faults:
+        raise InvalidRequest(faults)
 
 
 def score_message(scores: Scores) -> pb.ScoreResponse:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -18,7 +17,7 @@ from server.api.detected import Found, joined_response, parts_of
 from server.api.messages import model_message, response_message
 from server.api.pairs import list_pairs
 from server.api.requests import format_of, is_auto, parse_request, require_detectable
-from server.api.scores import score_message, translate_request
+from server.api.scores import require_pairs, score_message, translate_request
 from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, quoted
@@ -126,6 +125,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> pb.ScoreResponse:
         """Score, as `answer` translates."""
         with self._counted(call, request):
+            require_pairs(request)
             parsed = self._parser(deadline, client)(translate_request(request), self._served.current)
             if parsed.then is not None:
                 pair = quoted(f"{request.source_language}-{request.target_language}")
@@ -166,14 +166,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             second.name(step)
             return second
 
-        async with AsyncExitStack() as models:  # all there before the first begins
-            step: TranslationRequest | None = parsed
-            while step is not None:
+        @asynccontextmanager
+        async def ready(step: TranslationRequest) -> AsyncIterator[TranslationRequest]:
+            async with self._served.use(step.model, step.deadline):
+                yield step if step.then is not None else await constrained(step, request)
+
+        async with self._together([parsed]):
+            return await translate_through(self._translator, parsed, ready, record_of)
+
+    @asynccontextmanager
+    async def _together(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[bool]:
+        """Have all models of a call in memory before it begins; where they never fit, gives False."""
+        steps = [step for request in requests for step in (request, request.then) if step is not None]
+        fit = self._served.fit_together({step.model for step in steps})
+        async with AsyncExitStack() as models:
+            for step in steps if fit else ():
                 await models.enter_async_context(self._served.use(step.model, step.deadline))
-                step = step.then
-            last = await constrained(parsed.then or parsed, request)
-            parsed = last if parsed.then is None else replace(parsed, then=last)
-            return await translate_through(self._translator, parsed, record_of)
+            yield fit
 
     async def _answer_detected(
         self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse
@@ -190,10 +199,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         found, otherwise = await asyncio.to_thread(detected)
         parts = parts_of(request, found, otherwise)
         requests = [parse(part.message, models) for part in parts]
-        answers = await all_or_none(
-            [
-                self._translated(part.message, parsed, call, started)
-                for part, parsed in zip(parts, requests, strict=True)
-            ]
-        )
+        async with self._together(requests) as fit:
+            answers = await all_or_none(
+                [
+                    partial(self._translated, part.message, parsed, call, started)
+                    for part, parsed in zip(parts, requests, strict=True)
+                ],
+                side_by_side=fit,
+            )
         return joined_response(found, zip(parts, answers, strict=True), self._max_message_bytes)

@@ -153,6 +153,15 @@ class ModelMemory:
         """Count no more what it had."""
         self._taken.pop(owner, None)
 
+    def fit_together(self, needs: Iterable[MemoryNeed]) -> bool:
+        """Whether models would fit if there were no others."""
+        empty = ModelMemory(self._limits)
+        for i, need in enumerate(needs):
+            if empty.shortage(need) is not None:
+                return False
+            empty.take(i, need)
+        return True
+
     def require(self, name: str, need: MemoryNeed, without: Collection[object] = ()) -> None:
         """Refuse a model that does not fit.
 

@@ -121,6 +121,9 @@ class ModelCache:
                 return partial(NoModelMemory, str(error))
             except UNSERVABLE as error:
                 return self._failed(model, error)
+            except Exception as error:
+                log.exception("model %s: unexpected fault while it was loaded", model.name)
+                return self._failed(model, error)
             self._metrics.model_loads["loaded"].inc()
             self.enter(model, loaded)
             return None

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +96,10 @@ class ServedModels:
     def use(self, model: ServedModel, deadline: float | None) -> AbstractAsyncContextManager[None]:
         """Have a model in memory for as long as a call needs it, see `ModelCache.use`."""
         return self._cache.use(model, deadline)
+
+    def fit_together(self, models: Iterable[ServedModel]) -> bool:
+        """Whether the memory for models can ever hold all of these at once."""
+        return self._memory.fit_together(model.need for model in models)
 
     async def drop_idle_models(self) -> None:
         """Drop models that nobody has asked for, time and again; ends at once where none is to be dropped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from server.engine.sequence import StopReason
@@ -11,25 +12,34 @@ from server.translation.request import TranslationRequest
 from server.translation.results import TranslatedSegment, Translation, Translations
 from server.translation.translator import Record, Translator
 
+Ready = Callable[[TranslationRequest], AbstractAsyncContextManager[TranslationRequest]]
+
 
 async def translate_through(
-    translator: Translator, request: TranslationRequest, record_of: Callable[[TranslationRequest], Record]
+    translator: Translator,
+    request: TranslationRequest,
+    ready: Ready,
+    record_of: Callable[[TranslationRequest], Record],
 ) -> Translations:
     """Translate every text of a call, and their translations again where the request says so.
 
     Args:
+        ready: Has the model of a way in memory meanwhile, and gives the request with what only a model that
+            is there can tell.
         record_of: A record for each of the two ways, once it begins.
 
     Raises:
-        RequestError: as `Translator.translate` raises them, of either way.
+        RequestError: as `Translator.translate` and `ready` raise them, of either way.
     """
-    middle = await translator.translate(request, record_of(request))
+    async with ready(request) as first:
+        middle = await translator.translate(first, record_of(first))
     if request.then is None:
         return middle
     done = {i: item for i, item in enumerate(middle.items) if isinstance(item, Translation)}
-    prefixes = [request.then.prefixes[i] for i in done] if request.then.prefixes else []
-    then = replace(request.then, texts=[item.best.text for item in done.values()], prefixes=prefixes)
-    end = await translator.translate(then, record_of(then))
+    async with ready(request.then) as second:
+        prefixes = [second.prefixes[i] for i in done] if second.prefixes else []
+        then = replace(second, texts=[item.best.text for item in done.values()], prefixes=prefixes)
+        end = await translator.translate(then, record_of(then))
     items: list[Translation | RequestError] = [*middle.items]
     for (i, before), after in zip(done.items(), end.items, strict=True):
         items[i] = _together(before, after) if isinstance(after, Translation) else after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from server.engine.sequence import Hypothesis
@@ -27,15 +27,19 @@ class _Followed(Protocol):
     def follow(self, times: list[JobTimes]) -> None: ...
 
 
-async def all_or_none(parts: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Do the parts of a call side by side; where one fails the others are cancelled.
+async def all_or_none(
+    parts: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, side_by_side: bool
+) -> list[T]:
+    """Do the parts of a call, side by side or one after the other; where one fails there are no others.
 
     Raises:
         Exception: what the first of those that failed raised.
     """
+    if not side_by_side:
+        return [await part() for part in parts]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part) for part in parts]
+            tasks = [group.create_task(part()) for part in parts]
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from server.errors import (
-    InvalidRequest,
     NothingToScore,
     RequestError,
     TargetTooLong,
     TextTooLong,
-    Violation,
 )
 from server.models.served_model import ServedModel
 from server.translation.request import TranslationRequest
@@ -54,15 +52,11 @@ async def score(
 
     Args:
         request: Asks for the greedy translation of each text as one sequence.
-        targets: The translations.
+        targets: The translations, as many.
 
     Raises:
-        InvalidRequest: they are not as many as texts.
         RequestError: as `Translator.translate`.
     """
-    if len(targets) != len(request.texts):
-        rule = f"has {len(targets)} translations, must have one for each of {len(request.texts)} texts"
-        raise InvalidRequest([Violation("translations", rule)])
     ids = await _tokenized(request, targets)
     fitting = [i for i, target in enumerate(ids) if isinstance(target, tuple)]
     limit = request.model.max_target_tokens

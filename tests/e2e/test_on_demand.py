@@ -50,9 +50,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def flags(folders: list[Path]) -> list[str]:
     """Room for two of the three models."""
-    weights = sum(file.stat().st_size for file in folders[0].iterdir() if file.name != "manifest.json")
-    memory = f"--model-memory-gib={2.5 * weights / GIB}"
+    memory = memory_for(2, folders[0])
     return ["--load=on-demand", "--slots=2", "--pool-gib=0.5", "--default-models=en-it=b", memory]
+
+
+def memory_for(num_models: int, folder: Path) -> str:
+    """Room for so many models of such weights."""
+    weights = sum(file.stat().st_size for file in folder.iterdir() if file.name != "manifest.json")
+    return f"--model-memory-gib={(num_models + 0.5) * weights / GIB}"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +107,34 @@ def test_nothing_is_loaded_until_it_is_asked_for_and_what_is_idle_makes_room(
     assert slots == {'translator_slots{model="a"}', 'translator_slots{model="c"}'}
     assert page['translator_model_loads_total{outcome="loaded"}'] == 3
     assert page['translator_model_unloads_total{reason="room"}'] == 1
+
+
+def test_a_call_of_several_models_is_answered_where_memory_holds_one_at_a_time(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """German as a copy says: through English. Side by side the models would refuse each other for ever."""
+    pairs = {"first": [["de", "en"]], "second": [["en", "it"]]}
+    for name, served in pairs.items():
+        with copied_artifact(RECURRENT, tmp_path / name) as manifest:
+            manifest |= {"name": name, "language_pairs": served}
+    flags = (
+        "--load=on-demand",
+        "--slots=2",
+        "--pool-gib=0.5",
+        "--pivot=en",
+        memory_for(1, tmp_path / "first"),
+    )
+    texts = ["Der Hund schläft unter dem Tisch.", "The cat is sleeping under the table."]
+    with (
+        start_server(*(tmp_path / name for name in pairs), *flags) as running,
+        Client(running.address) as client,
+    ):
+        (through,) = client.translate(texts[:1], "de", "it")
+        both = client.translate(texts, "auto", "it")
+    assert [result.model.name for result in both if isinstance(result, Translation)] == ["second"] * 2
+    assert isinstance(through, Translation)
+    assert isinstance(both[0], Translation)
+    assert both[0].text == through.text
 
 
 def test_pairs_are_listed_with_their_default_first(running: RunningServer) -> None:

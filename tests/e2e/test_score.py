@@ -75,6 +75,8 @@ def test_a_request_that_breaks_a_rule_is_refused(
         stub.Score(request, timeout=60)
     with Client(server.address) as client, pytest.raises(InvalidArgument, match="source_language: is 'e'"):
         client.score(["a"], ["b"], "e", "it")
+    with Client(server.address) as client, pytest.raises(InvalidArgument, match="source_language: is 'auto'"):
+        client.score(["a"], ["b"], "auto", "it")
 
 
 def test_with_asyncio_it_is_the_same(server: RunningServer) -> None:

@@ -117,11 +117,12 @@ def test_a_call_whose_deadline_passes_gives_up_and_the_load_goes_on(
     assert loads.begun == ["a"]
 
 
+@pytest.mark.parametrize("fault", [ArtifactError, ZeroDivisionError])
 def test_each_call_that_waited_for_a_load_that_fails_gets_an_error_of_its_own(
-    cache: ModelCache, loads: Loads, models: list[ServedModel]
+    cache: ModelCache, loads: Loads, models: list[ServedModel], fault: type[Exception]
 ) -> None:
     async def work() -> None:
-        loads.error = ArtifactError("weights.bin is missing")
+        loads.error = fault("weights.bin is missing")
         found = await asyncio.gather(*(use(cache, models[0]) for _ in range(2)), return_exceptions=True)
         assert [str(error) for error in found] == ["model 'a' cannot be loaded: weights.bin is missing"] * 2
         assert found[0] is not found[1]
@@ -221,3 +222,5 @@ def test_memory_says_what_is_short_of_weights_and_of_pools() -> None:
     assert str(caught.value) == "model b needs 2 GiB for its pools, and 1 of the 3 GiB of --pool-gib are free"
     memory.give_back("a")
     memory.require("b", need)
+    assert memory.fit_together([need])
+    assert not memory.fit_together([need, need])

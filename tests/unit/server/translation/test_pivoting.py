@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 
 from server.documents.document import Segmentation
@@ -20,7 +21,7 @@ def translate(
 ) -> Translations:
     then = replace(request_of(second, segmentation=segmentation), pair=("it", "de"))
     request = replace(request_of(first, *texts, segmentation=segmentation), then=then)
-    return asyncio.run(translate_through(Translator(), request, lambda _: FakeRecord()))
+    return asyncio.run(translate_through(Translator(), request, nullcontext, lambda _: FakeRecord()))
 
 
 def copying(job: Job) -> Outcome:
