@@ -20,6 +20,7 @@ from export.proof.graph_model import GraphModel
 from export.proof.self_check import find_self_check
 from export.proof.sentences import LanguagePair, Sentence, target_of
 from export.versions import library_versions
+from export.weights import without_data
 from model.networks.config_file import to_fields
 from model.networks.encoder_decoder import EncoderDecoder
 from model.shortlist.shortlist import FILE_NAME as SHORTLIST_NAME
@@ -98,11 +99,7 @@ def checkpoint_sha256(model: EncoderDecoder, tokenizer: Tokenizer) -> str:
 
 def structure_sha256(model: onnx.ModelProto) -> str:
     """A hash of a graph's nodes, names, types and shapes: the same for two exports of one architecture."""
-    bare = onnx.ModelProto()
-    bare.graph.CopyFrom(model.graph)
-    for tensor in bare.graph.initializer:
-        for field in ("raw_data", "float_data", "int32_data", "int64_data", "external_data", "data_location"):
-            tensor.ClearField(field)
+    bare = onnx.ModelProto(graph=without_data(model).graph)
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from export.contract.manifest import MANIFEST_NAME, PROOF_NAME, Manifest
+from export.contract.manifest import MANIFEST_NAME, PROOF_NAME, WEIGHTS_NAME, Manifest
 from export.graphs.to_onnx import Exported
 from export.proof.checks import Check
 from export.versions import library_versions
@@ -21,13 +19,11 @@ def write_graphs(folder: Path, exported: Mapping[str, Exported]) -> None:
     """Write graphs and their one weight file, in place of all that are there."""
     for old in folder.glob("*.onnx"):
         old.unlink()
-    weights = WeightFile()
-    for name, graph in exported.items():
-        stored = onnx.ModelProto()
-        stored.CopyFrom(graph.model)
-        weights.move(stored)
-        (folder / f"{name}.onnx").write_bytes(stored.SerializeToString(deterministic=True))
-    weights.write(folder)
+    with (folder / WEIGHTS_NAME).open("wb") as file:
+        weights = WeightFile(file)
+        for name, graph in exported.items():
+            stored = weights.stored(graph.model)
+            (folder / f"{name}.onnx").write_bytes(stored.SerializeToString(deterministic=True))
 
 
 def write_proof(

@@ -85,6 +85,13 @@ def write_m2m_100(folder: Path, model: bytes) -> Path:
 
 def write_nllb(folder: Path, model: bytes, *, legacy: bool = False) -> Path:
     """A whole folder of NLLB-200's kind."""
+    size = write_nllb_tokenizer(folder, model, legacy=legacy)
+    save_file(tensors_of(size, seed=1), folder / "model.safetensors")
+    return folder
+
+
+def write_nllb_tokenizer(folder: Path, model: bytes, *, legacy: bool = False) -> int:
+    """All but the weights of a small model; gives the size of its vocabulary."""
     first = 4 + len(pieces_of(model))
     size = _write(folder, model, first + len(NLLB_200) + 1)
     settings = _settings("NllbTokenizer", list(NLLB_200)) | {"legacy_behaviour": legacy}
@@ -93,8 +100,7 @@ def write_nllb(folder: Path, model: bytes, *, legacy: bool = False) -> Path:
     flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False) | {"special": True}
     settings["added_tokens_decoder"] = {str(i): {"content": piece, **flags} for i, piece in added.items()}
     write_json(folder / "tokenizer_config.json", settings)
-    save_file(tensors_of(size, seed=1), folder / "model.safetensors")
-    return folder
+    return size
 
 
 def _settings(kind: str, marks: list[str]) -> dict[str, Any]:
