@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import load_checkpoint, unique_weights
 from model.commands import import_model as command
 from model.importers.errors import ForeignModelError
 from model.importers.opus_mt import import_opus_mt
@@ -339,7 +339,7 @@ def test_files_that_are_missing_are_named(folder: Path) -> None:
     with pytest.raises(ForeignModelError, match=r"has neither model\.safetensors nor pytorch_model\.bin"):
         import_opus_mt(folder)
     write_json(folder / "model.safetensors.index.json", {})
-    with pytest.raises(ForeignModelError, match="weights in several files are not supported"):
+    with pytest.raises(ForeignModelError, match=r"index\.json is damaged: no weight_map"):
         import_opus_mt(folder)
     for name in ("target.spm", "source.spm", "vocab.json"):
         (folder / name).unlink()
@@ -359,3 +359,37 @@ def test_a_folder_s_origin_is_known_by_its_files(folder: Path, tmp_path: Path) -
     (folder / "opus.npz").touch()
     with pytest.raises(ForeignModelError, match=r"cannot read .*opus\.npz"):
         import_model(folder)
+
+
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_weights_in_several_files_are_one_model(folder: Path, is_safe: bool) -> None:
+    expected = unique_weights(import_opus_mt(folder).model)
+    name = WEIGHTS if is_safe else "pytorch_model.bin"
+    places = split(folder, name, is_safe=is_safe)
+    found = unique_weights(import_opus_mt(folder).model)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+    first = next(iter(places))
+    for wrong, message in (
+        ({**places, first: "../elsewhere" + Path(name).suffix}, r"must be in a \.\w+ file beside it"),
+        ({**places, "another": places[first]}, "another is not in part-0"),
+        ({key: place for key, place in places.items() if key != first}, "is not listed"),
+    ):
+        write_json(folder / f"{name}.index.json", {"weight_map": wrong})
+        with pytest.raises(ForeignModelError, match=message):
+            import_opus_mt(folder)
+
+
+def split(folder: Path, name: str, *, is_safe: bool) -> dict[str, str]:
+    """Put the weights into two files and their index; gives in which each is."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    places = {key: f"part-{i % 2}{Path(name).suffix}" for i, key in enumerate(sorted(tensors))}
+    for place in set(places.values()):
+        part = {key: tensors[key] for key in tensors if places[key] == place}
+        if is_safe:
+            save_file(part, folder / place)
+        else:
+            torch.save(part, folder / place)
+    write_json(folder / f"{name}.index.json", {"metadata": {}, "weight_map": places})
+    return places
