@@ -14,6 +14,7 @@ from typing import Any
 
 from model.text.language_codes import is_language_code
 from server.addresses import AddressError, is_collector_url, is_local, is_loopback, split_address
+from server.documents.glossary_file import GlossaryError, parse_glossary_files
 from server.tls.files import PemFile, TlsFiles
 from server.work.client_weights import Weights, WeightsError, parse_weights
 
@@ -199,6 +200,11 @@ class ServerConfig:
         "NAME=WEIGHT,... with the common names of clients' certificates: shares of a model, against 1 of "
         "any other client, while several have work; left out or empty: all alike",
     )
+    glossary: str | None = _optional(
+        str,
+        "NAME=FILE,... with glossaries that calls may name: tab-separated files, read again with the models; "
+        "left out or empty: none",
+    )
     time_limit_seconds: float | None = _optional(
         float,
         "time limit of a call whose client sets no deadline; 0: none",
@@ -239,6 +245,7 @@ class ServerConfig:
             *self._weight_faults(),
             *self._default_faults(),
             *self._pivot_faults(),
+            *self._glossary_faults(),
             *self._trace_faults(),
         ]
         if faults:
@@ -272,6 +279,11 @@ class ServerConfig:
     def pivot_languages(self) -> tuple[str, ...]:
         """The languages through which pairs may be translated, the preferred first."""
         return tuple(part.strip() for part in self.pivot.split(",")) if self.pivot else ()
+
+    @property
+    def glossary_files(self) -> dict[str, Path]:
+        """The files of glossaries, not read yet, by their names."""
+        return {} if self.glossary is None else parse_glossary_files(self.glossary)
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -343,6 +355,12 @@ class ServerConfig:
         for language in self.pivot_languages:
             if not is_language_code(language):
                 yield f"{self._called('pivot')} has {language!r}, must be BCP-47 language codes, as en,de"
+
+    def _glossary_faults(self) -> Iterator[str]:
+        try:
+            _ = self.glossary_files
+        except GlossaryError as error:
+            yield f"{self._called('glossary')}: {error}"
 
     def _age_faults(self) -> Iterator[str]:
         for name in ("max_connection_age_seconds", "max_connection_age_grace_seconds"):

@@ -25,7 +25,7 @@ from traghetto.errors import (
     TraghettoError,
     Violation,
 )
-from traghetto.options import AttentionOptions, ContrastiveSearch, Sampling, TranslateOptions
+from traghetto.options import AttentionOptions, ContrastiveSearch, GlossaryTerm, Sampling, TranslateOptions
 from traghetto.results import (
     Attention,
     AttentionLayers,
@@ -42,6 +42,7 @@ from traghetto.results import (
     TextError,
     TextWarning,
     Translation,
+    UsedTerm,
     WarningReason,
 )
 from traghetto.sync_client import Client
@@ -58,6 +59,7 @@ __all__ = [
     "ContrastiveSearch",
     "DeadlineExceeded",
     "DetectedLanguage",
+    "GlossaryTerm",
     "Hypothesis",
     "InvalidArgument",
     "InvalidText",
@@ -82,6 +84,7 @@ __all__ = [
     "TraghettoError",
     "TranslateOptions",
     "Translation",
+    "UsedTerm",
     "Violation",
     "WarningReason",
     "__version__",

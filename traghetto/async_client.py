@@ -217,6 +217,14 @@ class AsyncClient:
         """
         return await self._run(self._caller.language_pairs(source_language, target_language))
 
+    async def glossaries(self) -> dict[str, int]:
+        """Names of the server's glossaries, which `glossary_names` takes, and how many terms each has.
+
+        Raises:
+            CallError: the call failed.
+        """
+        return await self._run(self._caller.glossaries())
+
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a call."""
         outcome: Any = None

@@ -26,7 +26,7 @@ from traghetto.target import proxy_of
 from traghetto.tls import Tls, security_of
 
 T = TypeVar("T")
-Method = Literal["Translate", "Score", "ListModels", "ListLanguagePairs"]
+Method = Literal["Translate", "Score", "ListModels", "ListLanguagePairs", "ListGlossaries"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,12 @@ class Caller:
         )
         response = yield from self._tries("ListLanguagePairs", request, end)
         return [served_pair_of(pair) for pair in response.pairs]
+
+    def glossaries(self) -> Steps[dict[str, int]]:
+        """Ask for the glossaries that the server has read."""
+        end = self.clock() + self.timeout_seconds
+        response = yield from self._tries("ListGlossaries", pb.ListGlossariesRequest(), end)
+        return {glossary.name: glossary.num_terms for glossary in response.glossaries}
 
     def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = Retries(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -35,6 +35,21 @@ class ContrastiveSearch:
 
     top_k: int | None = None
     penalty_alpha: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlossaryTerm:
+    """A term, and what translations say for it.
+
+    Args:
+        source: Whole words, as texts have them.
+        target: Empty for a term that stays as the text has it.
+        match_case: Whether another case is another term.
+    """
+
+    source: str
+    target: str = ""
+    match_case: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +86,8 @@ class TranslateOptions(TypedDict, total=False):
         no_repeat_ngram_size: No run of so many tokens is twice in the translation of a sentence.
         repetition_penalty: Above 1 makes tokens that are there already less probable; scores change by it.
         min_target_tokens: Lower limit on the tokens of each translation.
+        glossary: Terms and what translations say for them, at most 1,024: a dict, or `GlossaryTerm`s.
+        glossary_names: Glossaries of the server whose terms hold too.
         skip_scores: Leaves out `score` and `log_prob`, by which greedy search is a little faster.
         format: What texts are written in: "plain", the default; "html", "xml" or "markdown".
         segmentation: How texts are cut: "sentences", the default; "lines"; or "none", each text one sequence.
@@ -89,6 +106,8 @@ class TranslateOptions(TypedDict, total=False):
     no_repeat_ngram_size: int | None
     repetition_penalty: float | None
     min_target_tokens: int | None
+    glossary: Mapping[str, str] | Iterable[GlossaryTerm]
+    glossary_names: Sequence[str]
     skip_scores: bool
     format: Literal["plain", "html", "xml", "markdown"] | None
     segmentation: Literal["sentences", "lines", "none"] | None

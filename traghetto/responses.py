@@ -21,6 +21,7 @@ from traghetto.results import (
     TextError,
     TextWarning,
     Translation,
+    UsedTerm,
     WarningReason,
 )
 
@@ -129,6 +130,10 @@ def _translation_of(translation: pb.Translation, response: pb.TranslateResponse)
         detected_language=DetectedLanguage(language=found.language, confidence=found.confidence)
         if translation.HasField("detected_language")
         else None,
+        glossary_terms=tuple(
+            UsedTerm(source=term.source, target=term.target, met=term.met)
+            for term in translation.glossary_terms
+        ),
     )
 
 

@@ -32,6 +32,7 @@ class WarningReason(StrEnum):
     TOO_SHORT = "too_short"  # far shorter than the source
     SOURCE_COPIED = "source_copied"  # it is the source
     MARKUP = "markup"  # tags or code stand where they are likely to belong, or the text is no XML
+    GLOSSARY = "glossary"  # a term of a glossary is not in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,21 @@ class DetectedLanguage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsedTerm:
+    """A term of a glossary that a text has.
+
+    Args:
+        source: As the glossary has it.
+        target: What the translation is to say.
+        met: Whether it says that as often as the text has the term.
+    """
+
+    source: str
+    target: str
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LanguagePair:
     """A direction of translation, in BCP-47 tags."""
 
@@ -175,6 +191,7 @@ class Translation:
         detected_language: Where the source language was "auto", and the text has letters.
         first_model: Where it was translated through another language: what made the text between.
         pivot_language: That language; empty for none.
+        glossary_terms: Those that the text has, each once, in order of their first places.
     """
 
     text: str
@@ -189,6 +206,7 @@ class Translation:
     detected_language: DetectedLanguage | None = None
     first_model: ModelReference | None = None
     pivot_language: str = ""
+    glossary_terms: tuple[UsedTerm, ...] = ()
 
 
 @dataclass(frozen=True)

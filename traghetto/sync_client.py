@@ -228,6 +228,14 @@ class Client:
         """
         return self._run(self._caller.language_pairs(source_language, target_language))
 
+    def glossaries(self) -> dict[str, int]:
+        """Names of the server's glossaries, which `glossary_names` takes, and how many terms each has.
+
+        Raises:
+            CallError: the call failed.
+        """
+        return self._run(self._caller.glossaries())
+
     def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a call."""
         outcome: Any = None

@@ -35,7 +35,8 @@ class AdminService(pb_grpc.AdminServiceServicer):
             models=[_message(reload) for reload in await self._served.reload()]
         )
         if refused := [model for model in response.models if model.outcome == pb.RELOAD_OUTCOME_REFUSED]:
-            message = f"{len(refused)} of {len(response.models)} artifacts refused: {refused[0].message}"
+            count = f"{len(refused)} of {len(response.models)} artifacts and glossaries refused"
+            message = f"{count}: {refused[0].message}"
             await abort_with(context, grpc.StatusCode.FAILED_PRECONDITION, message, [response])
         return response
 

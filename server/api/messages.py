@@ -18,6 +18,7 @@ from server.translation.results import (
     TranslatedSegment,
     Translation,
     Translations,
+    UsedTerm,
 )
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -103,6 +104,7 @@ def _item(item: Translation | RequestError) -> pb.TranslationItem:
             target_tokens=best.target_tokens,
             segments=[_segment(segment, is_only=len(item.segments) == 1) for segment in item.segments],
             warnings=[_warning(warning) for warning in item.warnings],
+            glossary_terms=[_used_term(term) for term in item.terms],
         )
     )
 
@@ -124,6 +126,10 @@ def _segment(segment: TranslatedSegment, *, is_only: bool) -> pb.Segment:
 
 def _warning(warning: TextWarning) -> pb.Warning:
     return pb.Warning(reason=_WARNING_REASONS[warning.reason], segment=warning.segment, text=warning.text)
+
+
+def _used_term(term: UsedTerm) -> pb.UsedTerm:
+    return pb.UsedTerm(source=term.source, target=term.target, met=term.is_met)
 
 
 def _hypothesis(hypothesis: TranslatedHypothesis) -> pb.Hypothesis:

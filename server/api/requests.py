@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from model.text.language_codes import is_language_code
 from server.api.constraints import prefix_faults
 from server.api.options import parse_options
 from server.documents.document import Segmentation
+from server.documents.glossary import Glossary
 from server.documents.markup.reading import Format
 from server.errors import InvalidRequest, NotServed, Violation, quoted
 from server.models.catalogue import AUTO, Models
@@ -43,6 +44,8 @@ def parse_request(
     max_beam_size: int,
     deadline: float | None = None,
     client: str = "",
+    glossaries: Sequence[Glossary] = (),
+    glossary_faults: Sequence[Violation] = (),
 ) -> TranslationRequest:
     """Read a call.
 
@@ -51,12 +54,13 @@ def parse_request(
         max_texts, max_beam_size: The server's limits.
         deadline: On the monotonic clock, in seconds; None for none.
         client: Who asks, as far as it is known.
+        glossaries, glossary_faults: As `GlossaryReader` found them in the message.
 
     Raises:
         InvalidRequest: fields break rules; lists all of them.
         NotServed: no such model or pair, and nothing else is wrong.
     """
-    faults = message_faults(message, max_texts)
+    faults = [*message_faults(message, max_texts), *glossary_faults]
     try:
         route = models.route(message.model, message.source_language, message.target_language)
     except NotServed as error:
@@ -82,6 +86,7 @@ def parse_request(
             priority=_PRIORITIES[message.priority],
             segmentation=_SEGMENTATIONS[message.options.segmentation],
             format=format_of(message),
+            glossaries=glossaries if request is None else (),  # they are of the last step
             then=request,
         )
     assert request is not None, "a route has a step"
@@ -99,14 +104,20 @@ def _options_of(message: pb.TranslateRequest, num_steps: int) -> list[pb.Transla
     return [first, message.options]
 
 
-def require_detectable(message: pb.TranslateRequest, max_texts: int, max_beam_size: int) -> None:
+def require_detectable(
+    message: pb.TranslateRequest,
+    max_texts: int,
+    max_beam_size: int,
+    glossary_faults: Sequence[Violation] = (),
+) -> None:
     """Refuse a call whose source languages are to be found, for whatever is wrong with it without them.
 
     Raises:
         InvalidRequest: fields break rules; lists all of them.
     """
     options = parse_options(message.options, None, max_beam_size)
-    faults = [*message_faults(message, max_texts), *(options if isinstance(options, list) else [])]
+    faults = [*message_faults(message, max_texts), *glossary_faults]
+    faults += options if isinstance(options, list) else []
     if faults:
         raise InvalidRequest(faults)
 

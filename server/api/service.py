@@ -14,13 +14,15 @@ import grpc
 from server.api.clients import client_of
 from server.api.constraints import constrained
 from server.api.detected import Found, joined_response, parts_of
+from server.api.glossary import GlossaryReader
 from server.api.messages import model_message, response_message
 from server.api.pairs import list_pairs
 from server.api.requests import format_of, is_auto, parse_request, require_detectable
 from server.api.scores import require_pairs, score_message, translate_request
 from server.api.status import abort
 from server.config import ServerConfig
-from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, quoted
+from server.documents.glossary import Glossary
+from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, Violation, quoted
 from server.models.catalogue import Models
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
@@ -53,6 +55,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._time_limit_seconds = config.time_limit_seconds
         self._max_message_bytes = config.max_message_bytes
         self._detector = LanguageDetector()
+        self._glossaries = GlossaryReader()
         self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
@@ -70,6 +73,16 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         except RequestError as error:
             count_rejection(self._metrics, error)
             await abort(context, error)
+
+    async def ListGlossaries(  # noqa: N802
+        self, request: pb.ListGlossariesRequest, context: Context
+    ) -> pb.ListGlossariesResponse:
+        """Every glossary that calls may name."""
+        del request, context
+        glossaries = sorted(self._served.glossaries.items())
+        return pb.ListGlossariesResponse(
+            glossaries=[pb.Glossary(name=name, num_terms=len(terms)) for name, terms in glossaries]
+        )
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """Translate every text of a call."""
@@ -113,9 +126,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         Raises:
             RequestError: there is no translation; it is counted already.
         """
-        parse = self._parser(deadline, client)
         with self._counted(call, request):
+            glossaries, faults = await self._glossaries.read(request, self._served.glossaries)
+            parse = self._parser(deadline, client, glossaries, faults)
             if is_auto(request):
+                require_detectable(request, self._max_texts, self._max_beam_size, faults)
                 return await self._answer_detected(request, call, started, deadline, parse)
             parsed = parse(request, self._served.current)
             return response_message(await self._translated(request, parsed, call, started))
@@ -144,13 +159,21 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             count_rejection(self._metrics, error)
             raise
 
-    def _parser(self, deadline: float | None, client: str) -> Parse:
+    def _parser(
+        self,
+        deadline: float | None,
+        client: str,
+        glossaries: Sequence[Glossary] = (),
+        glossary_faults: Sequence[Violation] = (),
+    ) -> Parse:
         return partial(
             parse_request,
             max_texts=self._max_texts,
             max_beam_size=self._max_beam_size,
             deadline=deadline,
             client=client,
+            glossaries=glossaries,
+            glossary_faults=glossary_faults,
         )
 
     async def _translated(
@@ -188,7 +211,6 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self, request: pb.TranslateRequest, call: Call, started: float, deadline: float | None, parse: Parse
     ) -> pb.TranslateResponse:
         """Find the language of each text, and translate those of each language side by side."""
-        require_detectable(request, self._max_texts, self._max_beam_size)
         models, detector = self._served.current, self._detector
 
         def detected() -> tuple[list[Found], str]:

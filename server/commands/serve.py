@@ -13,6 +13,7 @@ from server.api.listening import ServeError
 from server.api.server import Server
 from server.command_line import parse_config
 from server.config import ServerConfig, ServerConfigError
+from server.documents.glossary_file import GlossaryError
 from server.models.failures import WorkerError
 from server.models.loading import UNSERVABLE
 from server.models.serving import ServedModels
@@ -95,7 +96,7 @@ def main() -> int:
         configure_logs(config.log_level, config.log_format)
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
-    except (*UNSERVABLE, TlsError) as error:
+    except (*UNSERVABLE, GlossaryError, TlsError) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
     except (ServeError, WorkerError) as error:

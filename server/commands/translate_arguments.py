@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from traghetto import AttentionOptions, ContrastiveSearch, Sampling, Tls, TranslateOptions
+from server.documents.glossary_file import GlossaryError, read_terms
+from traghetto import AttentionOptions, ContrastiveSearch, GlossaryTerm, Sampling, Tls, TranslateOptions
 from traghetto.target import MAX_KEEPALIVE_SECONDS, MAX_MESSAGE_MIB
 
 PICTURE_SUFFIXES = (".png", ".svg")
@@ -85,6 +86,8 @@ def make_options(parsed: argparse.Namespace) -> TranslateOptions:
         format=parsed.format,
         target_prefix=parsed.target_prefix,
         suppress=parsed.suppress,
+        glossary=[term for file in parsed.glossary for term in file],
+        glossary_names=parsed.glossary_name,
         no_repeat_ngram_size=parsed.no_repeat_ngram,
         repetition_penalty=parsed.repetition_penalty,
         min_target_tokens=parsed.min_tokens,
@@ -207,6 +210,21 @@ def _add_constraint_arguments(parser: argparse.ArgumentParser) -> None:
         help="a term that no translation has; may be given several times",
     )
     parser.add_argument(
+        "--glossary",
+        type=_glossary,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of terms and what translations say for them; docs/documents.md has its form",
+    )
+    parser.add_argument(
+        "--glossary-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a glossary of the server; may be given several times",
+    )
+    parser.add_argument(
         "--no-repeat-ngram",
         type=_int32,
         metavar="N",
@@ -283,6 +301,14 @@ def _uint64(text: str) -> int:
 
 def _int32_list(text: str) -> list[int]:
     return [_int32(part) for part in text.split(",")]
+
+
+def _glossary(text: str) -> list[GlossaryTerm]:
+    try:
+        terms = read_terms(Path(text))
+    except GlossaryError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return [GlossaryTerm(source=t.source, target=t.target, match_case=t.match_case) for t in terms]
 
 
 def _picture(text: str) -> Path:

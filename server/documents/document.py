@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from server.documents.clauses import parts
+from server.documents.glossary import Glossary, Occurrence, occurrences
 from server.documents.invisible import trimmed, visible
 from server.documents.markup.skeleton import Skeleton
 from server.documents.markup.tokens import Range
@@ -36,6 +37,7 @@ class Segment:
         text: What the model is given: the same without invisible characters, and without markup.
         skeleton: Of a text with markup, what the translation gets back.
         is_inner: Whether it is the value of an attribute within the segment before it.
+        terms: Of glossaries, in `text`.
     """
 
     start: int
@@ -43,6 +45,7 @@ class Segment:
     text: str
     skeleton: Skeleton | None = None
     is_inner: bool = False
+    terms: tuple[Occurrence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,13 @@ class Document:
         warnings = [w if w.segment is None else replace(w, segment=numbers[w.segment]) for w in known]
         segments = tuple(_nested(self.segments[i] for i in order))
         return replace(self, segments=segments, warnings=tuple(warnings))
+
+    def with_terms(self, glossaries: Sequence[Glossary]) -> Document:
+        """The document with the terms that its segments have."""
+        if not glossaries:
+            return self
+        segments = [replace(s, terms=tuple(occurrences(s.text, glossaries))) for s in self.segments]
+        return replace(self, segments=tuple(segments))
 
     @property
     def outer_segments(self) -> list[Segment]:

@@ -21,6 +21,7 @@ class WarningReason(StrEnum):
     TOO_SHORT = "too_short"  # beside the source
     SOURCE_COPIED = "source_copied"  # it is the source, not a translation
     MARKUP = "markup"  # tags stand where the model did not put them, or the markup is no XML
+    GLOSSARY = "glossary"  # a term of a glossary is not in the translation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from server.config import ServerConfig
+from server.documents.glossary_file import GlossaryError, read_glossary
 from server.errors import Draining
 from server.models.catalogue import Models
 from server.models.loading import (
@@ -46,10 +47,10 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reload:
-    """What became of one artifact folder.
+    """What became of one artifact folder, or of a glossary's file.
 
     Args:
-        model, sha256: Of what is served now.
+        model, sha256: Name and digest of what is served now.
         message: Why it was refused.
     """
 
@@ -66,10 +67,12 @@ class ServedModels:
     Raises:
         ArtifactError, ServerConfigError, DeviceError, ModelMemoryFull, PoolsTooLarge, TokenizerError: as
             `load_model` and `Models` raise them, or a model would not fit if it were alone.
+        GlossaryError: as `read_glossary`.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config, self._metrics = config, metrics
+        self.glossaries = {name: read_glossary(file) for name, file in config.glossary_files.items()}
         manifests = [read_manifest(folder) for folder in config.artifacts]
         self._limits = MemoryLimits.of(config, manifests)
         self._load = partial(
@@ -128,9 +131,10 @@ class ServedModels:
         self._keep(self.reload())
 
     async def reload(self) -> list[Reload]:
-        """Read every artifact folder again and serve what is new; no call fails by it."""
+        """Read every artifact folder and every glossary again and serve what is new; no call fails by it."""
         async with self._cache.lock:
             results = [await self._reload(i, folder) for i, folder in enumerate(self._config.artifacts)]
+            results += await asyncio.to_thread(self._reload_glossaries)
         for result in results:
             self._metrics.model_reloads[result.outcome].inc()
             log.log(
@@ -141,6 +145,24 @@ class ServedModels:
                 result.model,
                 result.sha256,
                 f": {result.message}" if result.message else "",
+            )
+        return results
+
+    def _reload_glossaries(self) -> list[Reload]:
+        """Read every glossary again; of one that is no good the old one stays."""
+        results = []
+        for name, file in self._config.glossary_files.items():
+            now, outcome, message = self.glossaries[name], Outcome.UNCHANGED, ""
+            try:
+                new = read_glossary(file)
+            except GlossaryError as error:
+                outcome, message = Outcome.REFUSED, str(error)
+            else:
+                if new.sha256 != now.sha256:
+                    now, outcome = new, Outcome.LOADED
+            self.glossaries = {**self.glossaries, name: now}
+            results.append(
+                Reload(artifact=file, model=name, sha256=now.sha256, outcome=outcome, message=message)
             )
         return results
 

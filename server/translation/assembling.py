@@ -9,16 +9,21 @@ from model.scoring.length_penalty import length_penalty
 from model.text.tokenizer import Tokenizer
 from server.documents.document import Document, Segment, utf8_ranges
 from server.documents.form import in_form
+from server.documents.glossary import Occurrence
 from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
+from server.documents.markup.skeleton import Skeleton
 from server.documents.markup.tokens import Range
+from server.documents.markup.words import Weights
 from server.documents.protected import damage, has_protected, lost
 from server.documents.repair import repaired
+from server.documents.terms import lacking, with_terms
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
+from server.translation.alignment import word_weights
 from server.translation.detokenizing import certain_text, texts_of
-from server.translation.marking import marked, special_pieces
-from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
+from server.translation.marking import special_pieces
+from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation, UsedTerm
 from server.work.options import SearchOptions
 
 
@@ -32,6 +37,8 @@ class SegmentResult:
         text: Of the best one, without markup.
         inner: Where in the best one segments within this one are, by where they begin in the source.
         warnings: Of its markup.
+        terms: Of glossaries, in its source.
+        lacking: Those of them that the best one has not.
     """
 
     hypotheses: list[TranslatedHypothesis]
@@ -39,15 +46,22 @@ class SegmentResult:
     text: str
     inner: Mapping[int, Range] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    terms: Sequence[Occurrence] = ()
+    lacking: Sequence[Occurrence] = ()
 
     def without_attention(self) -> SegmentResult:
         """The same for a client that did not ask for it."""
         return replace(self, hypotheses=[replace(h, attention=None) for h in self.hypotheses])
 
 
-def kept_first(source: str, hypotheses: Sequence[TranslatedHypothesis]) -> list[TranslatedHypothesis]:
-    """Hypotheses, first those that keep most of what must stay; of equals the better one is first."""
-    return sorted(hypotheses, key=lambda hypothesis: damage(source, hypothesis.text))
+def kept_first(
+    source: str, hypotheses: Sequence[TranslatedHypothesis], terms: Sequence[Occurrence] = ()
+) -> list[TranslatedHypothesis]:
+    """Hypotheses, first those that keep most of what must stay, and of these those that have most terms.
+
+    Of equals the better one is first.
+    """
+    return sorted(hypotheses, key=lambda h: (damage(source, h.text), len(lacking(terms, h.text))))
 
 
 def segment_result(
@@ -68,25 +82,61 @@ def segment_result(
         inner: What is written for segments within this one, by their places in the text.
         is_mended: Whether what must stay is put back, and they end, and are in capitals, as the source does.
     """
+    terms = segment.terms
     if hypotheses is None:
-        return SegmentResult(hypotheses=[certain_text("", options)], num_source_tokens=0, text="")
-    # Those beyond are only for what must stay as it is: they are made text where there is any.
-    needed = hypotheses if has_protected(segment.text) else hypotheses[: options.num_hypotheses]
+        nothing = [certain_text("", options)]
+        return SegmentResult(hypotheses=nothing, num_source_tokens=0, text="", terms=terms, lacking=terms)
+    # Those beyond are only for terms and what must stay as it is: they are made text where there are any.
+    is_choosy = bool(terms) or has_protected(segment.text)
+    needed = hypotheses if is_choosy else hypotheses[: options.num_hypotheses]
     texts = texts_of(source, needed, tokenizer, options)
     if len(texts) > 1:
-        texts = kept_first(segment.text, texts)[: options.num_hypotheses]
+        texts = kept_first(segment.text, texts, terms)[: options.num_hypotheses]
     if is_mended:
         texts = [_mended(segment.text, hypothesis, pair) for hypothesis in texts]
-    if segment.skeleton is None:
-        return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
-    has_weights = texts[0].attention is not None
-    special = special_pieces(tokenizer, pair) if has_weights and segment.skeleton.marks else ()
-    filled = [marked(segment, hypothesis, special, inner) for hypothesis in texts]
-    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and not has_weights
-    return SegmentResult(
-        hypotheses=[replace(h, text=form.text) for h, form in zip(texts, filled, strict=True)],
+    weights = _weights_of(segment, texts, tokenizer, pair)
+    for i, (hypothesis, words) in enumerate(zip(texts, weights, strict=True)):
+        if terms and words is not None:
+            text, weights[i] = with_terms(terms, segment.text, hypothesis.text, words)
+            texts[i] = replace(hypothesis, text=text)
+    result = SegmentResult(
+        hypotheses=texts,
         num_source_tokens=len(source),
         text=texts[0].text,
+        terms=terms,
+        lacking=lacking(terms, texts[0].text),
+    )
+    return result if segment.skeleton is None else _marked(segment.skeleton, result, weights, inner)
+
+
+def _weights_of(
+    segment: Segment,
+    texts: Sequence[TranslatedHypothesis],
+    tokenizer: Tokenizer,
+    pair: tuple[str, str],
+) -> list[Weights | None]:
+    """How much words of hypotheses look at words of the source, where tags or lacking terms need it."""
+    has_marks = segment.skeleton is not None and bool(segment.skeleton.marks)
+    if texts[0].attention is None or not (has_marks or segment.terms):
+        return [None] * len(texts)
+    special = special_pieces(tokenizer, pair)
+    return [
+        word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
+        if hypothesis.attention is not None and (has_marks or lacking(segment.terms, hypothesis.text))
+        else None
+        for hypothesis in texts
+    ]
+
+
+def _marked(
+    skeleton: Skeleton, result: SegmentResult, weights: Sequence[Weights | None], inner: Mapping[Range, str]
+) -> SegmentResult:
+    """The same with the markup of its source."""
+    filled = [skeleton.filled(h.text, w, inner) for h, w in zip(result.hypotheses, weights, strict=True)]
+    is_guessed = any(not mark.stand_in for mark in skeleton.marks) and weights[0] is None
+    return replace(
+        result,
+        hypotheses=[replace(h, text=form.text) for h, form in zip(result.hypotheses, filled, strict=True)],
         inner=filled[0].inner,
         warnings=[*filled[0].moved, *([""] if is_guessed else [])],
     )
@@ -136,7 +186,18 @@ def assembled(
             for source, target, result in zip(sources, places, results, strict=True)
         ],
         warnings=[*document.warnings, *_warnings(document.segments, results)],
+        terms=_used_terms(results),
     )
+
+
+def _used_terms(results: Sequence[SegmentResult]) -> list[UsedTerm]:
+    """Each term of a text once, and whether its translation has it throughout."""
+    is_met: dict[tuple[str, str], bool] = {}
+    for result in results:
+        for found in result.terms:
+            key = (found.term.source, found.target)
+            is_met[key] = is_met.get(key, True) and found not in result.lacking
+    return [UsedTerm(source=source, target=target, is_met=met) for (source, target), met in is_met.items()]
 
 
 def _with_inner(together: Sequence[tuple[Segment, SegmentResult]], outer: Sequence[Range]) -> list[Range]:
@@ -190,3 +251,5 @@ def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> 
             yield TextWarning(reason=reason, segment=number)
         for text in result.warnings:
             yield TextWarning(reason=WarningReason.MARKUP, segment=number, text=text)
+        for term in dict.fromkeys(found.term.source for found in result.lacking):
+            yield TextWarning(reason=WarningReason.GLOSSARY, segment=number, text=term)

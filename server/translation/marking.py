@@ -1,34 +1,29 @@
-"""Markup back into translations: whether attention is needed for it, and the tags at the words it tells."""
+"""Which segments are searched with attention, to tell where tags and terms belong."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from model.text.tokenizer import Tokenizer
-from server.documents.document import Segment
-from server.documents.markup.skeleton import Filled
-from server.documents.markup.tokens import Range
 from server.engine.sequence import AttentionChoice
-from server.translation.alignment import word_weights
 from server.translation.attention_limit import num_weights
 from server.translation.request import TranslationRequest
-from server.translation.results import TranslatedHypothesis
 from server.work.options import SearchOptions
 
-# Of a call, for tags: 64 MiB if every hypothesis got as long as it may. Tags of sentences beyond it stand in
-# proportion, and that is told.
+# Of a call, for tags and terms: 64 MiB if every hypothesis got as long as it may. Tags of sentences beyond it
+# stand in proportion, terms are not put in, and that is told.
 _MAX_WEIGHTS = 1 << 24
 Place = tuple[int, int]  # of a text in its call, and of a segment in it
 
 
 def aligned_options(
-    request: TranslationRequest, segments: Iterable[tuple[Place, Segment, int]]
+    request: TranslationRequest, segments: Iterable[tuple[Place, int]]
 ) -> dict[Place, SearchOptions]:
-    """How to search for the segments whose tags need attention, and that may have it.
+    """How to search for the segments whose tags or terms need attention, and that may have it.
 
     Args:
-        segments: Each with its place and the number of its source tokens.
+        segments: The places of those that need it, and the numbers of their source tokens.
     """
     attention = request.model.manifest.attention
     if attention is None or request.options.attention:
@@ -37,9 +32,7 @@ def aligned_options(
     aligned = replace(request.options, attention=choice)
     result: dict[Place, SearchOptions] = {}
     most = 0
-    for place, segment, num_source_tokens in segments:
-        if segment.skeleton is None or not segment.skeleton.marks:
-            continue
+    for place, num_source_tokens in segments:
         most += num_weights(num_source_tokens, aligned)
         if most > _MAX_WEIGHTS:
             break
@@ -53,22 +46,3 @@ def special_pieces(tokenizer: Tokenizer, pair: tuple[str, str]) -> set[str]:
     ids = {*tokenizer.encode_source("", pair[1], source_language=pair[0]), end}
     pieces = {tokenizer.source_piece(i) for i in ids}
     return pieces | {tokenizer.piece(i) for i in (end, first) if i is not None}
-
-
-def marked(
-    segment: Segment,
-    hypothesis: TranslatedHypothesis,
-    special: Collection[str],
-    inner: Mapping[Range, str],
-) -> Filled:
-    """A translation with the markup of its segment, which has some.
-
-    Args:
-        special: Pieces that stand for no text, where the hypothesis has attention.
-        inner: What is written for segments within this one, by their places in the text.
-    """
-    assert segment.skeleton is not None
-    weights = None
-    if hypothesis.attention is not None and segment.skeleton.marks:
-        weights = word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
-    return segment.skeleton.filled(hypothesis.text, weights, inner)

@@ -65,6 +65,7 @@ def _together(before: Translation, after: Translation) -> Translation:
         num_source_tokens=before.num_source_tokens,
         segments=segments,
         warnings=warnings,
+        terms=after.terms,
     )
 
 

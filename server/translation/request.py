@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.documents.document import Segmentation
+from server.documents.glossary import Glossary
 from server.documents.markup.reading import Format
 from server.models.served_model import ServedModel
 from server.work.fair_order import Priority
@@ -25,6 +26,7 @@ class TranslationRequest:
         prefixes: Of each text the tokens that its translation begins with; empty if none has any.
         then: What is done with the translations, its own texts left out, where the pair is translated through
             another language; None where they are what was asked for.
+        glossaries: Of the terms that translations shall have, the first of those of equal words.
     """
 
     model: ServedModel
@@ -38,3 +40,4 @@ class TranslationRequest:
     format: Format = Format.PLAIN
     prefixes: Sequence[tuple[int, ...]] = ()
     then: TranslationRequest | None = None
+    glossaries: Sequence[Glossary] = ()

@@ -71,6 +71,21 @@ class TranslatedSegment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsedTerm:
+    """A term of a glossary that a text has.
+
+    Args:
+        source: As the glossary has it.
+        target: What the translation is to say.
+        is_met: Whether it says that as often as the text has the term.
+    """
+
+    source: str
+    target: str
+    is_met: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Translation:
     """The translation of one text.
 
@@ -79,12 +94,14 @@ class Translation:
         num_source_tokens: Special ones included, of all segments; 0 if there was nothing to translate.
         segments: In order; none where there was nothing to translate.
         warnings: What the translation could not keep, and what looks wrong in it.
+        terms: Of glossaries, that the text has, in order of their first places.
     """
 
     hypotheses: list[TranslatedHypothesis]
     num_source_tokens: int
     segments: Sequence[TranslatedSegment] = ()
     warnings: Sequence[TextWarning] = ()
+    terms: Sequence[UsedTerm] = ()
 
     @property
     def best(self) -> TranslatedHypothesis:

@@ -35,12 +35,13 @@ class TokenizedText:
 
     @property
     def num_kept_bytes(self) -> int:
-        """Length in UTF-8 of what no model translates, which comes out as it went in."""
+        """Length in UTF-8 of what no model makes: what comes out as it went in, and terms of glossaries."""
         text, place, num_bytes = self.document.text, 0, 0
         for segment, ids in zip(self.document.segments, self.sources, strict=True):
             if ids and not segment.is_inner:
                 num_bytes += len(text[place : segment.start].encode())
                 place = segment.end
+        num_bytes += sum(len(term.target.encode()) for s in self.document.segments for term in s.terms)
         return num_bytes + len(text[place:].encode())
 
 
@@ -136,4 +137,4 @@ def _tokenized(encoder: _Encoder, text: str, request: TranslationRequest) -> Tok
         document, sources = document.with_segments(known), [sources[i] for i in known]
     if is_whole and (most := max(map(len, sources), default=0)) > encoder.max_tokens:
         return SourceTooLong(most, encoder.max_tokens)
-    return TokenizedText(document=document, sources=sources)
+    return TokenizedText(document=document.with_terms(request.glossaries), sources=sources)

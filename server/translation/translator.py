@@ -188,7 +188,8 @@ def _options(
     request: TranslationRequest, texts: Sequence[TokenizedText | RequestError]
 ) -> Mapping[Place, SearchOptions]:
     """How to search for those segments that are searched in another way than the request says."""
-    options = {} if request.format is Format.PLAIN else _aligned(request, texts)
+    is_plain = request.format is Format.PLAIN and not request.glossaries
+    options = {} if is_plain else _aligned(request, texts)
     for i, prefix in enumerate(request.prefixes):
         if prefix:
             options[i, 0] = options.get((i, 0), request.options).beginning_with(prefix)
@@ -201,10 +202,11 @@ def _aligned(
     return aligned_options(
         request,
         (
-            ((i, j), segment, len(source))
+            ((i, j), len(source))
             for i, text in enumerate(texts)
             if isinstance(text, TokenizedText)
             for j, (segment, source) in enumerate(zip(text.document.segments, text.sources, strict=True))
+            if segment.terms or (segment.skeleton is not None and segment.skeleton.marks)
         ),
     )
 

@@ -85,6 +85,15 @@ def test_what_is_asked_of_the_answer_is_asked_of_the_second_model(client: Client
     assert cut.source_tokens > 2
 
 
+def test_terms_of_a_glossary_are_those_of_the_second_model(client: Client) -> None:
+    [middle] = map(translated, client.translate(["Il gatto è sul tavolo."], "de", "en"))
+    terms = {middle.text.split()[0]: "Micio", "gatto": "not looked for"}
+    [result] = map(translated, client.translate(["Il gatto è sul tavolo."], "de", "it", glossary=terms))
+    [end] = map(translated, client.translate([middle.text], "en", "it", glossary=terms))
+    assert (result.text, result.glossary_terms) == (end.text, end.glossary_terms)
+    assert "Micio" in [term.target for term in result.glossary_terms]
+
+
 def test_text_without_anything_to_translate_comes_through(client: Client) -> None:
     blank, link = map(translated, client.translate(["  ", "https://example.org/a"], "de", "it"))
     assert (blank.text, blank.stop_reason) == ("", StopReason.EMPTY_SOURCE)

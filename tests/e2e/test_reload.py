@@ -72,7 +72,7 @@ def reload_models(server: RunningServer) -> list[admin_pb2.ModelReload]:
     assert status.details[0].Unpack(response)
     refused = [model for model in response.models if model.outcome == REFUSED]
     assert refusal.details() == (
-        f"{len(refused)} of {len(response.models)} artifacts refused: {refused[0].message}"
+        f"{len(refused)} of {len(response.models)} artifacts and glossaries refused: {refused[0].message}"
     )
     return list(response.models)
 

@@ -57,6 +57,12 @@ class PeerService(pb_grpc.TranslationServiceServicer):
         """None: nobody asks the peer."""
         return pb.ListLanguagePairsResponse()
 
+    async def ListGlossaries(  # noqa: N802
+        self, request: pb.ListGlossariesRequest, context: object
+    ) -> pb.ListGlossariesResponse:
+        """None: nobody asks the peer."""
+        return pb.ListGlossariesResponse()
+
     async def _item(self, text: str, request: pb.TranslateRequest) -> pb.TranslationItem:
         source = [self._pieces[i] for i in self._tokenizer.encode_source(text, request.target_language)]
         target = await self._batcher.translate(source, request.options.max_target_tokens)

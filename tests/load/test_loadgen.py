@@ -44,6 +44,11 @@ class FakeServer(pb_grpc.TranslationServiceServicer):
     ) -> pb.ListLanguagePairsResponse:
         return pb.ListLanguagePairsResponse()
 
+    def ListGlossaries(  # noqa: N802
+        self, request: pb.ListGlossariesRequest, context: object
+    ) -> pb.ListGlossariesResponse:
+        return pb.ListGlossariesResponse()
+
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[tuple[str, FakeServer]]:

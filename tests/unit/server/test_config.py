@@ -30,6 +30,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "pivot": ("en", "de"),
     "max_queue": ("7", "8"),
     "max_texts": ("7", "8"),
+    "glossary": ("a=b.tsv", "c=d.tsv"),
     "max_beam_size": ("7", "8"),
     "max_call_tokens": ("7", "8"),
     "time_limit_seconds": ("7.5", "8.5"),
@@ -334,6 +335,7 @@ NONE = {
     **dict.fromkeys(("max_connection_age_seconds", GRACE), "0.0"),
     **dict.fromkeys(("default_models", "pivot"), ""),
     "otlp_endpoint": "",
+    "glossary": "",
     WEIGHTS: "",
     "max_call_tokens": "0",
 }
@@ -375,3 +377,11 @@ def test_every_option_has_a_row_with_its_flag_its_variable_and_what_it_is() -> N
         for name in NONE.keys() - HAVE_DEFAULTS - {"tls_key"}
         for word in ("left out", ": ")
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"), [("legal", "'legal' is no NAME=FILE"), ("a=b,a=c", "'a' is there twice")]
+)
+def test_glossaries_that_have_no_name_of_their_own_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(ServerConfigError, match=f"^--glossary: {fault}$"):
+        ServerConfig(artifacts=(Path("a"),), glossary=text)

@@ -53,6 +53,12 @@ class Service(pb_grpc.TranslationServiceServicer):
         """None."""
         return pb.ListLanguagePairsResponse()
 
+    def ListGlossaries(  # noqa: N802
+        self, request: pb.ListGlossariesRequest, context: Context
+    ) -> pb.ListGlossariesResponse:
+        """One glossary."""
+        return pb.ListGlossariesResponse(glossaries=[pb.Glossary(name="legal", num_terms=2)])
+
 
 def echo(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
     """Each text as its own translation."""

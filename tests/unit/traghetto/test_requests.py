@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traghetto import AttentionOptions, ContrastiveSearch, InvalidText, Sampling
+from traghetto import AttentionOptions, ContrastiveSearch, GlossaryTerm, InvalidText, Sampling
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.requests import (
     CallCutter,
@@ -222,7 +222,20 @@ def test_one_prefix_is_that_of_all() -> None:
     assert list(made(target_prefix="").target_prefixes) == []
 
 
+def test_a_glossary_is_a_dict_or_terms() -> None:
+    assert list(made(glossary={"cat": "micio", "Ai": ""}).glossary) == [
+        pb.GlossaryTerm(source="cat", target="micio"),
+        pb.GlossaryTerm(source="Ai"),
+    ]
+    assert list(made(glossary=[GlossaryTerm(source="US", match_case=True)]).glossary) == [
+        pb.GlossaryTerm(source="US", match_case=True)
+    ]
+    assert list(made(glossary_names=["legal"]).glossary_names) == ["legal"]
+
+
 def test_terms_in_one_str_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"glossary_names is a str, must be several: write \['legal'\]"):
+        made(glossary_names="legal")
     with pytest.raises(TypeError, match=r"suppress is a str, must be several: write \['cat'\]"):
         made(suppress="cat")
 

@@ -25,6 +25,7 @@ from traghetto import (
     TextError,
     TextWarning,
     Translation,
+    UsedTerm,
     Violation,
     WarningReason,
 )
@@ -125,7 +126,8 @@ def test_segments_and_warnings_have_all_that_the_contract_has() -> None:
         pb.Warning(reason=pb.WARNING_REASON_UNTRANSLATED),
         pb.Warning(reason=cast("pb.WarningReason.ValueType", 99)),
     ]
-    translation = pb.Translation(segments=[segment, pb.Segment()], warnings=warnings)
+    terms = [pb.UsedTerm(source="cat", target="micio", met=True), pb.UsedTerm(source="dog", target="cane")]
+    translation = pb.Translation(segments=[segment, pb.Segment()], warnings=warnings, glossary_terms=terms)
     [result] = results_of(pb.TranslateResponse(items=[pb.TranslationItem(translation=translation)]))
     assert isinstance(result, Translation)
     assert result.segments[0] == Segment(
@@ -151,6 +153,10 @@ def test_segments_and_warnings_have_all_that_the_contract_has() -> None:
         TextWarning(reason=WarningReason.NUMBER, segment=0, text="7"),
         TextWarning(reason=WarningReason.UNTRANSLATED),
         TextWarning(reason=WarningReason.UNSPECIFIED),
+    )
+    assert result.glossary_terms == (
+        UsedTerm(source="cat", target="micio", met=True),
+        UsedTerm(source="dog", target="cane", met=False),
     )
 
 

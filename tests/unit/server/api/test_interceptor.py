@@ -37,6 +37,11 @@ class Service(pb_grpc.TranslationServiceServicer):
     ) -> pb.ListLanguagePairsResponse:
         return pb.ListLanguagePairsResponse()
 
+    async def ListGlossaries(  # noqa: N802
+        self, request: pb.ListGlossariesRequest, context: Any
+    ) -> pb.ListGlossariesResponse:
+        return pb.ListGlossariesResponse()
+
 
 def serve(metrics: Metrics, talk: Talk) -> None:
     """A real server on a free port, for as long as somebody talks to it."""

@@ -14,8 +14,10 @@ from model.scoring.length_penalty import DEFAULT_LENGTH_PENALTY
 from model.scoring.target_limit import DEFAULT_TARGET_LIMIT
 from model.text.special_ids import DEFAULT_SPECIAL_IDS
 from server.api.constraints import constrained
+from server.api.glossary import GlossaryReader
 from server.api.requests import parse_request
 from server.documents.document import Segmentation
+from server.documents.glossary import Glossary, Term
 from server.documents.markup.reading import Format
 from server.engine.sequence import Beam
 from server.errors import InvalidRequest, NotServed
@@ -43,12 +45,17 @@ class LetterTokenizer:
         return [*(1 if i < 0 else 4 + i for i in letters), 3]
 
 
+NAMED = {"legal": Glossary([Term(source="law", target="legge")]), "it": Glossary([Term(source="bit")])}
+
+
 def parse(
     *texts: str,
     pair: str = "en pt-br",
     model: str = "",
     form: int = 0,
     prefixes: Sequence[str] = (),
+    glossary: Sequence[pb.GlossaryTerm] = (),
+    glossary_names: Sequence[str] = (),
     **options: Any,
 ) -> TranslationRequest:
     manifest = SimpleNamespace(
@@ -67,10 +74,21 @@ def parse(
         model=model,
         format=cast("pb.TextFormat.ValueType", form),
         target_prefixes=prefixes,
+        glossary=glossary,
+        glossary_names=glossary_names,
         options=pb.TranslateOptions(**options),
     )
     models = Models([cast("ServedModel", tiny)])
-    parsed = parse_request(message, models, max_texts=2, max_beam_size=16, deadline=7.5)
+    glossaries, faults = asyncio.run(GlossaryReader().read(message, NAMED))
+    parsed = parse_request(
+        message,
+        models,
+        max_texts=2,
+        max_beam_size=16,
+        deadline=7.5,
+        glossaries=glossaries,
+        glossary_faults=faults,
+    )
     return asyncio.run(constrained(parsed, message))
 
 
@@ -194,3 +212,42 @@ def test_terms_become_tokens_that_may_not_follow() -> None:
     assert forbidden.forbidden is not None
     assert forbidden.forbidden.after([4]).tolist() == [5]
     assert forbidden.forbidden.after([5, 4]).tolist() == []
+
+
+def test_a_call_has_its_own_terms_before_those_of_the_glossaries_that_it_names() -> None:
+    parsed = parse("Yes.", glossary=[pb.GlossaryTerm(source="cat")], glossary_names=["it", "legal", "it"])
+    own, *named = parsed.glossaries
+    assert len(own) == 1
+    assert named == [NAMED["it"], NAMED["legal"]]
+    assert list(parse("Yes.").glossaries) == []
+
+
+@pytest.mark.parametrize(
+    ("glossary", "names", "fault"),
+    [
+        ([pb.GlossaryTerm()], [], "glossary[0].source: is empty"),
+        (
+            [pb.GlossaryTerm(source="a"), pb.GlossaryTerm(source="A")],
+            [],
+            "glossary[1].source: is 'A', must be another than that of glossary[0]",
+        ),
+        (
+            [pb.GlossaryTerm(source="a", target="b" * 129)],
+            [],
+            "glossary[0].target: has 129 characters, must have at most 128",
+        ),
+        ([pb.GlossaryTerm(source="a")] * 1025, [], "glossary: has 1025 terms, must have at most 1024"),
+        (
+            [],
+            ["legal", "x"],
+            "glossary_names[1]: is 'x', must be one of the server's: it, legal",
+        ),
+        ([], ["it"] * 9, "glossary_names: has 9 names, must have at most 8"),
+    ],
+)
+def test_terms_and_names_out_of_their_limits_are_refused(
+    glossary: list[pb.GlossaryTerm], names: list[str], fault: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse("Yes.", glossary=glossary, glossary_names=names)
+    assert str(caught.value) == fault

@@ -77,6 +77,21 @@ def test_constraints_reach_the_call() -> None:
     assert list(request.target_prefixes) == ["Il"]
 
 
+def test_glossaries_reach_the_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "terms.tsv"
+    file.write_text("cat\tmicio\nUS\t\tcase\n")
+    request = make_request(parse_arguments([*PAIR, f"--glossary={file}", "--glossary-name=legal"]), "Yes.")
+    assert list(request.glossary) == [
+        pb.GlossaryTerm(source="cat", target="micio"),
+        pb.GlossaryTerm(source="US", match_case=True),
+    ]
+    assert list(request.glossary_names) == ["legal"]
+    file.write_text("cat\n\ta\n")
+    with pytest.raises(SystemExit):
+        parse_arguments([*PAIR, f"--glossary={file}"])
+    assert "line 2: the source is empty" in capsys.readouterr().err
+
+
 def test_sampling_has_the_flags_given_and_no_others() -> None:
     bare = options_of("--sample")
     assert bare.WhichOneof("method") == "sampling"

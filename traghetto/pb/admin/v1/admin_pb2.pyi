@@ -75,7 +75,7 @@ class ReloadModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelReload]:
-        """In the order in which the server was given them."""
+        """In the order in which the server was given them; then glossaries."""
 
     def __init__(
         self,
@@ -102,11 +102,13 @@ class ModelReload(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
-    """The artifact's folder."""
+    """The artifact's folder, or the glossary's file."""
     model: _builtins.str
-    """Name of the model that it is served as now."""
+    """Name of the model that it is served as now, or of the glossary."""
     sha256: _builtins.str
-    """SHA-256 of the manifest that is served now, in lowercase hexadecimal."""
+    """SHA-256 of the manifest, or of the glossary's file, that is served now, in
+    lowercase hexadecimal.
+    """
     outcome: Global___ReloadOutcome.ValueType
     """What was done."""
     message: _builtins.str

@@ -47,7 +47,8 @@ class AdminServiceServicer:
     """
 
     def ReloadModels(self, request, context):
-        """Reads every artifact folder again and serves what has changed in it.
+        """Reads every artifact folder again and serves what has changed in it, and
+        likewise every file of --glossary.
 
         A new artifact is loaded, checked and warmed up beside the old one, which
         goes on translating; then new calls go to the new one, and the old one ends

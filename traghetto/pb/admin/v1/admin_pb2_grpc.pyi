@@ -36,7 +36,8 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     ReloadModels: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse]
-    """Reads every artifact folder again and serves what has changed in it.
+    """Reads every artifact folder again and serves what has changed in it, and
+    likewise every file of --glossary.
 
     A new artifact is loaded, checked and warmed up beside the old one, which
     goes on translating; then new calls go to the new one, and the old one ends
@@ -53,7 +54,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReloadModels: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadModelsRequest, _admin_pb2.ReloadModelsResponse]  # type: ignore[assignment]
-    """Reads every artifact folder again and serves what has changed in it.
+    """Reads every artifact folder again and serves what has changed in it, and
+    likewise every file of --glossary.
 
     A new artifact is loaded, checked and warmed up beside the old one, which
     goes on translating; then new calls go to the new one, and the old one ends
@@ -73,7 +75,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ReloadModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReloadModelsResponse, _abc.Awaitable[_admin_pb2.ReloadModelsResponse]]:
-        """Reads every artifact folder again and serves what has changed in it.
+        """Reads every artifact folder again and serves what has changed in it, and
+        likewise every file of --glossary.
 
         A new artifact is loaded, checked and warmed up beside the old one, which
         goes on translating; then new calls go to the new one, and the old one ends

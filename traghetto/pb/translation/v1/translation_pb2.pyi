@@ -227,6 +227,11 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     no attention, or the call has too many; without a segment, the text is no
     well-formed XML.
     """
+    WARNING_REASON_GLOSSARY: _WarningReason.ValueType  # 11
+    """A term of a glossary, which is in text as the glossary has it, is not as often in
+    the translation as in the source: no word of it looks at the term, or the model
+    returns no attention, or the call has too many.
+    """
 
 class WarningReason(_WarningReason, metaclass=_WarningReasonEnumTypeWrapper):
     """What a warning is about. Values may be added: treat one you do not know as
@@ -272,6 +277,11 @@ text, stands in the translation where it is likely to belong, since the model
 gave it no place, or more than one; without text, tags stand in proportion, since the model gives
 no attention, or the call has too many; without a segment, the text is no
 well-formed XML.
+"""
+WARNING_REASON_GLOSSARY: WarningReason.ValueType  # 11
+"""A term of a glossary, which is in text as the glossary has it, is not as often in
+the translation as in the source: no word of it looks at the term, or the model
+returns no attention, or the call has too many.
 """
 Global___WarningReason: _TypeAlias = WarningReason  # noqa: Y015
 
@@ -347,6 +357,8 @@ class TranslateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     TARGET_PREFIXES_FIELD_NUMBER: _builtins.int
+    GLOSSARY_FIELD_NUMBER: _builtins.int
+    GLOSSARY_NAMES_FIELD_NUMBER: _builtins.int
     source_language: _builtins.str
     """Language of every text, as a BCP-47 tag such as "en" or "pt-BR". Required.
 
@@ -420,6 +432,19 @@ class TranslateRequest(_message.Message):
         length of the segment, counts from the end of the prefix on.
         """
 
+    @_builtins.property
+    def glossary(self) -> _containers.RepeatedCompositeFieldContainer[Global___GlossaryTerm]:
+        """Terms whose translations are given; see GlossaryTerm. None by default. At most
+        1,024, each with another source: INVALID_ARGUMENT otherwise.
+        """
+
+    @_builtins.property
+    def glossary_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Glossaries of the server, from ListGlossaries, whose terms hold beside those of
+        glossary: of equally long ones those of glossary come first, then those of the
+        first name. At most 8. Errors: INVALID_ARGUMENT if there is none of that name.
+        """
+
     def __init__(
         self,
         *,
@@ -431,14 +456,71 @@ class TranslateRequest(_message.Message):
         priority: Global___Priority.ValueType = ...,
         format: Global___TextFormat.ValueType = ...,
         target_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        glossary: _abc.Iterable[Global___GlossaryTerm] | None = ...,
+        glossary_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "target_prefixes", b"target_prefixes", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "glossary", b"glossary", "glossary_names", b"glossary_names", "model", b"model", "options", b"options", "priority", b"priority", "source_language", b"source_language", "target_language", b"target_language", "target_prefixes", b"target_prefixes", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TranslateRequest: _TypeAlias = TranslateRequest  # noqa: Y015
+
+@_typing.final
+class GlossaryTerm(_message.Message):
+    """A term, and what the translation says for it.
+
+    Wherever the words of source stand in a segment, target is to stand in its
+    translation. Of several terms at one place the longest counts, and of equally long
+    ones the one with match_case. In languages that are written without spaces between
+    words each character is a word. Nothing within a literal (see
+    WARNING_REASON_PLACEHOLDER) is a term.
+
+    Of the hypotheses found those come first that have most terms, after those that
+    keep most literals. A term that a hypothesis lacks takes the place of the words
+    that the model's attention says are its translation; nothing else of the hypothesis
+    changes, so that articles, for example, may no longer agree.
+    Translation.glossary_terms says what became of each term.
+
+    Where a pair is translated through another language, terms are those of the
+    second model: they are looked for in the text between, and hold for what is made
+    of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MATCH_CASE_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The term, whole words as the source text has them; name each form, as plurals.
+    White space between words counts as one space. Required; from 1 to 128
+    characters and from 1 to 16 words, each mark and each character of a language
+    without spaces counted as a word.
+    """
+    target: _builtins.str
+    """What the translation says, at most as long as source may be. Empty: the term
+    stays as the text has it.
+    """
+    match_case: _builtins.bool
+    """Whether another case is another term, both in the text and in the translation;
+    but a translation may begin with a capital. Without it "cat" is "CAT" too.
+    """
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        match_case: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["match_case", b"match_case", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GlossaryTerm: _TypeAlias = GlossaryTerm  # noqa: Y015
 
 @_typing.final
 class TranslateOptions(_message.Message):
@@ -1085,6 +1167,7 @@ class Translation(_message.Message):
     LANGUAGE_PAIR_FIELD_NUMBER: _builtins.int
     FIRST_MODEL_FIELD_NUMBER: _builtins.int
     PIVOT_LANGUAGE_FIELD_NUMBER: _builtins.int
+    GLOSSARY_TERMS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text, written in what the
     source is.
@@ -1156,6 +1239,12 @@ class Translation(_message.Message):
         "auto".
         """
 
+    @_builtins.property
+    def glossary_terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsedTerm]:
+        """The terms of glossaries that the text has, each once, in order of their first
+        places.
+        """
+
     def __init__(
         self,
         *,
@@ -1171,10 +1260,11 @@ class Translation(_message.Message):
         language_pair: Global___LanguagePair | None = ...,
         first_model: Global___ModelReference | None = ...,
         pivot_language: _builtins.str = ...,
+        glossary_terms: _abc.Iterable[Global___UsedTerm] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "pivot_language", b"pivot_language", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "glossary_terms", b"glossary_terms", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "pivot_language", b"pivot_language", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1207,6 +1297,38 @@ class DetectedLanguage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetectedLanguage: _TypeAlias = DetectedLanguage  # noqa: Y015
+
+@_typing.final
+class UsedTerm(_message.Message):
+    """A term of a glossary that a text has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """GlossaryTerm.source."""
+    target: _builtins.str
+    """What the translation is to say."""
+    met: _builtins.bool
+    """Whether the translation has it as often as the text has the term. Where not,
+    each segment that lacks it has a WARNING_REASON_GLOSSARY.
+    """
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        met: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["met", b"met", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsedTerm: _TypeAlias = UsedTerm  # noqa: Y015
 
 @_typing.final
 class Segment(_message.Message):
@@ -1504,6 +1626,73 @@ class ListModelsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
+
+@_typing.final
+class ListGlossariesRequest(_message.Message):
+    """Asks for every glossary of the server. Empty for now; a filter may be added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGlossariesRequest: _TypeAlias = ListGlossariesRequest  # noqa: Y015
+
+@_typing.final
+class ListGlossariesResponse(_message.Message):
+    """The glossaries of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GLOSSARIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def glossaries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Glossary]:
+        """Ordered by name, each name once."""
+
+    def __init__(
+        self,
+        *,
+        glossaries: _abc.Iterable[Global___Glossary] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["glossaries", b"glossaries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGlossariesResponse: _TypeAlias = ListGlossariesResponse  # noqa: Y015
+
+@_typing.final
+class Glossary(_message.Message):
+    """A glossary that the server has read from a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NUM_TERMS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name to give in TranslateRequest.glossary_names."""
+    num_terms: _builtins.int
+    """Number of its terms."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        num_terms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "num_terms", b"num_terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Glossary: _TypeAlias = Glossary  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):

@@ -74,6 +74,11 @@ class TranslationServiceStub:
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.SerializeToString,
                 response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.FromString,
                 _registered_method=True)
+        self.ListGlossaries = channel.unary_unary(
+                '/translation.v1.TranslationService/ListGlossaries',
+                request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesRequest.SerializeToString,
+                response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesResponse.FromString,
+                _registered_method=True)
 
 
 class TranslationServiceServicer:
@@ -133,6 +138,13 @@ class TranslationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGlossaries(self, request, context):
+        """Lists the glossaries that calls may name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TranslationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -155,6 +167,11 @@ def add_TranslationServiceServicer_to_server(servicer, server):
                     servicer.ListLanguagePairs,
                     request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.FromString,
                     response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.SerializeToString,
+            ),
+            'ListGlossaries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGlossaries,
+                    request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesRequest.FromString,
+                    response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -285,6 +302,33 @@ class TranslationService:
             '/translation.v1.TranslationService/ListLanguagePairs',
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsRequest.SerializeToString,
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListLanguagePairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGlossaries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/translation.v1.TranslationService/ListGlossaries',
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesRequest.SerializeToString,
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ListGlossariesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,8 @@ class TranslationServiceStub:
     """Lists the models of this server and the language pairs each serves."""
     ListLanguagePairs: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListLanguagePairsRequest, _translation_pb2.ListLanguagePairsResponse]
     """Lists the language pairs of this server and the models of each."""
+    ListGlossaries: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ListGlossariesRequest, _translation_pb2.ListGlossariesResponse]
+    """Lists the glossaries that calls may name."""
 
 @_typing.type_check_only
 class TranslationServiceAsyncStub(TranslationServiceStub):
@@ -121,6 +123,8 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     """Lists the models of this server and the language pairs each serves."""
     ListLanguagePairs: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListLanguagePairsRequest, _translation_pb2.ListLanguagePairsResponse]  # type: ignore[assignment]
     """Lists the language pairs of this server and the models of each."""
+    ListGlossaries: _aio.UnaryUnaryMultiCallable[_translation_pb2.ListGlossariesRequest, _translation_pb2.ListGlossariesResponse]  # type: ignore[assignment]
+    """Lists the glossaries that calls may name."""
 
 class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Translates text of any length, plain or with markup, with encoder-decoder models.
@@ -184,5 +188,13 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_translation_pb2.ListLanguagePairsResponse, _abc.Awaitable[_translation_pb2.ListLanguagePairsResponse]]:
         """Lists the language pairs of this server and the models of each."""
+
+    @_abc_1.abstractmethod
+    def ListGlossaries(
+        self,
+        request: _translation_pb2.ListGlossariesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_translation_pb2.ListGlossariesResponse, _abc.Awaitable[_translation_pb2.ListGlossariesResponse]]:
+        """Lists the glossaries that calls may name."""
 
 def add_TranslationServiceServicer_to_server(servicer: TranslationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
