@@ -38,7 +38,18 @@ def _loops(item: Item) -> list[int]:
 
 def _may_repeat(job: Job) -> bool:
     constraints = job.options.constraints or Constraints()
-    return not 0 < constraints.no_repeat_ngram_size <= _NGRAM_SIZE
+    return not (0 < constraints.no_repeat_ngram_size <= _NGRAM_SIZE or _goes_round(constraints.prefix))
+
+
+def _goes_round(prefix: Sequence[int]) -> bool:
+    """Whether the same tokens stand three times one after the other in what no search may change."""
+    for length in range(1, len(prefix) // 3 + 1):
+        num_equal = 0  # tokens that equal the one so many places before
+        for before, token in zip(prefix, prefix[length:], strict=False):
+            num_equal = num_equal + 1 if token == before else 0
+            if num_equal == 2 * length:
+                return True
+    return False
 
 
 def _without_repetition(job: Job) -> Job:

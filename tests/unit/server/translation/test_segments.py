@@ -230,6 +230,19 @@ def test_who_asks_for_the_models_own_gets_no_second_search() -> None:
     assert len(model.worker.jobs) == 1
 
 
+@pytest.mark.parametrize(
+    ("prefix", "num_searches"), [((2, 2, 2), 1), ((4, 2, 3, 2, 3, 2, 3), 1), ((2, 3, 2, 3), 2), ((2, 2), 2)]
+)
+def test_a_prefix_that_goes_round_in_circles_is_not_searched_again(
+    prefix: tuple[int, ...], num_searches: int
+) -> None:
+    model = FakeModel(lambda _: (hypothesis(2, 2, 2),))
+    request = request_of(model, "Aa b!", segmentation=SENTENCES)
+    (item,) = translate(dataclasses.replace(request, prefixes=[prefix]))
+    assert [warning.reason for warning in item.warnings] == [REPETITION]
+    assert len(model.worker.jobs) == num_searches
+
+
 def test_a_prefix_is_that_of_a_texts_first_segment() -> None:
     model = FakeModel(copy)
     request = request_of(model, "Aa b! Ccc d!", "", "e", segmentation=SENTENCES)
