@@ -1,6 +1,6 @@
-"""Counts, times and tells of every unary call, and answers one whose bytes do not parse.
+"""Counts, times and tells of every call, and answers one whose bytes do not parse.
 
-Such a call is served as if it were a stream of messages, which looks the same on the wire: gRPC reads the
+A unary call is served as if it were a stream of messages, which looks the same on the wire: gRPC reads the
 message of a unary call itself, and where the client has cancelled by then it says nothing to anybody.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,13 +27,15 @@ from server.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing  # an extra that may not be there
 
-Behaviour = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
 class _Series:
     """The metrics of one method; finding one by its labels costs as much as counting."""
 
+    kind: str
     started: Counter
     seconds: Histogram
     handled: dict[grpc.StatusCode, Counter]
@@ -42,7 +44,8 @@ class _Series:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """The RPC metrics, under the names of go-grpc-prometheus, and each call's log line and span.
 
-    Streams (reflection, health watch) are not counted.
+    Streams of gRPC's own services (reflection, health watch), which are open for as long as a client likes,
+    are not counted.
     """
 
     def __init__(self, metrics: Metrics, limit: CancelLimit, tracing: Tracing | None = None) -> None:
@@ -60,25 +63,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if path in self._handlers:
             return self._handlers[path]
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming or handler.response_streaming:
+        if handler is None or _is_uncounted(handler, path):
             return forgiving_handler(handler)
-        self._handlers[path] = wrapped = grpc.stream_unary_rpc_method_handler(
-            self._wrap(handler.unary_unary, path),
+        if handler.request_streaming:
+            kind, behaviour = "bidi_stream", _of_stream(handler.stream_stream)
+            make = grpc.stream_stream_rpc_method_handler
+        else:
+            kind, behaviour = "unary", handler.unary_unary
+            make = grpc.stream_unary_rpc_method_handler
+        self._handlers[path] = wrapped = make(
+            self._wrap(behaviour, path, kind),
             request_deserializer=forgiving(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
         return wrapped
 
-    def _wrap(self, behaviour: Behaviour, path: str) -> Behaviour:
+    def _wrap(self, behaviour: Behaviour, path: str, kind: str) -> Behaviour:
         _, service, method = path.split("/")
-        series = self._series_of(service, method)
+        series = self._series_of(kind, service, method)
 
-        async def wrapped(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def wrapped(requests: Any, context: Context) -> Any:
             del requests  # the context reads faster
             request = await self._read(context)
             series.started.inc()
             call = begin_call(service, method, context.invocation_metadata())
             context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+            call.is_stream = kind != "unary"
             current_call.set(call)
             code = grpc.StatusCode.UNKNOWN
             try:
@@ -112,7 +122,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return wrapped
 
-    async def _read(self, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def _read(self, context: Context) -> Any:
         """The message of a call."""
         try:
             return await context.read()
@@ -121,16 +131,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._count_end(context)
             raise
 
-    def _count_end(self, context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    def _count_end(self, context: Context) -> grpc.StatusCode:
         """How a call ended that gRPC cancelled; only a client's own doing is held against it."""
         if _is_late(context):
             return grpc.StatusCode.DEADLINE_EXCEEDED
         self._limit.cancelled(context.peer())
         return grpc.StatusCode.CANCELLED
 
-    def _series_of(self, service: str, method: str) -> _Series:
-        metrics, labels = self._metrics, ("unary", service, method)
+    def _series_of(self, kind: str, service: str, method: str) -> _Series:
+        metrics, labels = self._metrics, (kind, service, method)
         return _Series(
+            kind=kind,
             started=metrics.rpc_started.labels(*labels),
             seconds=metrics.rpc_seconds.labels(*labels),
             handled={},
@@ -141,7 +152,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         trace_id = self._trace(call, code, ended)
         if code not in series.handled:
             series.handled[code] = self._metrics.rpc_handled.labels(
-                "unary", call.service, call.method, code.name
+                series.kind, call.service, call.method, code.name
             )
         series.handled[code].inc()
         series.seconds.observe(ended - call.started, {"trace_id": trace_id} if trace_id else None)
@@ -154,11 +165,35 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call.parent.trace_id if call.parent and call.parent.is_sampled else None
 
 
-def _is_late(context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+def _is_uncounted(handler: grpc.RpcMethodHandler[Any, Any], path: str) -> bool:
+    if handler.request_streaming and handler.response_streaming:
+        return path.startswith("/grpc.")
+    return bool(handler.request_streaming or handler.response_streaming)
+
+
+def _of_stream(behaviour: Callable[[AsyncIterator[Any], Context], Awaitable[None]]) -> Behaviour:
+    """A method of many messages as one of its first, which the others follow."""
+
+    async def with_first(first: Any, context: Context) -> None:
+        await behaviour(_messages(first, context), context)
+
+    return with_first
+
+
+async def _messages(first: Any, context: Context) -> AsyncIterator[Any]:
+    message = first
+    while message is not grpc.aio.EOF:
+        if message is MALFORMED:
+            raise MalformedRequest("a message does not parse")
+        yield message
+        message = await context.read()
+
+
+def _is_late(context: Context) -> bool:
     remaining = cast("float | None", context.time_remaining())  # None without a deadline
     return remaining is not None and remaining <= DEADLINE_MARGIN_SECONDS
 
 
-def _code(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+def _code(context: Context) -> grpc.StatusCode:
     code: Any = context.code()
     return next((c for c in grpc.StatusCode if code in (c, c.value[0])), grpc.StatusCode.UNKNOWN)

@@ -56,8 +56,8 @@ class Server:
         self._grpc = grpc.aio.server(
             interceptors=[CallInterceptor(metrics, limit, tracing)], options=translation_options(config)
         )
-        service = TranslationService(served, config, metrics)
-        pb_grpc.add_TranslationServiceServicer_to_server(service, self._grpc)
+        self._service = TranslationService(served, config, metrics)
+        pb_grpc.add_TranslationServiceServicer_to_server(self._service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
@@ -122,6 +122,7 @@ class Server:
         """Take no new calls, let running ones finish within drain_seconds, stop the workers."""
         await self._health.enter_graceful_shutdown()
         self._served.drain()
+        self._service.drain()
         await self._grpc.stop(self._config.drain_seconds)
         await self._served.stop()
         for server in (self._admin, self._health_only):

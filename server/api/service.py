@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -20,21 +22,35 @@ from server.api.pairs import list_pairs
 from server.api.requests import format_of, is_auto, parse_request, require_detectable
 from server.api.scores import require_pairs, score_message, translate_request
 from server.api.status import abort
+from server.api.stream_requests import config_of, require_not_draining, until_draining, with_texts
+from server.api.text_stream import TextStream
 from server.config import ServerConfig
 from server.documents.glossary import Glossary
-from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, Violation, quoted
+from server.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    NotServed,
+    RequestError,
+    TimeLimitExceeded,
+    Violation,
+    quoted,
+)
 from server.models.catalogue import Models
 from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
+from server.telemetry.logs import log_fault
 from server.telemetry.metrics import Metrics
 from server.translation.detection import LanguageDetector
 from server.translation.pivoting import translate_through
 from server.translation.request import TranslationRequest
 from server.translation.results import Translations
-from server.translation.running import all_or_none
+from server.translation.running import all_or_none, parts_at_once
 from server.translation.scoring import score
 from server.translation.translator import Translator
+from server.work.fair_order import Priority
+from server.work.job_queue import BULK_WORK
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc
 
@@ -51,12 +67,19 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
         self._served, self._metrics = served, metrics
         self._max_texts = min(config.max_texts, config.max_queue)
+        self._max_parts = parts_at_once(config.max_queue)
+        self._num_streams = itertools.count(1)
+        self._draining = asyncio.Event()
         self._max_beam_size = config.max_beam_size
         self._time_limit_seconds = config.time_limit_seconds
         self._max_message_bytes = config.max_message_bytes
         self._detector = LanguageDetector()
         self._glossaries = GlossaryReader()
         self._translator = Translator(config.max_message_bytes, config.max_call_tokens)
+
+    def drain(self) -> None:
+        """Let streams end once they have answered what they have read."""
+        self._draining.set()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
         """Every model."""
@@ -91,6 +114,73 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
         """Tell how probable every translation of a call is."""
         return await self._answered(self.score, request, context)
+
+    async def TranslateStream(  # type: ignore[override]  # noqa: N802 - it writes to the context itself
+        self, request_iterator: AsyncIterator[pb.TranslateStreamRequest], context: Context
+    ) -> None:
+        """Translate any number of texts, as they come."""
+        started, call = time.monotonic(), current_call.get()
+        remaining = cast("float | None", context.time_remaining())
+        deadline = None if remaining is None else started + remaining
+        try:
+            await self._stream(request_iterator, context, call, deadline)
+        except RequestError as error:
+            if not call.target_tokens:
+                count_rejection(self._metrics, error)
+            await abort(context, error)
+
+    async def _stream(
+        self,
+        messages: AsyncIterator[pb.TranslateStreamRequest],
+        context: Context,
+        call: Call,
+        deadline: float | None,
+    ) -> None:
+        first = await anext(messages)  # the interceptor has seen it
+        config = config_of(first)
+        parse, faults = await self._parser_of(config, deadline, client_of(context))
+        self._require_valid(config, parse, faults)
+        number = -next(self._num_streams)
+
+        def parse_part(message: pb.TranslateRequest, models: Models) -> TranslationRequest:
+            is_long = call.target_tokens * call.beam_size > BULK_WORK
+            return _part_of(number, parse(message, models), is_bulk=is_long)
+
+        async def answer(texts: Sequence[str]) -> pb.TranslateResponse:
+            call.num_texts += len(texts)
+            part = with_texts(config, texts)
+            try:
+                return await self._answer(part, call, time.monotonic(), deadline, parse_part)
+            except RequestError:
+                raise
+            except Exception as error:
+                log_fault(call, error)
+                raise InternalError("a fault of the server; its log tells more") from error
+
+        stream = TextStream(
+            answer,
+            context.write,
+            in_order=first.in_order,
+            max_parts=self._max_parts,
+            max_texts=self._max_texts,
+            max_bytes=self._max_message_bytes,
+        )
+        await stream.run(until_draining(first, messages, self._draining))
+        require_not_draining(self._draining)
+
+    def _require_valid(
+        self, config: pb.TranslateRequest, parse: Parse, glossary_faults: Sequence[Violation]
+    ) -> None:
+        """Refuse a stream whose texts would all meet the same, before any of them is read."""
+        message = with_texts(config, [""])
+        try:
+            if is_auto(message):
+                require_detectable(message, self._max_texts, self._max_beam_size, glossary_faults)
+            else:
+                parse(message, self._served.current)
+        except InvalidRequest as error:
+            faults = [Violation(f"config.{v.field}", v.description) for v in error.violations]
+            raise InvalidRequest(faults) from error
 
     async def _answered(
         self, answer: Answer[Request, Response], request: Request, context: Context
@@ -127,13 +217,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             RequestError: there is no translation; it is counted already.
         """
         with self._counted(call, request):
-            glossaries, faults = await self._glossaries.read(request, self._served.glossaries)
-            parse = self._parser(deadline, client, glossaries, faults)
-            if is_auto(request):
-                require_detectable(request, self._max_texts, self._max_beam_size, faults)
-                return await self._answer_detected(request, call, started, deadline, parse)
-            parsed = parse(request, self._served.current)
-            return response_message(await self._translated(request, parsed, call, started))
+            parse, faults = await self._parser_of(request, deadline, client)
+            return await self._answer(request, call, started, deadline, parse, faults)
+
+    async def _answer(
+        self,
+        request: pb.TranslateRequest,
+        call: Call,
+        started: float,
+        deadline: float | None,
+        parse: Parse,
+        glossary_faults: Sequence[Violation] = (),
+    ) -> pb.TranslateResponse:
+        if is_auto(request):
+            require_detectable(request, self._max_texts, self._max_beam_size, glossary_faults)
+            return await self._answer_detected(request, call, started, deadline, parse)
+        parsed = parse(request, self._served.current)
+        return response_message(await self._translated(request, parsed, call, started))
 
     async def score(
         self, request: pb.ScoreRequest, call: Call, started: float, deadline: float | None, client: str
@@ -158,6 +258,13 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         except RequestError as error:
             count_rejection(self._metrics, error)
             raise
+
+    async def _parser_of(
+        self, request: pb.TranslateRequest, deadline: float | None, client: str
+    ) -> tuple[Parse, Sequence[Violation]]:
+        """What reads a request with its glossaries, and what is wrong with these."""
+        glossaries, faults = await self._glossaries.read(request, self._served.glossaries)
+        return self._parser(deadline, client, glossaries, faults), faults
 
     def _parser(
         self,
@@ -230,3 +337,10 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 side_by_side=fit,
             )
         return joined_response(found, zip(parts, answers, strict=True), self._max_message_bytes)
+
+
+def _part_of(number: int, request: TranslationRequest, *, is_bulk: bool) -> TranslationRequest:
+    """Some of the texts of a stream, of which this is the number."""
+    priority = Priority.BULK if is_bulk else request.priority
+    then = None if request.then is None else _part_of(number, request.then, is_bulk=is_bulk)
+    return replace(request, part_of=number, priority=priority, then=then)

@@ -44,6 +44,7 @@ class Call:
     Args:
         model, pair: Of those served, with a comma between several; empty until one is found, for what a
             client asks for is not repeated.
+        is_stream: Whether it may go on for ever.
         search: The method's name, and how many hypotheses run side by side.
         call_stages: Start and end of each stage that the call as a whole goes through.
         jobs: When the call's texts went through the model.
@@ -59,6 +60,7 @@ class Call:
     pair: str = ""
     search: str = ""
     beam_size: int = 0
+    is_stream: bool = False
     num_texts: int = 0
     source_tokens: int = 0
     target_tokens: int = 0

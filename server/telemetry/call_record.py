@@ -80,7 +80,9 @@ class CallRecord:
         self._metrics.stage_seconds[name].observe(now - started)
 
     def follow(self, times: list[JobTimes]) -> None:
-        """Remember how far the call's texts get in the model."""
+        """Remember how far the call's texts get in the model; of a stream, which has no end of them, none."""
+        if self._call.is_stream:
+            return
         self._call.jobs += times[self._num_followed :]
         self._num_followed = len(times)
 

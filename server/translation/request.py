@@ -24,6 +24,8 @@ class TranslationRequest:
         segmentation: How each text is cut into what the model translates as one sequence.
         format: What the texts are written in.
         prefixes: Of each text the tokens that its translation begins with; empty if none has any.
+        part_of: The number of a call that goes on, below 0, where these texts are only some of its: they wait
+            for room in the queue; None where they are all of a call.
         then: What is done with the translations, its own texts left out, where the pair is translated through
             another language; None where they are what was asked for.
         glossaries: Of the terms that translations shall have, the first of those of equal words.
@@ -39,5 +41,6 @@ class TranslationRequest:
     segmentation: Segmentation = Segmentation.SENTENCES
     format: Format = Format.PLAIN
     prefixes: Sequence[tuple[int, ...]] = ()
+    part_of: int | None = None
     then: TranslationRequest | None = None
     glossaries: Sequence[Glossary] = ()

@@ -18,6 +18,8 @@ Outcome = tuple[Hypothesis, ...] | BaseException
 # A call has no more of the queue than it has texts, or than such a part of it, 1 / 4: one with a book in it
 # would otherwise leave no room to others until it is done.
 _QUEUE_SHARE = 4
+# A call that goes on has so many parts under way at most, and each of them such a part of that share.
+_MOST_PARTS = 16
 
 
 _ROOM_SECONDS = 0.05  # between two looks whether the queue has room for a further part
@@ -45,6 +47,15 @@ async def all_or_none(
     return [task.result() for task in tasks]
 
 
+def parts_at_once(max_queue: int) -> int:
+    """How many parts of a call that goes on may be under way.
+
+    >>> [parts_at_once(max_queue) for max_queue in (1, 20, 4096)]
+    [1, 5, 16]
+    """
+    return min(_MOST_PARTS, max(1, max_queue // _QUEUE_SHARE))
+
+
 async def run_jobs(
     worker: Worker,
     waker: LoopWaker,
@@ -63,12 +74,15 @@ async def run_jobs(
         QueueFull, Overloaded, Draining: the model takes none of them.
         DeadlineExceeded, Draining: the call ended before they did.
     """
+    is_part = bool(jobs) and jobs[0].call is not None
     num_together = max(num_texts, worker.max_queue // _QUEUE_SHARE)
+    if is_part:
+        num_together = max(1, worker.max_queue // _QUEUE_SHARE // _MOST_PARTS)
     outcomes: list[Outcome] = []
     for first in range(0, len(jobs), num_together):
         last = first + num_together
         others = [*jobs[:first], *jobs[last:]]
-        submitted = await _submitted(worker, jobs[first:last], others, is_begun=first > 0)
+        submitted = await _submitted(worker, jobs[first:last], others, is_begun=is_part or first > 0)
         times += [future.times for _, future in submitted]
         record.follow(times)
         try:

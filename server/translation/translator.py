@@ -218,6 +218,7 @@ def _job(request: TranslationRequest, source: list[int], options: SearchOptions)
         deadline=request.deadline,
         client=request.client,
         priority=request.priority,
+        call=request.part_of,
     )
 
 

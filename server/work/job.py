@@ -36,6 +36,8 @@ class Job:
         deadline: On the monotonic clock, in seconds; None for none.
         client: Who asks; clients share a model.
         priority: What the call asks for; one of much work is bulk in any case.
+        call: A number below 0 of the call, where that hands its jobs over time and again; None where all of
+            them come together.
     """
 
     source: tuple[int, ...]
@@ -43,6 +45,7 @@ class Job:
     deadline: float | None = None
     client: str = ""
     priority: Priority = Priority.INTERACTIVE
+    call: int | None = None
 
     def request(self, sequence_id: int) -> SequenceRequest:
         """What the engine is asked for."""

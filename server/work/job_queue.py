@@ -23,7 +23,7 @@ from server.work.portion import Has, Portion
 # sources at once (docs/benchmarks.md, "What mattered").
 _JOIN_SHARE = 8
 # A call of more than so many expected hypothesis tokens, some 60 sentences by a beam of 4, is bulk.
-_BULK_WORK = 4096
+BULK_WORK = 4096
 # Hypothesis tokens that a source token is worth: what the encoder takes for it.
 _SOURCE_WORK = 0.25
 # While calls that are not bulk come, bulk takes such a part of the slots, 1 / 3: a step takes less time then.
@@ -177,8 +177,9 @@ class JobQueue:
         return self.pace.work(job.options, len(job.source)) + _SOURCE_WORK * len(job.source)
 
     def _flow_of(self, job: Job, work: float) -> Flow:
-        priority = Priority.BULK if work > _BULK_WORK else job.priority
-        return Flow(client=job.client, call=next(self._num_calls), priority=priority)
+        priority = Priority.BULK if work > BULK_WORK else job.priority
+        call = next(self._num_calls) if job.call is None else job.call
+        return Flow(client=job.client, call=call, priority=priority)
 
     def take(
         self, portion: Portion, reserve: Has, *, has_lane: Has = lambda _: True, takes_more: bool = True

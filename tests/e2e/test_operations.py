@@ -61,7 +61,14 @@ def test_reflection_describes_the_service(server: RunningServer) -> None:
         assert {SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())
         found = database.FindFileContainingSymbol(SERVICE)
     methods = {method.name for service in found.service for method in service.method}
-    assert methods == {"Translate", "Score", "ListModels", "ListLanguagePairs"}
+    assert methods == {
+        "Translate",
+        "TranslateStream",
+        "Score",
+        "ListModels",
+        "ListLanguagePairs",
+        "ListGlossaries",
+    }
 
 
 def test_a_stopping_server_finishes_what_runs_and_takes_nothing_new(

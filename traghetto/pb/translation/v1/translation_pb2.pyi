@@ -1931,3 +1931,107 @@ class LanguagePair(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LanguagePair: _TypeAlias = LanguagePair  # noqa: Y015
+
+@_typing.final
+class TranslateStreamRequest(_message.Message):
+    """A part of what a client of TranslateStream has to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    IN_ORDER_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    in_order: _builtins.bool
+    """Whether answers come in the order of the texts; one that is done early then waits
+    for those before it. Read in the first message alone.
+    """
+    @_builtins.property
+    def config(self) -> Global___TranslateRequest:
+        """How to translate all texts of the call. Required in the first message and not
+        allowed in any other: INVALID_ARGUMENT otherwise. It has no texts, and at most one
+        of target_prefixes, which is for all. Without a priority it is PRIORITY_BULK; with
+        PRIORITY_INTERACTIVE it becomes bulk once the call has had 4,096 hypothesis tokens.
+        """
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamText]:
+        """Texts to translate, at most as many as a call of Translate may have:
+        INVALID_ARGUMENT otherwise. Some tens in a message cost less than one in each.
+        """
+
+    def __init__(
+        self,
+        *,
+        config: Global___TranslateRequest | None = ...,
+        in_order: _builtins.bool = ...,
+        texts: _abc.Iterable[Global___StreamText] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "in_order", b"in_order", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslateStreamRequest: _TypeAlias = TranslateStreamRequest  # noqa: Y015
+
+@_typing.final
+class StreamText(_message.Message):
+    """A text of TranslateStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The client's name for it, which its answer repeats; a number, as that of a row or
+    a line, so that none costs more than 10 bytes. The server does not read it: a
+    client that uses one twice cannot tell the answers apart.
+    """
+    text: _builtins.str
+    """As TranslateRequest.texts are."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamText: _TypeAlias = StreamText  # noqa: Y015
+
+@_typing.final
+class TranslateStreamResponse(_message.Message):
+    """Texts of a TranslateStream that are done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their ids. Each id of a request comes once."""
+
+    @_builtins.property
+    def response(self) -> Global___TranslateResponse:
+        """Their translations, as Translate would have answered: items are as many as ids and
+        in their order. The model may be another version than that of the message before,
+        where it was replaced meanwhile.
+        """
+
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        response: Global___TranslateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslateStreamResponse: _TypeAlias = TranslateStreamResponse  # noqa: Y015

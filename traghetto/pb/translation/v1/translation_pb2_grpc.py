@@ -59,6 +59,11 @@ class TranslationServiceStub:
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.SerializeToString,
                 response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.FromString,
                 _registered_method=True)
+        self.TranslateStream = channel.stream_stream(
+                '/translation.v1.TranslationService/TranslateStream',
+                request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamRequest.SerializeToString,
+                response_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamResponse.FromString,
+                _registered_method=True)
         self.Score = channel.unary_unary(
                 '/translation.v1.TranslationService/Score',
                 request_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.ScoreRequest.SerializeToString,
@@ -115,6 +120,29 @@ class TranslationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TranslateStream(self, request_iterator, context):
+        """Translates any number of texts in one call: texts go in with ids while answers
+        come out with them, as they are done. A client need not wait between texts, nor
+        hold them all: the server reads on only while it has room for more, and an answer
+        that the client does not read keeps it from reading, so that neither side holds
+        more than some hundred texts whatever the number of all.
+
+        The first message has the configuration, each further one texts. A fault of the
+        configuration ends the call; that of a text, which with Translate would be one of
+        its call too, is its item. A full queue is waited for, not an error; the server's
+        time limit of calls without a deadline does not hold.
+
+        What an answer promises: its texts are done and their ids need not be sent again.
+        Of a call that ends with any status but OK, each id without an answer is to be
+        sent again, in a new call, on this server or another; the server remembers nothing
+        of it. A server that drains reads no more, answers all that it has read, and ends
+        the call with UNAVAILABLE. When the client has no more texts it half-closes, and
+        the call ends with OK once all are answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Score(self, request, context):
         """Tells how probable given translations are to a model, token by token: to rank or
         filter translations, whoever made them. Nothing is searched for, cut or changed.
@@ -152,6 +180,11 @@ def add_TranslationServiceServicer_to_server(servicer, server):
                     servicer.Translate,
                     request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.FromString,
                     response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.SerializeToString,
+            ),
+            'TranslateStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.TranslateStream,
+                    request_deserializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamRequest.FromString,
+                    response_serializer=traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamResponse.SerializeToString,
             ),
             'Score': grpc.unary_unary_rpc_method_handler(
                     servicer.Score,
@@ -221,6 +254,33 @@ class TranslationService:
             '/translation.v1.TranslationService/Translate',
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateRequest.SerializeToString,
             traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TranslateStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/translation.v1.TranslationService/TranslateStream',
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamRequest.SerializeToString,
+            traghetto_dot_pb_dot_translation_dot_v1_dot_translation__pb2.TranslateStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

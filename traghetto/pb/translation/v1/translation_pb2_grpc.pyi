@@ -70,6 +70,25 @@ class TranslationServiceStub:
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
     """
+    TranslateStream: _grpc.StreamStreamMultiCallable[_translation_pb2.TranslateStreamRequest, _translation_pb2.TranslateStreamResponse]
+    """Translates any number of texts in one call: texts go in with ids while answers
+    come out with them, as they are done. A client need not wait between texts, nor
+    hold them all: the server reads on only while it has room for more, and an answer
+    that the client does not read keeps it from reading, so that neither side holds
+    more than some hundred texts whatever the number of all.
+
+    The first message has the configuration, each further one texts. A fault of the
+    configuration ends the call; that of a text, which with Translate would be one of
+    its call too, is its item. A full queue is waited for, not an error; the server's
+    time limit of calls without a deadline does not hold.
+
+    What an answer promises: its texts are done and their ids need not be sent again.
+    Of a call that ends with any status but OK, each id without an answer is to be
+    sent again, in a new call, on this server or another; the server remembers nothing
+    of it. A server that drains reads no more, answers all that it has read, and ends
+    the call with UNAVAILABLE. When the client has no more texts it half-closes, and
+    the call ends with OK once all are answered.
+    """
     Score: _grpc.UnaryUnaryMultiCallable[_translation_pb2.ScoreRequest, _translation_pb2.ScoreResponse]
     """Tells how probable given translations are to a model, token by token: to rank or
     filter translations, whoever made them. Nothing is searched for, cut or changed.
@@ -113,6 +132,25 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     A fault of the request as a whole fails the call (see the service). A fault
     of a single text fails only its item: the call then returns OK, even where
     all items are errors, so read each item's result.
+    """
+    TranslateStream: _aio.StreamStreamMultiCallable[_translation_pb2.TranslateStreamRequest, _translation_pb2.TranslateStreamResponse]  # type: ignore[assignment]
+    """Translates any number of texts in one call: texts go in with ids while answers
+    come out with them, as they are done. A client need not wait between texts, nor
+    hold them all: the server reads on only while it has room for more, and an answer
+    that the client does not read keeps it from reading, so that neither side holds
+    more than some hundred texts whatever the number of all.
+
+    The first message has the configuration, each further one texts. A fault of the
+    configuration ends the call; that of a text, which with Translate would be one of
+    its call too, is its item. A full queue is waited for, not an error; the server's
+    time limit of calls without a deadline does not hold.
+
+    What an answer promises: its texts are done and their ids need not be sent again.
+    Of a call that ends with any status but OK, each id without an answer is to be
+    sent again, in a new call, on this server or another; the server remembers nothing
+    of it. A server that drains reads no more, answers all that it has read, and ends
+    the call with UNAVAILABLE. When the client has no more texts it half-closes, and
+    the call ends with OK once all are answered.
     """
     Score: _aio.UnaryUnaryMultiCallable[_translation_pb2.ScoreRequest, _translation_pb2.ScoreResponse]  # type: ignore[assignment]
     """Tells how probable given translations are to a model, token by token: to rank or
@@ -160,6 +198,31 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         A fault of the request as a whole fails the call (see the service). A fault
         of a single text fails only its item: the call then returns OK, even where
         all items are errors, so read each item's result.
+        """
+
+    @_abc_1.abstractmethod
+    def TranslateStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_translation_pb2.TranslateStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_translation_pb2.TranslateStreamResponse], _abc.AsyncIterator[_translation_pb2.TranslateStreamResponse]]:
+        """Translates any number of texts in one call: texts go in with ids while answers
+        come out with them, as they are done. A client need not wait between texts, nor
+        hold them all: the server reads on only while it has room for more, and an answer
+        that the client does not read keeps it from reading, so that neither side holds
+        more than some hundred texts whatever the number of all.
+
+        The first message has the configuration, each further one texts. A fault of the
+        configuration ends the call; that of a text, which with Translate would be one of
+        its call too, is its item. A full queue is waited for, not an error; the server's
+        time limit of calls without a deadline does not hold.
+
+        What an answer promises: its texts are done and their ids need not be sent again.
+        Of a call that ends with any status but OK, each id without an answer is to be
+        sent again, in a new call, on this server or another; the server remembers nothing
+        of it. A server that drains reads no more, answers all that it has read, and ends
+        the call with UNAVAILABLE. When the client has no more texts it half-closes, and
+        the call ends with OK once all are answered.
         """
 
     @_abc_1.abstractmethod
