@@ -9,12 +9,14 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import grpc
 
+from traghetto.async_streams import AsyncSender, asynchronous
 from traghetto.calls import Caller, Steps, Try, Wait
-from traghetto.failures import failure_of
+from traghetto.failures import Failure, failure_of
 from traghetto.in_order import in_order_async
 from traghetto.options import TranslateOptions
 from traghetto.requests import CallCutter, RequestTemplate, calls_of_async, checked_texts, score_requests
 from traghetto.results import ModelDescription, Result, Score, ServedLanguagePair, TextError
+from traghetto.streams import Unreadable, unanswered_of
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -162,6 +164,72 @@ class AsyncClient:
 
         calls = calls_of_async(plain, CallCutter(texts_per_call))
         return _flat(in_order_async(translate, calls, concurrency))
+
+    def translate_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        in_order: bool = False,
+        texts_per_message: int = 16,
+        **options: Unpack[TranslateOptions],
+    ) -> AsyncIterator[tuple[int, Result]]:
+        """Translate any number of texts in one call of the server, and give each result as it comes.
+
+        Texts are read as they are needed: 2,048 of them, or a MiB, are without an answer at most. A stream
+        that is cut off goes on by itself with those, on this server or the next; it gives up once there was
+        no answer for `timeout_seconds` while it could not go on. The server takes it as bulk, unless
+        `priority` says otherwise, and lets it wait rather than refuse it.
+
+        Args:
+            texts: Plain or asynchronous.
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
+            in_order: Whether results come in the order of the texts.
+            texts_per_message: Texts sent together; with 1 no text waits for those behind it to be read.
+            **options: See `TranslateOptions`.
+
+        Returns:
+            For each text its place, from 0, and a translation or an error; each once.
+
+        Raises:
+            CallError: the call failed as a whole, and would again.
+            InvalidText: a text holds half of a surrogate pair; raised behind the results of those before it.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract, or in its limits.
+        """
+        unanswered = unanswered_of(
+            RequestTemplate(source_language, target_language, **options),
+            in_order=in_order,
+            texts_per_message=texts_per_message,
+        )
+        return self._stream(AsyncSender(asynchronous(texts), unanswered))
+
+    async def _stream(self, sender: AsyncSender) -> AsyncIterator[tuple[int, Result]]:
+        outage, call = self._caller.outage(), None
+        try:
+            while True:
+                failure: Failure | None = None
+                try:
+                    call = self._stub.TranslateStream(await sender.messages())
+                    async for message in call:
+                        self._caller.answered()
+                        outage = self._caller.outage()
+                        for result in await sender.take(message):
+                            yield result
+                except Unreadable as unreadable:
+                    failure = unreadable.failure
+                except grpc.aio.AioRpcError as error:
+                    failure = failure_of(error.code(), error.details(), error.trailing_metadata() or ())
+                failure = failure or sender.unfinished()
+                if failure is None:
+                    return
+                await asyncio.sleep(self._caller.wait_to_resume(outage, failure))
+        finally:
+            if call is not None:
+                call.cancel()
+            await sender.stop()
 
     async def score(
         self,

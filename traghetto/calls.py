@@ -51,6 +51,18 @@ class Wait:
     seconds: float
 
 
+@dataclass(kw_only=True)
+class Outage:
+    """The failures of a stream since its last answer.
+
+    Args:
+        end: Until when it is tried again; None before the first.
+    """
+
+    retries: Retries
+    end: float | None = None
+
+
 Steps = Generator[Try | Wait, Any, T]
 _ANSWERED = (Kind.BUSY, Kind.REFUSED)
 
@@ -142,10 +154,34 @@ class Caller:
         response = yield from self._tries("ListGlossaries", pb.ListGlossariesRequest(), end)
         return {glossary.name: glossary.num_terms for glossary in response.glossaries}
 
+    def outage(self) -> Outage:
+        """None yet: of a stream that begins, or that had an answer."""
+        return Outage(retries=self._retries())
+
+    def answered(self) -> None:
+        """Note an answer of a stream."""
+        self._is_known = True
+        self.budget.refund()
+
+    def wait_to_resume(self, outage: Outage, failure: Failure) -> float:
+        """Seconds until a stream that was cut is tried again.
+
+        Raises:
+            CallError: it is not, or was without an answer for as long as a call may take.
+        """
+        self._is_known = outage.retries.is_known = self._is_known or failure.kind in _ANSWERED
+        now = self.clock()
+        outage.end = now + self.timeout_seconds if outage.end is None else outage.end
+        wait = outage.retries.wait_after(failure)
+        if wait is None or now + wait >= outage.end:
+            raise self._error_of(failure)
+        return wait
+
+    def _retries(self) -> Retries:
+        return Retries(policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known)
+
     def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
-        retries = Retries(
-            policy=self.policy, budget=self.budget, uniform=self.uniform, is_known=self._is_known
-        )
+        retries = self._retries()
         earlier: Failure | None = None
         while (left_seconds := end - self.clock()) > 0:
             outcome = yield Try(method=method, request=request, timeout_seconds=left_seconds)

@@ -36,6 +36,8 @@ _NOT_CONNECTED = (
 _REFUSED_STREAM = "RST_STREAM with error code 7"
 # What gRPC says, as UNKNOWN, where a connection ended with an error: TLS has met bytes that were damaged.
 _STREAM_REMOVED = "Stream removed"
+# What gRPC says in asyncio in place of the server's status, of a stream that ended while it was written to.
+_ENDED_UNDER_WRITING = "Internal error from Core"
 _CLOSED_HERE = "Channel closed"
 _SERVER_FAULTS = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS))
 
@@ -85,7 +87,7 @@ class Failure:
         return self.status is None and self.code is grpc.StatusCode.UNAVAILABLE
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Kind:  # noqa: PLR0911 - a return for each finding
         """What to think of another try."""
         if self.pushback_ms is not None and self.pushback_ms < 0:
             return Kind.FINAL
@@ -93,6 +95,8 @@ class Failure:
             return Kind.BUSY
         if self.code is grpc.StatusCode.CANCELLED:  # gRPC's answer while a server closes its port
             return Kind.FINAL if self.message.startswith(_CLOSED_HERE) else Kind.REFUSED
+        if self.code is grpc.StatusCode.INTERNAL and self.message == _ENDED_UNDER_WRITING:
+            return Kind.REFUSED  # whatever it is, the next try tells
         if self.code is not grpc.StatusCode.UNAVAILABLE and not self.is_unanswered:
             return Kind.FINAL
         if self.message.startswith(_NOT_CONNECTED):

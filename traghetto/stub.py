@@ -33,11 +33,20 @@ class _Forgiving:
 
     def unary_unary(self, path: str, response_deserializer: Callable[[bytes], Any], **fields: Any) -> Any:
         """A method of one message in and one out."""
-
-        def read(content: bytes) -> Any:
-            try:
-                return response_deserializer(content)
-            except Exception:  # noqa: BLE001 - protobuf raises DecodeError, and others by implementation
-                return _UNREADABLE
-
+        read = _forgiving(response_deserializer)
         return self._channel.unary_unary(path, response_deserializer=read, **fields)
+
+    def stream_stream(self, path: str, response_deserializer: Callable[[bytes], Any], **fields: Any) -> Any:
+        """A method of many messages in and many out."""
+        read = _forgiving(response_deserializer)
+        return self._channel.stream_stream(path, response_deserializer=read, **fields)
+
+
+def _forgiving(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except Exception:  # noqa: BLE001 - protobuf raises DecodeError, and others by implementation
+            return _UNREADABLE
+
+    return read

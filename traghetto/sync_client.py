@@ -11,11 +11,12 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 import grpc
 
 from traghetto.calls import Caller, Steps, Try, Wait
-from traghetto.failures import failure_of
+from traghetto.failures import Failure, failure_of
 from traghetto.in_order import in_order
 from traghetto.options import TranslateOptions
 from traghetto.requests import CallCutter, RequestTemplate, calls_of, checked_texts, score_requests
 from traghetto.results import ModelDescription, Result, Score, ServedLanguagePair, TextError
+from traghetto.streams import Sender, Unreadable, unanswered_of
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
@@ -163,6 +164,76 @@ class Client:
 
         calls = calls_of(checked_texts(texts), CallCutter(texts_per_call))
         return chain.from_iterable(in_order(translate, calls, concurrency))
+
+    def translate_stream(
+        self,
+        texts: Iterable[str],
+        source_language: str,
+        target_language: str,
+        *,
+        in_order: bool = False,
+        texts_per_message: int = 16,
+        **options: Unpack[TranslateOptions],
+    ) -> Iterator[tuple[int, Result]]:
+        """Translate any number of texts in one call of the server, and give each result as it comes.
+
+        Texts are read as they are needed: 2,048 of them, or a MiB, are without an answer at most. A stream
+        that is cut off goes on by itself with those, on this server or the next; it gives up once there was
+        no answer for `timeout_seconds` while it could not go on. The server takes it as bulk, unless
+        `priority` says otherwise, and lets it wait rather than refuse it.
+
+        Args:
+            texts: A file's lines, for example.
+            source_language, target_language: BCP-47 tags, such as "en"; "auto" lets the server find the
+                source language of each text.
+            in_order: Whether results come in the order of the texts.
+            texts_per_message: Texts sent together; with 1 no text waits for those behind it to be read.
+            **options: See `TranslateOptions`.
+
+        Returns:
+            For each text its place, from 0, and a translation or an error; each once.
+
+        Raises:
+            CallError: the call failed as a whole, and would again.
+            InvalidText: a text holds half of a surrogate pair; raised behind the results of those before it.
+            TypeError: `texts` is a str, or an option has another type than its field.
+            ValueError: a number does not fit in its field of the contract, or in its limits.
+
+        >>> for index, result in client.translate_stream(iter(["One.", "Two."]), "en", "it", in_order=True):
+        ...     print(index, result.text)
+        0 Uno.
+        1 Due.
+        """
+        unanswered = unanswered_of(
+            RequestTemplate(source_language, target_language, **options),
+            in_order=in_order,
+            texts_per_message=texts_per_message,
+        )
+        return self._stream(Sender(checked_texts(texts), unanswered))
+
+    def _stream(self, sender: Sender) -> Iterator[tuple[int, Result]]:
+        outage, call = self._caller.outage(), None
+        try:
+            while True:
+                failure: Failure | None = None
+                try:
+                    call = self._stub.TranslateStream(sender.messages())
+                    for message in call:
+                        self._caller.answered()
+                        outage = self._caller.outage()
+                        yield from sender.take(message)
+                except Unreadable as unreadable:
+                    failure = unreadable.failure
+                except grpc.RpcError as error:
+                    failure = failure_of(error.code(), error.details(), error.trailing_metadata() or ())
+                failure = failure or sender.unfinished()
+                if failure is None:
+                    return
+                self._is_closed.wait(self._caller.wait_to_resume(outage, failure))
+        finally:
+            sender.stop()
+            if call is not None:
+                call.cancel()
 
     def score(
         self,

@@ -15,6 +15,7 @@ from server.files.formats import read_file
 from server.files.journal import Journal, require_writable, write_whole
 from server.files.text_file import FileError
 from traghetto import (
+    CallError,
     Client,
     DeadlineExceeded,
     InvalidArgument,
@@ -110,6 +111,31 @@ class FileTranslation:
     def _results(
         self, client: Client, numbers: Sequence[int], tell_busy: Callable[[ServerBusy], None]
     ) -> Iterator[tuple[int, Result]]:
+        """Each place's result, in order: by a stream for those of one format, as far as that goes."""
+        for _, same in groupby(numbers, key=lambda i: self._places[i].format):
+            group, num_done = list(same), 0
+            try:
+                for result in self._stream(client, group):
+                    yield group[num_done], result
+                    num_done += 1
+            except CallError as error:
+                if not _may_go_by_calls(error):
+                    raise
+            except InvalidText:
+                pass
+            yield from self._by_calls(client, group[num_done:], tell_busy)
+
+    def _stream(self, client: Client, numbers: Sequence[int]) -> Iterator[Result]:
+        texts = (self._places[i].text for i in numbers)
+        options: TranslateOptions = {**self._options, "format": self._places[numbers[0]].format}
+        results = client.translate_stream(texts, *self._languages, in_order=True, **options)
+        for i, (_, result) in zip(numbers, results, strict=True):
+            yield self._checked(i, result)
+
+    def _by_calls(
+        self, client: Client, numbers: Sequence[int], tell_busy: Callable[[ServerBusy], None]
+    ) -> Iterator[tuple[int, Result]]:
+        """Each place's result, in order; one that is at fault for its call is found out."""
         calls = self._calls(numbers)
 
         def translate(call: Sequence[int]) -> list[Result]:
@@ -167,6 +193,12 @@ class FileTranslation:
         except FileError as error:
             return TextError(grpc.StatusCode.INTERNAL, str(error))
         return result
+
+
+def _may_go_by_calls(error: CallError) -> bool:
+    """Whether the texts of a stream may fare better in calls: one was at fault, or the server is older."""
+    is_older = error.code is grpc.StatusCode.UNIMPLEMENTED
+    return is_older or isinstance(error, OF_ONE_TEXT)
 
 
 def _is_of_texts(error: InvalidArgument) -> bool:

@@ -43,6 +43,12 @@ class PeerService(pb_grpc.TranslationServiceServicer):
         jobs = (self._item(text, request) for text in request.texts)
         return pb.TranslateResponse(items=await asyncio.gather(*jobs))
 
+    async def TranslateStream(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: object, context: Context
+    ) -> None:
+        """None: nobody asks for it."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "there are no streams")
+
     async def Score(self, request: pb.ScoreRequest, context: object) -> pb.ScoreResponse:  # noqa: N802
         """None: nobody asks for it."""
         return pb.ScoreResponse()

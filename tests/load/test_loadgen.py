@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -32,6 +33,9 @@ class FakeServer(pb_grpc.TranslationServiceServicer):
     def Translate(self, request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:  # noqa: N802
         self.num_calls += 1
         return pb.TranslateResponse(items=[self._answer(self.num_calls - 1, context)])
+
+    def TranslateStream(self, request_iterator: object, context: object) -> Iterator[Any]:  # noqa: N802
+        yield from ()
 
     def Score(self, request: pb.ScoreRequest, context: object) -> pb.ScoreResponse:  # noqa: N802
         return pb.ScoreResponse()

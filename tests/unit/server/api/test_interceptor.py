@@ -26,6 +26,9 @@ class Service(pb_grpc.TranslationServiceServicer):
     async def Translate(self, request: pb.TranslateRequest, context: Any) -> pb.TranslateResponse:  # noqa: N802
         raise KeyError(SECRET)
 
+    async def TranslateStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
+        del request_iterator
+
     async def Score(self, request: pb.ScoreRequest, context: Any) -> pb.ScoreResponse:  # noqa: N802
         return pb.ScoreResponse()
 
