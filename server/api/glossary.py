@@ -16,6 +16,7 @@ from traghetto.pb.translation.v1 import translation_pb2 as pb
 MAX_TERMS = 1024
 MAX_NAMES = 8
 _MAX_KNOWN = 16
+_MAX_LISTED_NAMES, _MAX_QUOTED = 4, 16  # names, and characters of each, in a fault
 
 
 class GlossaryReader:
@@ -36,7 +37,7 @@ class GlossaryReader:
         Args:
             named: Those of the server.
         """
-        faults = list(itertools.islice(_name_faults(message.glossary_names, named), MAX_LISTED))
+        faults = list(itertools.islice(_name_faults(message.glossary_names, named), _MAX_LISTED_NAMES))
         glossaries = [named[name] for name in dict.fromkeys(message.glossary_names) if name in named]
         if len(message.glossary) > MAX_TERMS:
             fault = f"has {len(message.glossary)} terms, must have at most {MAX_TERMS}"
@@ -47,7 +48,7 @@ class GlossaryReader:
                 glossaries.insert(0, own)
             else:
                 faults = [*own, *faults]
-        return glossaries, faults
+        return glossaries, faults[:MAX_LISTED]
 
     async def _own(self, message: pb.TranslateRequest) -> Glossary | list[Violation]:
         key = _terms_alone(message)
@@ -96,7 +97,13 @@ def _name_faults(names: Sequence[str], named: Mapping[str, Glossary]) -> Iterato
     if len(names) > MAX_NAMES:
         yield Violation("glossary_names", f"has {len(names)} names, must have at most {MAX_NAMES}")
         return
+    some = [_shown(name) for name in sorted(named)[:_MAX_LISTED_NAMES]]
+    listed = ", ".join(some if len(some) == len(named) else [*some, "..."]) or "it has none"
     for i, name in enumerate(names):
         if name not in named:
-            rule = f"must be one of the server's: {', '.join(sorted(named)) or 'it has none'}"
-            yield Violation(f"glossary_names[{i}]", f"is {quoted(name)}, {rule}")
+            rule = f"must be one of the server's: {listed}"
+            yield Violation(f"glossary_names[{i}]", f"is {_shown(name)}, {rule}")
+
+
+def _shown(name: str) -> str:
+    return quoted(name if len(name) <= _MAX_QUOTED else name[:_MAX_QUOTED] + "...")

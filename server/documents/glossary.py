@@ -12,6 +12,7 @@ from server.documents.markup.words import word_ranges
 from server.documents.protected import literal_ranges
 
 MAX_TERM_CHARACTERS = 128
+_MAX_QUOTED = 16  # characters of a term in a fault: many faults fit into a header
 MAX_TERM_WORDS = 16  # at each word of a text terms of each length are looked for
 
 
@@ -93,7 +94,7 @@ def _text_fault(text: str) -> str | None:
     if len(text) > MAX_TERM_CHARACTERS:
         return f"has {len(text)} characters, must have at most {MAX_TERM_CHARACTERS}"
     if "\t" in text or len(text.splitlines()) > 1 or visible(text) != text:
-        return f"is {text!r}, must be without tabs, line breaks and invisible characters"
+        return "has tabs, line breaks or invisible characters, must have none"
     if (num_words := len(word_ranges(text))) > MAX_TERM_WORDS:
         return f"has {num_words} words and marks, must have at most {MAX_TERM_WORDS}"
     return None
@@ -120,13 +121,13 @@ def term_faults(terms: Iterable[Term]) -> Iterator[TermFault]:
     """What is wrong with terms that are to make a glossary."""
     places: dict[tuple[bool, tuple[str, ...]], int] = {}
     for i, term in enumerate(terms):
-        if rule := _text_fault(term.source):
-            yield TermFault(index=i, side="source", rule=rule)
+        if source_rule := _text_fault(term.source):
+            yield TermFault(index=i, side="source", rule=source_rule)
         if term.target and (rule := _text_fault(term.target)):
             yield TermFault(index=i, side="target", rule=rule)
         key = (term.match_case, key_words(term.source, match_case=term.match_case))
-        if (first := places.setdefault(key, i)) != i:
-            rule = f"is {term.source[:MAX_TERM_CHARACTERS]!r}, must be another than that of"
+        if not source_rule and (first := places.setdefault(key, i)) != i:
+            rule = f"is {term.source[:_MAX_QUOTED]!r}, must be another than that of"
             yield TermFault(index=i, side="source", rule=rule, first=first)
 
 

@@ -63,7 +63,7 @@ def test_a_glossary_of_the_server_is_named_listed_and_read_again(
         (plain,), (named,) = translate(client, "cat"), translate(client, "cat", glossary_names=["pets"])
         assert plain.glossary_terms == ()
         assert named.glossary_terms == (UsedTerm(source="cat", target="micio", met=True),)
-        with pytest.raises(InvalidArgument, match=r"glossary_names\[0\]: is 'cars', .* server's: pets"):
+        with pytest.raises(InvalidArgument, match=r"glossary_names\[0\]: is 'cars', .* server's: 'pets'"):
             translate(client, TEXT, glossary_names=["cars"])
         file.write_text("cat\tfelino\ndog\tcane\n")
         assert reload_glossary(running).outcome == admin_pb2.RELOAD_OUTCOME_LOADED

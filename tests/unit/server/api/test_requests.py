@@ -222,6 +222,15 @@ def test_a_call_has_its_own_terms_before_those_of_the_glossaries_that_it_names()
     assert list(parse("Yes.").glossaries) == []
 
 
+def test_faults_of_many_terms_fit_into_a_header() -> None:
+    unseen = pb.GlossaryTerm(source="\U000e0001" * 128, target="\u2028" * 128)
+    terms = [unseen, *[pb.GlossaryTerm(source="é" * 128)] * 9]
+    with pytest.raises(InvalidRequest) as caught:
+        parse("Yes.", glossary=terms, glossary_names=["\U000e0001" * 5000] * 8)
+    assert len(caught.value.violations) == 8
+    assert len(str(caught.value)) < 1500
+
+
 @pytest.mark.parametrize(
     ("glossary", "names", "fault"),
     [
@@ -240,7 +249,7 @@ def test_a_call_has_its_own_terms_before_those_of_the_glossaries_that_it_names()
         (
             [],
             ["legal", "x"],
-            "glossary_names[1]: is 'x', must be one of the server's: it, legal",
+            "glossary_names[1]: is 'x', must be one of the server's: 'it', 'legal'",
         ),
         ([], ["it"] * 9, "glossary_names: has 9 names, must have at most 8"),
     ],

@@ -95,8 +95,8 @@ def test_terms_of_any_kind_are_found_in_order_and_apart(text: str, sources: list
         (Term(source="a", target="b\n"), "target", "begins or ends with white space"),
         (Term(source="a" * 129), "source", "has 129 characters, must have at most 128"),
         (Term(source="a", target="- " * 16 + "-"), "target", "has 17 words and marks, must have at most 16"),
-        (Term(source="a\u2028b"), "source", "must be without tabs, line breaks and invisible characters"),
-        (Term(source="a", target="b\u200bc"), "target", "must be without tabs, line breaks and invisible"),
+        (Term(source="a\u2028b"), "source", "has tabs, line breaks or invisible characters, must have none"),
+        (Term(source="a", target="b\u200bc"), "target", "has tabs, line breaks or invisible"),
     ],
 )
 def test_what_can_be_no_term_is_told_with_its_limit(term: Term, side: str, rule: str) -> None:
