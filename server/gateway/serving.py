@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,15 +21,16 @@ from server.telemetry.metrics_page import MetricsPage
 
 log = logging.getLogger("traghetto.gateway")
 _BACKLOG = 2048
+_LOOK_SECONDS = 0.5  # between two looks for the parent
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
     """Says where it listens once it does, and ends with status 0 where it was told to stop."""
 
-    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+    def __init__(self, config: uvicorn.Config, ready: str, parent: int | None) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._parent = ready, parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -39,7 +41,16 @@ class _Server(uvicorn.Server):
         """Uvicorn's own ends the process by the signal itself, once it is done."""
         for number in _STOPS:
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
+        watching = asyncio.ensure_future(self._stop_with_parent())
         yield
+        watching.cancel()
+
+    async def _stop_with_parent(self) -> None:
+        """Whoever started it may have been killed: then nobody tells."""
+        while self._parent is not None and not self.should_exit:
+            if os.getppid() != self._parent:
+                self._stop()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _stop(self) -> None:
         """Take no more, let what runs end; whoever asks a second time does not want to wait."""
@@ -73,9 +84,8 @@ async def serve(config: GatewayConfig) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
     )
-    server = _Server(
-        settings, f"traghetto-gateway ready: http={place} metrics={metrics_place} server={config.server}"
-    )
+    ready = f"traghetto-gateway ready: http={place} metrics={metrics_place} server={config.server}"
+    server = _Server(settings, ready, config.stop_with)
     try:
         await server.serve(sockets=[listening])
     finally:

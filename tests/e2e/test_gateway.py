@@ -246,15 +246,17 @@ def deepl_client(gateway: RunningGateway) -> Iterator[deepl.DeepLClient]:
     deepl.http_client.max_network_retries = 0
     client = deepl.DeepLClient("a-key", server_url=gateway.url)
     yield client
-    client.close()
+    client.close()  # type: ignore[no-untyped-call]
 
 
 def test_deepl_translates_texts(deepl_client: deepl.DeepLClient) -> None:
-    first, second = deepl_client.translate_text(["Good morning.", CAT], target_lang="IT")
+    results = deepl_client.translate_text(["Good morning.", CAT], target_lang="IT")
+    assert isinstance(results, list)
+    first, second = results
     assert (second.text, second.detected_source_lang, second.billed_characters) == (GATTO, "EN", len(CAT))
     assert first.text
     named = deepl_client.translate_text(CAT, source_lang="EN", target_lang="IT", formality="prefer_more")
-    assert named.text == GATTO
+    assert str(named) == GATTO
 
 
 def test_deepl_keeps_tags_and_what_is_in_those_to_be_ignored(deepl_client: deepl.DeepLClient) -> None:
@@ -267,9 +269,9 @@ def test_deepl_keeps_tags_and_what_is_in_those_to_be_ignored(deepl_client: deepl
         ignore_tags=["x"],
         split_sentences="nonewlines",
     )
-    assert "<x>on the table</x>" in result.text
-    assert "translate" not in result.text
-    assert "Good morning" not in result.text
+    assert "<x>on the table</x>" in str(result)
+    assert "translate" not in str(result)
+    assert "Good morning" not in str(result)
 
 
 def test_deepl_lists_languages_usage_and_no_glossaries(deepl_client: deepl.DeepLClient) -> None:
@@ -342,6 +344,17 @@ def test_requests_under_way_end_before_the_gateway_does(server: RunningServer, t
         assert connection.getresponse().status == 200
         connection.close()
         assert stopping.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_it_stops_with_its_parent_however_that_ends(tmp_path: Path) -> None:
+    command = " ".join(gateway_command("--listen=127.0.0.1:0", "--stop-with", "$$"))
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"{command} & exec sleep 600"], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline().startswith("traghetto-gateway ready: ")
+        parent.kill()
+        assert parent.stdout.read() == ""  # which ends when nobody can write to it any more
 
 
 @pytest.mark.parametrize(
