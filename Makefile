@@ -182,4 +182,4 @@ $(VENV)/.deploy: requirements/deploy-tools.txt tests/deploy/package.json tests/d
 	npm ci --prefix $(VENV)/deploy-node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-proto proto-check proto-lint: | $(VENV)/.dev
+proto proto-check proto-lint envoy-descriptor: | $(VENV)/.dev
