@@ -24,7 +24,7 @@ SECONDS ?= 10
 # Further arguments for the program that a target runs.
 ARGS ?=
 
-.PHONY: help serve setup unit test cuda-test gpu-check lint format evaluate architectures bench \
+.PHONY: help serve setup unit test cuda-test gpu-check roofline lint format evaluate architectures bench \
 	dashboard dashboard-preview rules fuzz overload reliability soak require-data export lock clean
 
 help:  ## Show this.
@@ -51,6 +51,9 @@ cuda-test: build/cuda/.ready  ## Test the CUDA path without a GPU: ONNX Runtime'
 
 gpu-check: build/gpu/.ready  ## On a machine with a GPU: an fp16 ARTIFACT there against the same on CPU, and its times.
 	build/gpu/bin/python -m tests.cuda.gpu_check $(ARTIFACT) $(ARGS)
+
+roofline: | $(BIN)/python  ## Print the table of docs/gpu.md: what a step on a GPU should take.
+	$(BIN)/python -m tests.cuda.roofline
 
 lint: $(VENV)/.dev  ## Check format, style, types, floors and the gRPC contract.
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ import onnxruntime
 
 from export.contract.graph_names import GraphName
 from export.contract.manifest import Manifest
+from server.engine.gpu import Gpu
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -64,10 +65,13 @@ def _reads_padded_lengths(manifest: Manifest) -> bool:
     return any(spec.name in memory for spec in manifest.graphs[GraphName.DECODER_STEP].outputs)
 
 
-def providers_of(device: str, graph: str) -> list[Provider]:
+def providers_of(device: str, graph: str, gpu: Gpu | None = None) -> list[Provider]:
     """What ONNX Runtime may run a graph with, the best first.
 
     On a GPU steps replay as CUDA graphs; sources and copies differ in size from run to run.
+
+    Args:
+        gpu: Whose stream everything runs in; None for a stream of ONNX Runtime's own.
 
     >>> providers_of("cpu", "encoder")
     ['CPUExecutionProvider']
@@ -76,6 +80,8 @@ def providers_of(device: str, graph: str) -> list[Provider]:
         return [CPU]
     has_fixed_size = graph not in {GraphName.ENCODER, GraphName.COPY_CACHES}
     options = {"enable_cuda_graph": "1" if has_fixed_size else "0", "sdpa_kernel": _ATTENTION_KERNELS}
+    if gpu is not None:
+        options["user_compute_stream"] = str(gpu.stream)
     return [(CUDA, options), CPU]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import onnxruntime
@@ -50,17 +51,18 @@ class GraphRunner:
         with device_errors(graph):
             self._graphs[graph].release_captured_graph(replay)
 
-    def run(self, graph: str, binding: Any, replay: int | None = None) -> None:
+    def run(self, graph: str, binding: Any, replay: int | None = None, *, waits: bool = True) -> None:
         """Run a graph.
 
         Args:
             replay: From `new_replay`: captured in its first run and replayed in later ones, which must be of
                 the same binding.
+            waits: Whether it is done on return; else on a GPU only after `Gpu.wait`.
 
         Raises:
             InferenceError: ONNX Runtime failed.
         """
-        options = None if self.session.device == "cpu" else _run_options(replay)
+        options = None if self.session.device == "cpu" else _run_options(replay, waits)
         try:
             self._graphs[graph].run_with_iobinding(binding, options)
         except Exception as error:  # its exceptions share no base but Exception
@@ -83,8 +85,10 @@ def device_errors(what: str) -> Iterator[None]:
         raise InferenceError(_kind(error), f"{what}: {error}") from error
 
 
-def _run_options(replay: int | None) -> onnxruntime.RunOptions:
+@lru_cache(maxsize=4096)
+def _run_options(replay: int | None, waits: bool) -> onnxruntime.RunOptions:  # noqa: FBT001 - of `run`
     options = onnxruntime.RunOptions()
+    options.add_run_config_entry("disable_synchronize_execution_providers", "0" if waits else "1")
     options.add_run_config_entry("gpu_graph_id", str(_NO_CUDA_GRAPH if replay is None else replay))
     return options
 

@@ -15,6 +15,7 @@ from export.contract.graph_names import GraphName
 from export.contract.manifest import ArtifactError, Manifest
 from model.shortlist.shortlist import Shortlist, ShortlistError
 from server.engine.device import CUDA, DeviceError, check_device, choose_device, providers_of
+from server.engine.gpu import Gpu, GpuError, first_gpu
 from server.engine.graph_check import Graphs, check_graphs
 from server.engine.graph_files import open_graph
 
@@ -56,6 +57,7 @@ class ModelSession:
         exclusive_graphs: The same with more threads in the large ones, for an engine that has the processors
             to itself. They hold the weights once more; there are none unless the products are of integers,
             where it changes no bit of a result which graphs run.
+        gpu: Where `device` is cuda; all sessions run in its one stream.
         turn: Held by whoever uses the device. While a thread of a process captures a CUDA graph, another's
             allocation or copy may fail and spoil the capture: so all sessions on a GPU share one lock.
         replay_numbers: One for each CUDA graph that any engine captures, by which ONNX Runtime knows it.
@@ -67,6 +69,7 @@ class ModelSession:
     shortlist: Shortlist | None
     graphs: Graphs
     exclusive_graphs: Graphs | None
+    gpu: Gpu | None = None
     turn: Turn = field(default_factory=nullcontext)
     replay_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -103,6 +106,7 @@ class ModelSession:
             shortlist=_load_shortlist(folder, manifest) if config.with_shortlist else None,
             graphs=graphs,
             exclusive_graphs=_load_exclusive_graphs(folder, manifest, device, graphs, config),
+            gpu=_gpu(device),
             turn=turn,
         )
 
@@ -166,6 +170,14 @@ def _needed_graphs(device: str, config: SessionConfig) -> frozenset[str]:
     return needed | {GraphName.COPY_CACHES} if device == "cuda" else needed
 
 
+def _gpu(device: str) -> Gpu | None:
+    """The GPU that graphs are loaded on; None where there is none, of which ONNX Runtime then tells."""
+    try:
+        return first_gpu() if device == "cuda" else None
+    except (GpuError, OSError):
+        return None
+
+
 def _load_exclusive_graphs(
     folder: Path, manifest: Manifest, device: str, graphs: Graphs, config: SessionConfig
 ) -> Graphs | None:
@@ -194,4 +206,4 @@ def _load_graph(path: Path, device: str, name: str, config: SessionConfig) -> on
     options.intra_op_num_threads = config.num_threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     options.log_severity_level = _ERRORS
-    return open_graph(path, options, providers_of(device, name))
+    return open_graph(path, options, providers_of(device, name, _gpu(device)))

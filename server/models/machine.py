@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from server.engine.device import DeviceError
+from server.engine.gpu import GpuError, first_gpu
 from server.models.cgroups import CGROUP, OWN, memory_left, processor_quotas
 
 
@@ -35,24 +36,10 @@ def free_gpu_bytes() -> int:
     Raises:
         DeviceError: names the question and the driver's error.
     """
-    driver = ctypes.CDLL("libcuda.so.1")
-    device, context = ctypes.c_int(), ctypes.c_void_p()
-    available, total = ctypes.c_size_t(), ctypes.c_size_t()
-    _ask(driver, "cuInit", 0)
-    _ask(driver, "cuDeviceGet", ctypes.byref(device), 0)
-    _ask(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), device)  # the one ONNX Runtime is in
     try:
-        _ask(driver, "cuCtxPushCurrent_v2", context)
-        _ask(driver, "cuMemGetInfo_v2", ctypes.byref(available), ctypes.byref(total))
-        _ask(driver, "cuCtxPopCurrent_v2", ctypes.byref(context))
-    finally:
-        _ask(driver, "cuDevicePrimaryCtxRelease_v2", device)
-    return available.value
-
-
-def _ask(driver: ctypes.CDLL, question: str, *arguments: object) -> None:
-    if status := getattr(driver, question)(*arguments):
-        raise DeviceError(f"{question} of the GPU's driver gives error {status}")
+        return first_gpu().free_bytes()
+    except GpuError as error:
+        raise DeviceError(str(error)) from error
 
 
 def release_memory() -> None:

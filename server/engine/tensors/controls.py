@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.searches.search import Continuation
-from server.engine.tensors.packed import Packing
+from server.engine.tensors.packed import Buffer, Packing, zeros
 
 _FEW = 4  # rows: for more, whole arrays are faster
 
@@ -22,9 +22,12 @@ class Controls:
 
     Args:
         start_id: The token of step 0.
+        new_buffer: Gives so many zeroed bytes to be the buffer.
     """
 
-    def __init__(self, rows: int, width: int, start_id: int) -> None:
+    def __init__(
+        self, rows: int, width: int, start_id: int, new_buffer: Callable[[int], Buffer] = zeros
+    ) -> None:
         self._start_id = start_id
         self._places = np.arange(width)
         shapes = {
@@ -34,7 +37,7 @@ class Controls:
             "parent": (rows, width),
         }
         self.packing = Packing({name: (shape, np.int64) for name, shape in shapes.items()})
-        self.buffer = self.packing.new_buffer()
+        self.buffer = new_buffer(self.packing.num_bytes)
         self.arrays = self.packing.views(self.buffer)
         self.token, self.position = self.arrays["token"], self.arrays["position"]
         self.source_length, self.parent = self.arrays["source_length"], self.arrays["parent"]

@@ -1,7 +1,8 @@
 """A lane's tensors on a GPU: graphs read and write fixed places there, so that steps replay as CUDA graphs.
 
 A step runs the next power of two of rows: each such number is captured once and then replayed. What rows are
-told is copied to the GPU before a step, and of its results only what searches read comes back.
+told is copied to the GPU before a step, and of its results only what searches read comes back. All of that is
+asked for in one stream, and waited for once, when the results are read.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class CudaStorage:
     def __init__(self, graphs: GraphRunner, shape: LaneShape) -> None:
         self._graphs, self._shape = graphs, shape
         manifest = graphs.session.manifest
-        self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start)
+        assert graphs.session.gpu is not None, "a session on a GPU"
+        self._gpu = graphs.session.gpu
+        with device_errors("main memory for the GPU's copies"):
+            self.controls = Controls(shape.rows, shape.width, manifest.special_ids.start, self._gpu.pinned)
         self._pool_specs = pool_specs(manifest)
         self._output_specs = output_specs(manifest, GraphName.DECODER_STEP)
         self.pools: dict[str, Any] = {
@@ -48,7 +52,9 @@ class CudaStorage:
         self._controls = _on_device(self.controls.buffer)
         best = manifest.graphs[GraphName.CANDIDATES].outputs
         self._best = Packing({spec.name: (shape.of(spec), spec.dtype) for spec in best})
-        self._best_on_device = _on_device(self._best.new_buffer())
+        with device_errors("main memory for the GPU's copies"):
+            self._best_buffer = self._gpu.pinned(self._best.num_bytes)
+        self._best_on_device = _on_device(self._best_buffer)
         self._outputs: dict[str, Any] = {}
         self._copies: list[tuple[int, int, int, int]] = []  # from and to which hypothesis, which columns
 
@@ -75,20 +81,22 @@ class CudaStorage:
         return self._outputs[name]
 
     def read(self, name: str, rows: int) -> Any:
-        """Copy the first rows of an output that was bound before to main memory."""
+        """Copy the first rows of an output that was bound before to main memory, after `read_best`."""
         with device_errors(f"copying {name} from the GPU"):
             return self._outputs[name].numpy()[:rows]
 
     def read_best(self, rows: int) -> Best:
-        """Copy the best tokens of the first rows to main memory."""
+        """Copy the best tokens of the first rows to main memory, and wait for all that was asked so far."""
         with device_errors("copying the best tokens from the GPU"):
-            best = self._best.views(self._best_on_device.numpy())
+            self._gpu.copy_from(self._best_buffer, self._best_on_device.data_ptr())
+            self._gpu.wait()
+        best = self._best.views(self._best_buffer)
         return Best(best["best_token"][:rows], best["best_log_probs"][:rows])  # (R, W, 2W)
 
     def prepare_step(self) -> None:
         """Bring to the GPU what rows are told, and copy hypotheses as the last continuations need it."""
         with device_errors("copying controls to the GPU"):
-            self._controls.update_inplace(self.controls.buffer)
+            self._gpu.copy_to(self._controls.data_ptr(), self.controls.buffer)
         self._copy_hypotheses()
 
     def copy_columns(self, from_hypothesis: int, to_hypothesis: int, start: int, end: int) -> None:
@@ -106,11 +114,17 @@ class CudaStorage:
             value = self.pools[spec.name]
             for bind, name in ((binding.bind_input, spec.name), (binding.bind_output, f"{spec.name}_out")):
                 bind(name, *_DEVICE, np.dtype(spec.dtype), value.shape(), value.data_ptr())
-        self._graphs.run(GraphName.COPY_CACHES, binding)
+        self._graphs.run(GraphName.COPY_CACHES, binding, waits=False)
         self._copies.clear()
+
+    def wait(self) -> None:
+        """Until all that was asked so far is done: what ONNX Runtime copies itself does not wait for it."""
+        with device_errors("waiting for the GPU"):
+            self._gpu.wait()
 
     def clear_row(self, row: int) -> None:
         """Zero a row of the pools, by way of main memory, which is slow, and rare."""
+        self.wait()
         for name, spec in self._pool_specs.items():
             num_entries = self._shape.num_per_row(spec)
             with device_errors(f"clearing {name} on the GPU"):
@@ -168,6 +182,7 @@ class CudaScores:
             before = {spec.name: _on_device(pools[spec.name].numpy()) for spec in states}
         self._replay(graph, rows, replay)
         if before:
+            self._storage.wait()
             with device_errors("bringing states back on the GPU"):
                 for name, state in before.items():
                     pools[name].update_inplace(state)
@@ -175,7 +190,7 @@ class CudaScores:
         self._replays[graph, rows] = replay  # only now: of a run that failed nothing is known
 
     def _replay(self, graph: str, rows: int, replay: int) -> None:
-        self._graphs.run(graph, self._bindings.get(graph, rows), replay)
+        self._graphs.run(graph, self._bindings.get(graph, rows), replay, waits=False)
 
 
 def _on_device(array: Array) -> Any:

@@ -14,6 +14,11 @@ _ALIGNMENT = 256  # bytes: what CUDA aligns its own allocations to, and kernels 
 Buffer = NDArray[np.uint8]
 
 
+def zeros(num_bytes: int) -> Buffer:
+    """A buffer in main memory."""
+    return np.zeros(num_bytes, np.uint8)
+
+
 class Packing:
     """Where arrays are in a buffer of bytes.
 
@@ -32,10 +37,6 @@ class Packing:
         for name, (shape, dtype) in self._arrays.items():
             self.offsets[name] = -(-self.num_bytes // _ALIGNMENT) * _ALIGNMENT
             self.num_bytes = self.offsets[name] + prod(shape) * dtype.itemsize
-
-    def new_buffer(self) -> Buffer:
-        """A buffer of zeros for all of them."""
-        return np.zeros(self.num_bytes, np.uint8)
 
     def views(self, buffer: Buffer) -> dict[str, Any]:
         """The arrays in such a buffer, by name; what is written to one is in the buffer."""

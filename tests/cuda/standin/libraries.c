@@ -26,13 +26,28 @@ int cublasLtMatmulAlgoGetHeuristic(
 
 #ifdef LIBRARY_cuda
 int cudaMemGetInfo(size_t *, size_t *);
+int cudaStreamCreate(void **);
+int cudaStreamSynchronize(void *);
+int cudaHostAlloc(void **, size_t, unsigned);
+int cudaFreeHost(void *);
+int cudaMemcpyAsync(void *, const void *, size_t, int, void *);
 int cuInit(unsigned flags) { (void)flags; return 0; }
 int cuDeviceGet(int *device, int number) { *device = number; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = (void *)1; return 0; }
-int cuDevicePrimaryCtxRelease_v2(int device) { (void)device; return 0; }
-int cuCtxPushCurrent_v2(void *context) { return context ? 0 : 201; }
-int cuCtxPopCurrent_v2(void **context) { (void)context; return 0; }
-int cuMemGetInfo_v2(size_t *available, size_t *total) { return cudaMemGetInfo(available, total); }
+static __thread void *current;  // a context belongs to the thread that entered it
+static int entered(int status) { return current ? status : 201; }
+int cuCtxSetCurrent(void *context) { current = context; return 0; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) { return entered(cudaMemGetInfo(available, total)); }
+int cuStreamCreate(void **stream, unsigned flags) { (void)flags; return entered(cudaStreamCreate(stream)); }
+int cuStreamSynchronize(void *stream) { return entered(cudaStreamSynchronize(stream)); }
+int cuMemHostAlloc(void **place, size_t size, unsigned flags) { return entered(cudaHostAlloc(place, size, flags)); }
+int cuMemFreeHost(void *place) { return cudaFreeHost(place); }
+int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, void *stream) {
+    return entered(cudaMemcpyAsync(to, from, size, 1, stream));
+}
+int cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t size, void *stream) {
+    return entered(cudaMemcpyAsync(to, from, size, 2, stream));
+}
 #endif
 
 #ifdef LIBRARY_cudnn

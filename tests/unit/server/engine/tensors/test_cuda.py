@@ -6,10 +6,11 @@ computes several times, and a later one repeats what its first one bound.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -20,6 +21,7 @@ from export.contract.graph_names import GraphName
 from export.graphs.to_onnx import Exported
 from server.engine.device import CPU
 from server.engine.engine import Engine
+from server.engine.gpu import GpuError
 from server.engine.graph_runner import GraphRunner
 from server.engine.lane import largest_lane_bytes
 from server.engine.scheduler import Scheduler
@@ -45,9 +47,9 @@ from server.engine.sequence import (
 from server.engine.session import ModelSession
 from server.engine.tensors import cuda as cuda_tensors
 from server.engine.tensors.bindings import Outputs
-from server.engine.tensors.cuda import CudaStorage
 from server.engine.tensors.lane_shape import LaneShape
 from server.engine.tensors.lane_tensors import new_lane_tensors
+from server.engine.tensors.packed import Buffer, zeros
 from server.models.warm_up import self_check, warm_up
 from server.telemetry.metrics import Metrics
 from server.work.busy_runners import BusyRunners
@@ -85,13 +87,38 @@ class CapturingGraph:
         self._device.release(replay)
 
 
+class MainMemory:
+    """In place of a GPU's driver: a copy is done when somebody waits for it, and not before."""
+
+    def __init__(self) -> None:
+        self.number, self.stream = 0, 0
+        self._copies: list[tuple[int, int, int]] = []
+        self.num_waits = 0
+
+    def pinned(self, num_bytes: int) -> Buffer:
+        return zeros(num_bytes)
+
+    def copy_to(self, place: int, buffer: Buffer) -> None:
+        ctypes.memmove(place, buffer.ctypes.data, buffer.nbytes)
+
+    def copy_from(self, buffer: Buffer, place: int) -> None:
+        self._copies.append((buffer.ctypes.data, place, buffer.nbytes))
+
+    def wait(self) -> None:
+        self.num_waits += 1
+        for copy in self._copies:
+            ctypes.memmove(*copy)
+        self._copies.clear()
+
+
 class Device:
     """A session that says it is on a GPU, and what its graphs have captured: each thread for itself."""
 
     def __init__(self, session: ModelSession, copy_caches: onnxruntime.InferenceSession) -> None:
         loaded = {**session.graphs, GraphName.COPY_CACHES: copy_caches}
         graphs: dict[str, Any] = {name: CapturingGraph(self, name, graph) for name, graph in loaded.items()}
-        self.session = dataclasses.replace(session, device="cuda", graphs=graphs)
+        self.gpu = cast("Any", MainMemory())
+        self.session = dataclasses.replace(session, device="cuda", graphs=graphs, gpu=self.gpu)
         self._captured: dict[tuple[int, int], tuple[str, Any]] = {}  # by thread and replay
         self.num_copies = 0
         self.num_captured = 0
@@ -439,29 +466,36 @@ def test_whatever_uses_the_gpu_holds_its_turn(
     assert turn.depth == 0
 
 
-@pytest.mark.parametrize("fails", ["numpy", "update_inplace"])
+def test_a_step_waits_once(tiny_session: ModelSession, device: Callable[[ModelSession], Device]) -> None:
+    on_gpu = device(tiny_session)
+    lanes = Lanes(tiny_session, on_gpu, 2)
+    lanes.join(0, 9)
+    for _ in range(3):
+        lanes.step(EVERYTHING)
+    assert on_gpu.num_copies > 0
+    assert on_gpu.gpu.num_waits == 3
+
+
+@pytest.mark.parametrize("fails", ["copy_to", "copy_from", "wait"])
 def test_a_copy_that_fails_is_an_inference_error_of_the_rows_concerned(
-    tiny_session: ModelSession, device: Callable[[ModelSession], Device], fails: str
+    tiny_session: ModelSession,
+    device: Callable[[ModelSession], Device],
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
 ) -> None:
-    class Failing:
-        def __init__(self, value: Any) -> None:
-            self._value = value
+    def fail(*_: object) -> None:
+        monkeypatch.setattr(driver, fails, lambda *_: None)
+        raise GpuError(fails, 2)
 
-        def __getattr__(self, name: str) -> Any:
-            if name == fails:
-                raise RuntimeError("CUDA failure 2: out of memory")
-            return getattr(self._value, name)
-
-    on_gpu = Engine(device(tiny_session).session, 2)
+    session = device(tiny_session).session
+    driver: Any = session.gpu
+    on_gpu = Engine(session, 2)
     requests = [request_of(i, Beam(beam_size=2)) for i in range(2)]
     for request in requests:
         on_gpu.reserve(request)
     on_gpu.admit(requests)
     on_gpu.decode_step()
-    (lane,) = on_gpu._lanes.values()
-    storage = lane._tensors._storage
-    assert isinstance(storage, CudaStorage)
-    storage._best_on_device, storage._controls = map(Failing, (storage._best_on_device, storage._controls))
+    monkeypatch.setattr(driver, fails, fail)
     report = on_gpu.decode_step()
     assert report is not None
     assert {result.sequence_id for result in report.results} == {0, 1}
