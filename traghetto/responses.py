@@ -129,6 +129,9 @@ def _translation_of(translation: pb.Translation, response: pb.TranslateResponse)
         detected_language=DetectedLanguage(language=found.language, confidence=found.confidence)
         if translation.HasField("detected_language")
         else None,
+        mean_token_probability=translation.mean_token_probability
+        if translation.HasField("mean_token_probability")
+        else None,
     )
 
 
@@ -142,6 +145,9 @@ def _segment_of(segment: pb.Segment) -> Segment:
         source_tokens=segment.source_tokens,
         target_tokens=segment.target_tokens,
         hypotheses=tuple(map(_hypothesis_of, segment.hypotheses)),
+        mean_token_probability=segment.mean_token_probability
+        if segment.HasField("mean_token_probability")
+        else None,
     )
 
 

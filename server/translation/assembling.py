@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from model.scoring.length_penalty import length_penalty
 from model.text.tokenizer import Tokenizer
-from server.documents.document import Document, Segment, utf8_ranges
+from server.documents.document import Document, Segment, is_unspaced, utf8_ranges
 from server.documents.form import in_form
 from server.documents.guards import suspicions
 from server.documents.invisible import trimmed, visible
 from server.documents.markup.tokens import Range
+from server.documents.markup.words import Weights
 from server.documents.protected import damage, has_protected, lost
 from server.documents.repair import repaired
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
+from server.translation.alignment import word_weights
+from server.translation.coverage import unattended
 from server.translation.detokenizing import certain_text, texts_of
 from server.translation.marking import marked, special_pieces
 from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation
@@ -32,6 +35,7 @@ class SegmentResult:
         text: Of the best one, without markup.
         inner: Where in the best one segments within this one are, by where they begin in the source.
         warnings: Of its markup.
+        unattended: What of the source the model hardly looked at, where it tells.
     """
 
     hypotheses: list[TranslatedHypothesis]
@@ -39,6 +43,7 @@ class SegmentResult:
     text: str
     inner: Mapping[int, Range] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    unattended: str = ""
 
     def without_attention(self) -> SegmentResult:
         """The same for a client that did not ask for it."""
@@ -77,19 +82,33 @@ def segment_result(
         texts = kept_first(segment.text, texts)[: options.num_hypotheses]
     if is_mended:
         texts = [_mended(segment.text, hypothesis, pair) for hypothesis in texts]
+    aligned = texts if segment.skeleton else texts[:1]
+    weights = [_word_weights(segment.text, hypothesis, tokenizer, pair) for hypothesis in aligned]
+    best = weights[0]
+    missed = "" if best is None or is_unspaced(pair[0]) else unattended(segment.text, best)
     if segment.skeleton is None:
-        return SegmentResult(hypotheses=texts, num_source_tokens=len(source), text=texts[0].text)
-    has_weights = texts[0].attention is not None
-    special = special_pieces(tokenizer, pair) if has_weights and segment.skeleton.marks else ()
-    filled = [marked(segment, hypothesis, special, inner) for hypothesis in texts]
-    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and not has_weights
+        return SegmentResult(
+            hypotheses=texts, num_source_tokens=len(source), text=texts[0].text, unattended=missed
+        )
+    filled = [marked(segment, h, w, inner) for h, w in zip(texts, weights, strict=True)]
+    is_guessed = any(not mark.stand_in for mark in segment.skeleton.marks) and best is None
     return SegmentResult(
         hypotheses=[replace(h, text=form.text) for h, form in zip(texts, filled, strict=True)],
         num_source_tokens=len(source),
         text=texts[0].text,
         inner=filled[0].inner,
         warnings=[*filled[0].moved, *([""] if is_guessed else [])],
+        unattended=missed,
     )
+
+
+def _word_weights(
+    source: str, hypothesis: TranslatedHypothesis, tokenizer: Tokenizer, pair: tuple[str, str]
+) -> Weights | None:
+    """How much words look at words, where the model tells."""
+    if hypothesis.attention is None:
+        return None
+    return word_weights(hypothesis.attention, source, hypothesis.text, special_pieces(tokenizer, pair))
 
 
 def _mended(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
@@ -135,7 +154,7 @@ def assembled(
             )
             for source, target, result in zip(sources, places, results, strict=True)
         ],
-        warnings=[*document.warnings, *_warnings(document.segments, results)],
+        warnings=[*document.warnings, *_warnings(document.segments, results, pair)],
     )
 
 
@@ -177,7 +196,9 @@ def _whole(text: str, best: Sequence[TranslatedHypothesis], options: SearchOptio
     )
 
 
-def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> Iterator[TextWarning]:
+def _warnings(
+    segments: Sequence[Segment], results: Sequence[SegmentResult], pair: tuple[str, str]
+) -> Iterator[TextWarning]:
     for number, (segment, result) in enumerate(zip(segments, results, strict=True)):
         best = result.hypotheses[0]
         placeholders, numbers = lost(segment.text, result.text)
@@ -186,7 +207,10 @@ def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> 
             yield TextWarning(reason=WarningReason.PLACEHOLDER, segment=number, text=text)
         for text in numbers:
             yield TextWarning(reason=WarningReason.NUMBER, segment=number, text=text)
-        for reason in suspicions(segment.text, result.text, result.num_source_tokens, best.num_target_tokens):
+        lengths = result.num_source_tokens, best.num_target_tokens
+        for reason in suspicions(segment.text, result.text, *lengths, pair):
             yield TextWarning(reason=reason, segment=number)
+        if result.unattended:
+            yield TextWarning(reason=WarningReason.NOT_COVERED, segment=number, text=result.unattended)
         for text in result.warnings:
             yield TextWarning(reason=WarningReason.MARKUP, segment=number, text=text)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from model.text.tokenizer import Tokenizer
 from server.documents.document import Segment
 from server.documents.markup.skeleton import Filled
 from server.documents.markup.tokens import Range
+from server.documents.markup.words import Weights
 from server.engine.sequence import AttentionChoice
-from server.translation.alignment import word_weights
 from server.translation.attention_limit import num_weights
 from server.translation.request import TranslationRequest
 from server.translation.results import TranslatedHypothesis
@@ -58,17 +58,14 @@ def special_pieces(tokenizer: Tokenizer, pair: tuple[str, str]) -> set[str]:
 def marked(
     segment: Segment,
     hypothesis: TranslatedHypothesis,
-    special: Collection[str],
+    weights: Weights | None,
     inner: Mapping[Range, str],
 ) -> Filled:
     """A translation with the markup of its segment, which has some.
 
     Args:
-        special: Pieces that stand for no text, where the hypothesis has attention.
+        weights: As `word_weights` has them; None where there is no attention.
         inner: What is written for segments within this one, by their places in the text.
     """
     assert segment.skeleton is not None
-    weights = None
-    if hypothesis.attention is not None and segment.skeleton.marks:
-        weights = word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
     return segment.skeleton.filled(hypothesis.text, weights, inner)
