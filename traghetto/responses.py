@@ -134,6 +134,9 @@ def _translation_of(translation: pb.Translation, response: pb.TranslateResponse)
             UsedTerm(source=term.source, target=term.target, met=term.met)
             for term in translation.glossary_terms
         ),
+        mean_token_probability=translation.mean_token_probability
+        if translation.HasField("mean_token_probability")
+        else None,
     )
 
 
@@ -147,6 +150,9 @@ def _segment_of(segment: pb.Segment) -> Segment:
         source_tokens=segment.source_tokens,
         target_tokens=segment.target_tokens,
         hypotheses=tuple(map(_hypothesis_of, segment.hypotheses)),
+        mean_token_probability=segment.mean_token_probability
+        if segment.HasField("mean_token_probability")
+        else None,
     )
 
 

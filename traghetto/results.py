@@ -30,7 +30,9 @@ class WarningReason(StrEnum):
     REPETITION = "repetition"  # the model repeats itself
     TOO_LONG = "too_long"  # far longer than the source
     TOO_SHORT = "too_short"  # far shorter than the source
-    SOURCE_COPIED = "source_copied"  # it is the source
+    SOURCE_COPIED = "source_copied"  # nearly all words are the source's
+    WRONG_SCRIPT = "wrong_script"  # most letters are none of the target language's
+    NOT_COVERED = "not_covered"  # words of the source that the model hardly looked at
     MARKUP = "markup"  # tags or code stand where they are likely to belong, or the text is no XML
     GLOSSARY = "glossary"  # a term of a glossary is not in it
 
@@ -97,6 +99,7 @@ class Segment:
         source_tokens: Tokens of it as the encoder reads it.
         hypotheses: The best first; only where the text has several segments, and several hypotheses or their
             attention were asked for.
+        mean_token_probability: As `Translation` has it.
     """
 
     source: tuple[int, int]
@@ -107,6 +110,7 @@ class Segment:
     source_tokens: int
     target_tokens: int
     hypotheses: tuple[Hypothesis, ...] = ()
+    mean_token_probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +196,8 @@ class Translation:
         first_model: Where it was translated through another language: what made the text between.
         pivot_language: That language; empty for none.
         glossary_terms: Those that the text has, each once, in order of their first places.
+        mean_token_probability: The geometric mean, of the best hypothesis, from 0 to 1: how sure the model
+            is, to rank translations by. None where no model was run, and with skipped scores.
     """
 
     text: str
@@ -207,6 +213,7 @@ class Translation:
     first_model: ModelReference | None = None
     pivot_language: str = ""
     glossary_terms: tuple[UsedTerm, ...] = ()
+    mean_token_probability: float | None = None
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ def _item(item: Translation | RequestError) -> pb.TranslationItem:
             segments=[_segment(segment, is_only=len(item.segments) == 1) for segment in item.segments],
             warnings=[_warning(warning) for warning in item.warnings],
             glossary_terms=[_used_term(term) for term in item.terms],
+            mean_token_probability=item.best.mean_token_probability,
         )
     )
 
@@ -120,6 +121,7 @@ def _segment(segment: TranslatedSegment, *, is_only: bool) -> pb.Segment:
         stop_reason=_stop_reason(best),
         source_tokens=segment.num_source_tokens,
         target_tokens=best.num_target_tokens,
+        mean_token_probability=best.mean_token_probability,
         hypotheses=[_hypothesis(h) for h in segment.hypotheses] if has_more and not is_only else (),
     )
 

@@ -19,7 +19,9 @@ class WarningReason(StrEnum):
     REPETITION = "repetition"  # the model repeats itself
     TOO_LONG = "too_long"  # beside the source
     TOO_SHORT = "too_short"  # beside the source
-    SOURCE_COPIED = "source_copied"  # it is the source, not a translation
+    SOURCE_COPIED = "source_copied"  # nearly all words are the source's
+    WRONG_SCRIPT = "wrong_script"  # most letters are none of the target language's
+    NOT_COVERED = "not_covered"  # words of the source that the model hardly looked at
     MARKUP = "markup"  # tags stand where the model did not put them, or the markup is no XML
     GLOSSARY = "glossary"  # a term of a glossary is not in the translation
 

@@ -38,11 +38,15 @@ def _shares(pieces: Sequence[str], text: str, special_pieces: Collection[str]) -
     words = word_ranges(text)
     shares = np.zeros((len(pieces), len(words)))
     read = [i for i, piece in enumerate(pieces) if piece not in special_pieces]
+    first = 0  # word that a piece may reach into: both are in order
     for i, (start, end) in zip(read, _piece_ranges([pieces[i] for i in read], text), strict=True):
-        for number, word in enumerate(words):
-            overlap = min(end, word[1]) - max(start, word[0])
-            if overlap > 0:
-                shares[i, number] = overlap / (end - start)
+        while first < len(words) and words[first][1] <= start:
+            first += 1
+        for number in range(first, len(words)):
+            overlap = min(end, words[number][1]) - max(start, words[number][0])
+            if overlap <= 0:
+                break
+            shares[i, number] = overlap / (end - start)
     return shares
 
 

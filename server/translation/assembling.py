@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from model.scoring.length_penalty import length_penalty
 from model.text.tokenizer import Tokenizer
-from server.documents.document import Document, Segment, utf8_ranges
+from server.documents.document import Document, Segment, is_unspaced, utf8_ranges
 from server.documents.form import in_form
 from server.documents.glossary import Occurrence
 from server.documents.guards import suspicions
@@ -21,6 +21,7 @@ from server.documents.terms import lacking, with_terms
 from server.documents.warnings import TextWarning, WarningReason
 from server.engine.sequence import Hypothesis, StopReason
 from server.translation.alignment import word_weights
+from server.translation.coverage import unattended
 from server.translation.detokenizing import certain_text, texts_of
 from server.translation.marking import special_pieces
 from server.translation.results import TranslatedHypothesis, TranslatedSegment, Translation, UsedTerm
@@ -39,6 +40,7 @@ class SegmentResult:
         warnings: Of its markup.
         terms: Of glossaries, in its source.
         lacking: Those of them that the best one has not.
+        unattended: What of the source the model hardly looked at, where it tells.
     """
 
     hypotheses: list[TranslatedHypothesis]
@@ -48,6 +50,7 @@ class SegmentResult:
     warnings: Sequence[str] = ()
     terms: Sequence[Occurrence] = ()
     lacking: Sequence[Occurrence] = ()
+    unattended: str = ""
 
     def without_attention(self) -> SegmentResult:
         """The same for a client that did not ask for it."""
@@ -95,8 +98,10 @@ def segment_result(
     if is_mended:
         texts = [_mended(segment.text, hypothesis, pair) for hypothesis in texts]
     weights = _weights_of(segment, texts, tokenizer, pair)
+    best = weights[0]
+    missed = "" if best is None or is_unspaced(pair[0]) else unattended(segment.text, best)
     for i, (hypothesis, words) in enumerate(zip(texts, weights, strict=True)):
-        if terms and words is not None:
+        if words is not None and lacking(terms, hypothesis.text):
             text, weights[i] = with_terms(terms, segment.text, hypothesis.text, words)
             texts[i] = replace(hypothesis, text=text)
     result = SegmentResult(
@@ -105,6 +110,7 @@ def segment_result(
         text=texts[0].text,
         terms=terms,
         lacking=lacking(terms, texts[0].text),
+        unattended=missed,
     )
     return result if segment.skeleton is None else _marked(segment.skeleton, result, weights, inner)
 
@@ -115,16 +121,17 @@ def _weights_of(
     tokenizer: Tokenizer,
     pair: tuple[str, str],
 ) -> list[Weights | None]:
-    """How much words of hypotheses look at words of the source, where tags or lacking terms need it."""
-    has_marks = segment.skeleton is not None and bool(segment.skeleton.marks)
-    if texts[0].attention is None or not (has_marks or segment.terms):
+    """How much words of hypotheses look at those of the source: of the best, and where tags or terms need it."""
+    if texts[0].attention is None:
         return [None] * len(texts)
+    has_marks = segment.skeleton is not None and bool(segment.skeleton.marks)
     special = special_pieces(tokenizer, pair)
     return [
         word_weights(hypothesis.attention, segment.text, hypothesis.text, special)
-        if hypothesis.attention is not None and (has_marks or lacking(segment.terms, hypothesis.text))
+        if hypothesis.attention is not None
+        and (i == 0 or has_marks or lacking(segment.terms, hypothesis.text))
         else None
-        for hypothesis in texts
+        for i, hypothesis in enumerate(texts)
     ]
 
 
@@ -140,6 +147,15 @@ def _marked(
         inner=filled[0].inner,
         warnings=[*filled[0].moved, *([""] if is_guessed else [])],
     )
+
+
+def _word_weights(
+    source: str, hypothesis: TranslatedHypothesis, tokenizer: Tokenizer, pair: tuple[str, str]
+) -> Weights | None:
+    """How much words look at words, where the model tells."""
+    if hypothesis.attention is None:
+        return None
+    return word_weights(hypothesis.attention, source, hypothesis.text, special_pieces(tokenizer, pair))
 
 
 def _mended(source: str, hypothesis: TranslatedHypothesis, pair: tuple[str, str]) -> TranslatedHypothesis:
@@ -185,7 +201,7 @@ def assembled(
             )
             for source, target, result in zip(sources, places, results, strict=True)
         ],
-        warnings=[*document.warnings, *_warnings(document.segments, results)],
+        warnings=[*document.warnings, *_warnings(document.segments, results, pair)],
         terms=_used_terms(results),
     )
 
@@ -238,7 +254,9 @@ def _whole(text: str, best: Sequence[TranslatedHypothesis], options: SearchOptio
     )
 
 
-def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> Iterator[TextWarning]:
+def _warnings(
+    segments: Sequence[Segment], results: Sequence[SegmentResult], pair: tuple[str, str]
+) -> Iterator[TextWarning]:
     for number, (segment, result) in enumerate(zip(segments, results, strict=True)):
         best = result.hypotheses[0]
         placeholders, numbers = lost(segment.text, result.text)
@@ -247,8 +265,11 @@ def _warnings(segments: Sequence[Segment], results: Sequence[SegmentResult]) -> 
             yield TextWarning(reason=WarningReason.PLACEHOLDER, segment=number, text=text)
         for text in numbers:
             yield TextWarning(reason=WarningReason.NUMBER, segment=number, text=text)
-        for reason in suspicions(segment.text, result.text, result.num_source_tokens, best.num_target_tokens):
+        lengths = result.num_source_tokens, best.num_target_tokens
+        for reason in suspicions(segment.text, result.text, *lengths, pair):
             yield TextWarning(reason=reason, segment=number)
+        if result.unattended:
+            yield TextWarning(reason=WarningReason.NOT_COVERED, segment=number, text=result.unattended)
         for text in result.warnings:
             yield TextWarning(reason=WarningReason.MARKUP, segment=number, text=text)
         for term in dict.fromkeys(found.term.source for found in result.lacking):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,13 @@ class TranslatedHypothesis:
     num_target_tokens: int
     attention: Attention | None = None
     token_log_probs: tuple[float, ...] | None = None
+
+    @property
+    def mean_token_probability(self) -> float | None:
+        """The geometric mean of its tokens' probabilities; None where scores are skipped, or no model ran."""
+        if self.log_prob is None or not self.num_target_tokens:
+            return None
+        return math.exp(self.log_prob / self.num_target_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

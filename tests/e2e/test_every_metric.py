@@ -67,9 +67,11 @@ ELSEWHERE = {
     'translator_requests_rejected_total{reason="model_memory"}': "test_on_demand.py",
     'translator_requests_rejected_total{reason="overload"}': "test_overload.py",
     'translator_warnings_total{reason="markup"}': "tests/unit/server/documents/markup/test_xml.py",
+    'translator_warnings_total{reason="not_covered"}': "tests/unit/server/translation/test_coverage.py",
     'translator_warnings_total{reason="repetition"}': "tests/unit/server/documents/test_guards.py",
     'translator_warnings_total{reason="source_copied"}': "tests/unit/server/documents/test_guards.py",
     'translator_warnings_total{reason="too_long"}': "tests/unit/server/documents/test_guards.py",
+    'translator_warnings_total{reason="wrong_script"}': "tests/unit/server/documents/test_scripts.py",
 }
 MakeRequest = Callable[..., pb.TranslateRequest]
 

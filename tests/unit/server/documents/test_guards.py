@@ -23,14 +23,22 @@ SOURCE = "The cat is on the table."
         (SOURCE, "Il gatto.", (8, 41), [WarningReason.TOO_LONG]),
         (SOURCE, "Il gatto.", (80, 5), [WarningReason.TOO_SHORT]),
         (SOURCE, "The cat is on the table.", (8, 8), [WarningReason.SOURCE_COPIED]),
+        (SOURCE, "The cat is on il tavolo.", (8, 8), []),
+        (f"I see: {SOURCE}", "I see: The cat is on the tavolo.", (12, 12), [WarningReason.SOURCE_COPIED]),
         ("New York", "New York", (4, 4), []),
+        (SOURCE, "Кошка сидит на столе.", (8, 8), [WarningReason.WRONG_SCRIPT]),
+        (SOURCE, "猫在桌子上", (8, 8), [WarningReason.WRONG_SCRIPT]),
+        (SOURCE, "Il gatto di Достоевский è lì.", (8, 8), []),
     ],
-    ids=["good", "loop", "a loop in both", "letters", "long", "short", "copied", "a name"],
+    ids=[
+        *("good", "loop", "a loop in both", "letters", "long", "short", "copied", "half copied"),
+        *("nearly copied", "a name", "another script", "a script without spaces", "a name in its own script"),
+    ],
 )
 def test_what_looks_wrong_is_named(
     source: str, target: str, lengths: tuple[int, int], expected: list[WarningReason]
 ) -> None:
-    assert list(suspicions(source, target, *lengths)) == expected
+    assert list(suspicions(source, target, *lengths, ("en", "it"))) == expected
 
 
 @unhurried

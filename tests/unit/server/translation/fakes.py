@@ -35,6 +35,8 @@ def hypothesis(
 class FakeTokenizer:
     """A token for each word: its length; white space inside a text has none."""
 
+    special_ids = SimpleNamespace(end=END)
+
     def encode_source(self, text: str, target_language: str, *, source_language: str) -> list[int]:
         return [TAG, *map(len, text.replace("\u200b", " ").split()), END]
 

@@ -219,7 +219,7 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     WARNING_REASON_TOO_SHORT: _WarningReason.ValueType  # 8
     """The translation is far shorter than the source, in tokens."""
     WARNING_REASON_SOURCE_COPIED: _WarningReason.ValueType  # 9
-    """The translation is the source, word by word."""
+    """Nearly all words of the translation are the source's."""
     WARNING_REASON_MARKUP: _WarningReason.ValueType  # 10
     """Of a text with markup: something that must not change, as code, which is in
     text, stands in the translation where it is likely to belong, since the model
@@ -231,6 +231,15 @@ class _WarningReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Warning
     """A term of a glossary, which is in text as the glossary has it, is not as often in
     the translation as in the source: no word of it looks at the term, or the model
     returns no attention, or the call has too many.
+    """
+    WARNING_REASON_WRONG_SCRIPT: _WarningReason.ValueType  # 12
+    """Most letters of the translation are of scripts that the target language is not
+    written in, as far as the server knows it.
+    """
+    WARNING_REASON_NOT_COVERED: _WarningReason.ValueType  # 13
+    """Words of the source that follow each other, and that are in text, got hardly any
+    of the model's attention: they are likely to be missing. Only where there is
+    attention: in a segment with tags, or with TranslateOptions.attention.
     """
 
 class WarningReason(_WarningReason, metaclass=_WarningReasonEnumTypeWrapper):
@@ -270,7 +279,7 @@ WARNING_REASON_TOO_LONG: WarningReason.ValueType  # 7
 WARNING_REASON_TOO_SHORT: WarningReason.ValueType  # 8
 """The translation is far shorter than the source, in tokens."""
 WARNING_REASON_SOURCE_COPIED: WarningReason.ValueType  # 9
-"""The translation is the source, word by word."""
+"""Nearly all words of the translation are the source's."""
 WARNING_REASON_MARKUP: WarningReason.ValueType  # 10
 """Of a text with markup: something that must not change, as code, which is in
 text, stands in the translation where it is likely to belong, since the model
@@ -282,6 +291,15 @@ WARNING_REASON_GLOSSARY: WarningReason.ValueType  # 11
 """A term of a glossary, which is in text as the glossary has it, is not as often in
 the translation as in the source: no word of it looks at the term, or the model
 returns no attention, or the call has too many.
+"""
+WARNING_REASON_WRONG_SCRIPT: WarningReason.ValueType  # 12
+"""Most letters of the translation are of scripts that the target language is not
+written in, as far as the server knows it.
+"""
+WARNING_REASON_NOT_COVERED: WarningReason.ValueType  # 13
+"""Words of the source that follow each other, and that are in text, got hardly any
+of the model's attention: they are likely to be missing. Only where there is
+attention: in a segment with tags, or with TranslateOptions.attention.
 """
 Global___WarningReason: _TypeAlias = WarningReason  # noqa: Y015
 
@@ -1168,6 +1186,7 @@ class Translation(_message.Message):
     FIRST_MODEL_FIELD_NUMBER: _builtins.int
     PIVOT_LANGUAGE_FIELD_NUMBER: _builtins.int
     GLOSSARY_TERMS_FIELD_NUMBER: _builtins.int
+    MEAN_TOKEN_PROBABILITY_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The best hypothesis' text, equal to hypotheses[0].text, written in what the
     source is.
@@ -1189,6 +1208,12 @@ class Translation(_message.Message):
     pivot_language: _builtins.str
     """TranslateResponse.pivot_language of this translation. Only with
     source_language "auto".
+    """
+    mean_token_probability: _builtins.float
+    """How sure the model is of the best hypothesis: the geometric mean of the
+    probabilities of its target tokens, exp(log_prob / target_tokens), from 0 to 1.
+    An estimate of quality to rank translations of one model by, not calibrated.
+    Absent where no model was run, and with skip_scores.
     """
     @_builtins.property
     def hypotheses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
@@ -1261,12 +1286,15 @@ class Translation(_message.Message):
         first_model: Global___ModelReference | None = ...,
         pivot_language: _builtins.str = ...,
         glossary_terms: _abc.Iterable[Global___UsedTerm] | None = ...,
+        mean_token_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "language_pair", b"language_pair", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_token_probability", b"_mean_token_probability", "detected_language", b"detected_language", "first_model", b"first_model", "language_pair", b"language_pair", "mean_token_probability", b"mean_token_probability", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detected_language", b"detected_language", "first_model", b"first_model", "glossary_terms", b"glossary_terms", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "model", b"model", "pivot_language", b"pivot_language", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_token_probability", b"_mean_token_probability", "detected_language", b"detected_language", "first_model", b"first_model", "glossary_terms", b"glossary_terms", "hypotheses", b"hypotheses", "language_pair", b"language_pair", "mean_token_probability", b"mean_token_probability", "model", b"model", "pivot_language", b"pivot_language", "segments", b"segments", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target_tokens", b"target_tokens", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__mean_token_probability: _TypeAlias = _typing.Literal["mean_token_probability"]  # noqa: Y015
+    _WhichOneofArgType__mean_token_probability: _TypeAlias = _typing.Literal["_mean_token_probability", b"_mean_token_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_token_probability) -> _WhichOneofReturnType__mean_token_probability | None: ...
 
 Global___Translation: _TypeAlias = Translation  # noqa: Y015
 
@@ -1344,6 +1372,7 @@ class Segment(_message.Message):
     SOURCE_TOKENS_FIELD_NUMBER: _builtins.int
     TARGET_TOKENS_FIELD_NUMBER: _builtins.int
     HYPOTHESES_FIELD_NUMBER: _builtins.int
+    MEAN_TOKEN_PROBABILITY_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Hypothesis.score of its best hypothesis. Absent with skip_scores."""
     log_prob: _builtins.float
@@ -1354,6 +1383,8 @@ class Segment(_message.Message):
     """Its length in tokens as the encoder reads it, special ones included."""
     target_tokens: _builtins.int
     """Hypothesis.target_tokens of its best hypothesis."""
+    mean_token_probability: _builtins.float
+    """Translation.mean_token_probability of its best hypothesis."""
     @_builtins.property
     def source(self) -> Global___ByteRange:
         """Where it is in the source text."""
@@ -1381,17 +1412,22 @@ class Segment(_message.Message):
         source_tokens: _builtins.int = ...,
         target_tokens: _builtins.int = ...,
         hypotheses: _abc.Iterable[Global___Hypothesis] | None = ...,
+        mean_token_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "log_prob", b"log_prob", "score", b"score", "source", b"source", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_mean_token_probability", b"_mean_token_probability", "_score", b"_score", "log_prob", b"log_prob", "mean_token_probability", b"mean_token_probability", "score", b"score", "source", b"source", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_score", b"_score", "hypotheses", b"hypotheses", "log_prob", b"log_prob", "score", b"score", "source", b"source", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target", b"target", "target_tokens", b"target_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob", "_mean_token_probability", b"_mean_token_probability", "_score", b"_score", "hypotheses", b"hypotheses", "log_prob", b"log_prob", "mean_token_probability", b"mean_token_probability", "score", b"score", "source", b"source", "source_tokens", b"source_tokens", "stop_reason", b"stop_reason", "target", b"target", "target_tokens", b"target_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__log_prob: _TypeAlias = _typing.Literal["log_prob"]  # noqa: Y015
     _WhichOneofArgType__log_prob: _TypeAlias = _typing.Literal["_log_prob", b"_log_prob"]  # noqa: Y015
+    _WhichOneofReturnType__mean_token_probability: _TypeAlias = _typing.Literal["mean_token_probability"]  # noqa: Y015
+    _WhichOneofArgType__mean_token_probability: _TypeAlias = _typing.Literal["_mean_token_probability", b"_mean_token_probability"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__log_prob) -> _WhichOneofReturnType__log_prob | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_token_probability) -> _WhichOneofReturnType__mean_token_probability | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
