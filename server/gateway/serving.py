@@ -118,7 +118,7 @@ def _listen(address: str) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise OSError(error.errno, f"--listen {address}: {error.strerror}") from error
-    # Accepted connections take it over. asyncio sets it only for sockets that name their protocol, and without it
-    # each answer's body waits 40 ms for the client to confirm its head.
+    # Accepted connections take it over. asyncio sets it only for sockets that name their protocol, and
+    # without it each answer's body waits 40 ms for the client to confirm its head.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
