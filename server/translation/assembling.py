@@ -121,7 +121,7 @@ def _weights_of(
     tokenizer: Tokenizer,
     pair: tuple[str, str],
 ) -> list[Weights | None]:
-    """How much words of hypotheses look at those of the source: of the best, and where tags or terms need it."""
+    """How much words look at those of the source: in the best hypothesis, and where tags or terms need it."""
     if texts[0].attention is None:
         return [None] * len(texts)
     has_marks = segment.skeleton is not None and bool(segment.skeleton.marks)
