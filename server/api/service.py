@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 
+from server.access.visible_models import Serving
 from server.api.clients import client_of
 from server.api.constraints import constrained
 from server.api.detected import Found, joined_response, parts_of
@@ -23,7 +24,6 @@ from server.api.status import abort
 from server.config import ServerConfig
 from server.errors import DeadlineExceeded, NotServed, RequestError, TimeLimitExceeded, quoted
 from server.models.catalogue import Models
-from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.metrics import Metrics
@@ -47,7 +47,7 @@ Answer = Callable[[Request, Call, float, "float | None", str], Awaitable[Respons
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Reads requests, lets the translator work, and answers with its results or its errors."""
 
-    def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(self, served: Serving, config: ServerConfig, metrics: Metrics) -> None:
         self._served, self._metrics = served, metrics
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_beam_size = config.max_beam_size

@@ -31,6 +31,7 @@ COMMANDS = (
     "reload",
     "serve",
     "shortlist",
+    "token",
     "train",
     "translate",
 )
