@@ -91,6 +91,15 @@ class ServerConfig:
         "PEM file of authorities; every client must then have a certificate of one of them; left out: no "
         "client needs one",
     )
+    access: str | None = _optional(
+        str,
+        "TOML file of tenants: who may call, for which models and pairs, and how much; left out or empty: "
+        "whoever reaches --listen",
+    )
+    allow_anonymous: bool = _option(
+        default=False,
+        help_text="listen without --access on addresses that are not loopback: whoever reaches them may call",
+    )
     max_connection_age_seconds: float | None = _optional(
         float,
         "age at which a connection is ended gracefully, so that clients spread anew; left out or 0: never",
@@ -197,8 +206,9 @@ class ServerConfig:
     )
     client_weights: str | None = _optional(
         str,
-        "NAME=WEIGHT,... with the common names of clients' certificates: shares of a model, against 1 of "
-        "any other client, while several have work; left out or empty: all alike",
+        "NAME=WEIGHT,... with the names of tenants, or without --access the common names of clients' "
+        "certificates: shares of a model, against 1 of any other client, while several have work; left out "
+        "or empty: all alike",
     )
     glossary: str | None = _optional(
         str,
@@ -338,8 +348,9 @@ class ServerConfig:
             parse_weights(self.client_weights)
         except WeightsError as error:
             yield f"{name}: {error}"
-        if self.tls_client_ca is None:
-            yield f"{name} needs {self._called('tls_client_ca')}: no client has a name without a certificate"
+        if self.tls_client_ca is None and self.access is None:
+            needed = f"{self._called('access')} or {self._called('tls_client_ca')}"
+            yield f"{name} needs {needed}: no client has a name without a credential"
 
     def _default_faults(self) -> Iterator[str]:
         parts = [part.strip() for part in (self.default_models or "").split(",")]
@@ -401,6 +412,11 @@ class ServerConfig:
                 yield (
                     f"{self._called(name)} {address} is not a loopback address and there is no TLS: "
                     f"give {remedy}--allow-plaintext if the network is trusted"
+                )
+            if name in _NEEDS_TRUST and not (is_here or self.access or self.allow_anonymous):
+                yield (
+                    f"{self._called(name)} {address} is not a loopback address and anybody may call: "
+                    "give --access FILE, or --allow-anonymous if whoever reaches it may"
                 )
 
     def _trace_faults(self) -> Iterator[str]:

@@ -9,6 +9,10 @@ RequestError
 ├── TargetTooLong         a translation that is to be scored has too many tokens
 ├── LanguageUnsure        one text may be in any of several languages
 ├── NotServed             no such model, or no model for the pair
+│   └── NotAllowed            there is, but not for that tenant
+├── Unauthenticated       nobody knows who calls
+├── PermissionDenied      the tenant may not do that
+├── QuotaExceeded         the tenant has used up one of its quotas
 ├── QueueFull             the server sheds load
 ├── Overloaded            the deadline would pass before it was done
 ├── NoModelMemory         the model is not in memory, and others that are in use leave it no room
@@ -140,6 +144,46 @@ class NotServed(RequestError):
     def __init__(self, resource_type: str, resource_name: str, description: str) -> None:
         super().__init__(description)
         self.resource_type, self.resource_name, self.description = resource_type, resource_name, description
+
+
+class NotAllowed(NotServed):
+    """A model or pair that is served, but not to the tenant that asks for it."""
+
+    def __init__(self, tenant: str, resource_type: str, resource_name: str, description: str) -> None:
+        super().__init__(resource_type, resource_name, description)
+        self.tenant = tenant
+
+
+class Unauthenticated(RequestError):
+    """A call whose credential is missing or not good; its message quotes nothing of it."""
+
+
+class PermissionDenied(RequestError):
+    """What a tenant may not do."""
+
+    def __init__(self, tenant: str, what: str) -> None:
+        super().__init__(f"tenant {tenant!r} may not {what}")
+        self.tenant = tenant
+
+
+class QuotaExceeded(RequestError):
+    """A tenant has used up a quota.
+
+    Args:
+        quota: Its name in the access file.
+        asked: What the call would use.
+        used: What is used already.
+        retry_seconds: Until the same call fits; None if it never will.
+    """
+
+    def __init__(
+        self, tenant: str, quota: str, *, asked: int, used: int, limit: int, retry_seconds: float | None
+    ) -> None:
+        rest = f"{used} are used" if retry_seconds is not None else "which no wait will change: send fewer"
+        super().__init__(
+            f"{quota} of tenant {tenant!r}: the call needs {asked}, the limit is {limit}, {rest}"
+        )
+        self.tenant, self.quota, self.limit, self.retry_seconds = tenant, quota, limit, retry_seconds
 
 
 class QueueFull(RequestError):

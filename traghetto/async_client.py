@@ -20,6 +20,7 @@ from traghetto.streams import Unreadable, unanswered_of
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
+from traghetto.token import Token, TokenSource, require_private
 
 T = TypeVar("T")
 
@@ -40,9 +41,13 @@ class AsyncClient:
             20 s without one the call is tried elsewhere; None for never. Not every server lets itself be
             asked often.
         max_message_mib: Largest request and answer of a call, in MiB; a server has a limit of its own.
+        token: For a server that asks who calls: the text, or a function that gives it, which is asked again
+            once in a call whose token is refused, in a thread.
+        allow_plaintext_token: Whether it may be sent without TLS to another machine.
 
     Raises:
         TlsError: the files of `tls` cannot serve.
+        TokenError: the token is none, or would cross a network in plain text.
         ValueError: `timeout_seconds` is no finite number above 0, or another number is out of its limits.
 
     >>> import asyncio
@@ -62,8 +67,12 @@ class AsyncClient:
         *,
         keepalive_seconds: float | None = None,
         max_message_mib: int = 4,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
-        self._caller = Caller.to(address, timeout_seconds, tls)
+        require_private(address, token, has_tls=tls is not None, is_allowed=allow_plaintext_token)
+        self._token = TokenSource(token)
+        self._caller = Caller.to(address, timeout_seconds, tls, can_renew_token=self._token.can_renew)
         options = channel_options(address, keepalive_seconds, max_message_mib)
         if tls is None:
             self._channel = grpc.aio.insecure_channel(address, options)
@@ -309,8 +318,13 @@ class AsyncClient:
                     await asyncio.sleep(step.seconds)
 
     async def _send(self, step: Try) -> Any:
+        if self._token.can_renew:  # it may take its time
+            metadata = await asyncio.to_thread(self._token.metadata, renew=step.renew_token)
+        else:
+            metadata = self._token.metadata()
         try:
-            return await getattr(self._stub, step.method)(step.request, timeout=step.timeout_seconds)
+            method = getattr(self._stub, step.method)
+            return await method(step.request, timeout=step.timeout_seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return failure_of(error.code(), error.details(), error.trailing_metadata() or ())
 

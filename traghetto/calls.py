@@ -37,11 +37,13 @@ class Try:
         method: The rpc's name.
         request: Its message.
         timeout_seconds: What is left of the call's time.
+        renew_token: Whether the token of the last try was refused, and another is to be asked for.
     """
 
     method: Method
     request: Any
     timeout_seconds: float
+    renew_token: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +92,13 @@ class Caller:
         timeout_seconds: For each call, with all its tries and waits.
         security: How the server is asked, for messages.
         proxy: What is between, for messages; None for nothing.
+        can_renew_token: Whether another token may come of asking again.
     """
 
     timeout_seconds: float
     security: str
     proxy: str | None
+    can_renew_token: bool = False
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     budget: RetryBudget = field(default_factory=RetryBudget)
     clock: Callable[[], float] = time.monotonic
@@ -102,7 +106,9 @@ class Caller:
     _is_known: bool = False  # whether a server at this address has ever answered, if only with an error
 
     @classmethod
-    def to(cls, address: str, timeout_seconds: float, tls: Tls | None) -> Self:
+    def to(
+        cls, address: str, timeout_seconds: float, tls: Tls | None, *, can_renew_token: bool = False
+    ) -> Self:
         """The caller of a server.
 
         Raises:
@@ -112,6 +118,7 @@ class Caller:
             timeout_seconds=checked_timeout(timeout_seconds),
             security=security_of(tls),
             proxy=proxy_of(address),
+            can_renew_token=can_renew_token,
         )
 
     def translate(self, template: RequestTemplate, texts: Sequence[str]) -> Steps[list[Result]]:
@@ -183,14 +190,21 @@ class Caller:
     def _tries(self, method: Method, request: Any, end: float) -> Steps[Any]:
         retries = self._retries()
         earlier: Failure | None = None
+        has_renewed = renews = False
         while (left_seconds := end - self.clock()) > 0:
-            outcome = yield Try(method=method, request=request, timeout_seconds=left_seconds)
+            outcome = yield Try(
+                method=method, request=request, timeout_seconds=left_seconds, renew_token=renews
+            )
+            renews = False
             if not isinstance(outcome, Failure):
                 self._is_known = True
                 self.budget.refund()
                 return outcome
             # A call that died is no sign of a server: so does a call to a port of something else.
             self._is_known = retries.is_known = self._is_known or outcome.kind in _ANSWERED
+            if outcome.code is grpc.StatusCode.UNAUTHENTICATED and self.can_renew_token and not has_renewed:
+                has_renewed = renews = True
+                continue
             if earlier is not None and outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise self._late(earlier)
             earlier = outcome

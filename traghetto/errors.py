@@ -2,12 +2,15 @@
 
     TraghettoError
     ├── TlsError(faults)                  files that cannot serve for TLS
+    ├── TokenError                        a token that is none, or that others could read
     ├── InvalidText(index)                a text that is no Unicode
     └── CallError(code, message)          a call failed as a whole
         ├── InvalidArgument(violations)   the request breaks rules, all of which are listed
         ├── NotServed(resource)           no such model, or no model for the language pair
         ├── ServerBusy(retry_after_seconds)
         │                                 the queue stayed full until the deadline
+        ├── QuotaExceeded(quota, retry_after_seconds)
+        │                                 a quota of the caller is used up until after the deadline
         ├── MessageTooLarge               request or answer is larger than a message may be
         ├── ServerUnavailable(proxy)      no server took the call
         ├── DeadlineExceeded(timeout_seconds)
@@ -39,6 +42,10 @@ class TlsError(TraghettoError, ValueError):
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults))
         self.faults = tuple(faults)
+
+
+class TokenError(TraghettoError, ValueError):
+    """A token that is none, or that others could read; it is not quoted."""
 
 
 class InvalidText(TraghettoError, ValueError):
@@ -112,6 +119,19 @@ class ServerBusy(CallError):
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(CallError):
+    """A quota of whoever calls is used up, and would not have had room within the call's deadline.
+
+    Args:
+        quota: Its name, such as tokens_per_minute.
+        retry_after_seconds: When the server asks to come back; None for a call that is larger than the quota.
+    """
+
+    def __init__(self, message: str, quota: str, retry_after_seconds: float | None) -> None:
+        super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        self.quota, self.retry_after_seconds = quota, retry_after_seconds
 
 
 class MessageTooLarge(CallError):

@@ -17,6 +17,7 @@ from traghetto.errors import (
     InvalidArgument,
     MessageTooLarge,
     NotServed,
+    QuotaExceeded,
     ServerBusy,
     ServerFault,
     ServerUnavailable,
@@ -140,7 +141,9 @@ def error_of(  # noqa: PLR0911 - a return for each kind of error
             resource = _detail(status, error_details_pb2.ResourceInfo())
             return NotServed(message, resource.resource_name if resource else "")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            seconds = failure.retry_after_seconds
+            seconds, quota = failure.retry_after_seconds, _quota(status)
+            if quota is not None:
+                return QuotaExceeded(message, quota, seconds)
             return MessageTooLarge(message) if seconds is None else ServerBusy(message, seconds)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(message, timeout_seconds)
@@ -174,6 +177,11 @@ def _detail(status: status_pb2.Status | None, empty: Detail) -> Detail | None:
         if packed.Unpack(empty):
             return empty
     return None
+
+
+def _quota(status: status_pb2.Status | None) -> str | None:
+    failure = _detail(status, error_details_pb2.QuotaFailure())
+    return failure.violations[0].quota_id if failure and failure.violations else None
 
 
 def _violations(status: status_pb2.Status | None) -> list[Violation]:

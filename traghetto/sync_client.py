@@ -20,6 +20,7 @@ from traghetto.streams import Sender, Unreadable, unanswered_of
 from traghetto.stub import stub_of
 from traghetto.target import channel_options
 from traghetto.tls import Tls, channel_credentials
+from traghetto.token import Token, TokenSource, require_private
 
 T = TypeVar("T")
 
@@ -39,9 +40,13 @@ class Client:
             20 s without one the call is tried elsewhere; None for never. Not every server lets itself be
             asked often.
         max_message_mib: Largest request and answer of a call, in MiB; a server has a limit of its own.
+        token: For a server that asks who calls: the text, or a function that gives it, which is asked again
+            once in a call whose token is refused.
+        allow_plaintext_token: Whether it may be sent without TLS to another machine.
 
     Raises:
         TlsError: the files of `tls` cannot serve.
+        TokenError: the token is none, or would cross a network in plain text.
         ValueError: `timeout_seconds` is no finite number above 0, or another number is out of its limits.
 
     >>> with Client(address) as client:
@@ -58,8 +63,12 @@ class Client:
         *,
         keepalive_seconds: float | None = None,
         max_message_mib: int = 4,
+        token: Token | None = None,
+        allow_plaintext_token: bool = False,
     ) -> None:
-        self._caller = Caller.to(address, timeout_seconds, tls)
+        require_private(address, token, has_tls=tls is not None, is_allowed=allow_plaintext_token)
+        self._token = TokenSource(token)
+        self._caller = Caller.to(address, timeout_seconds, tls, can_renew_token=self._token.can_renew)
         self._is_closed = threading.Event()
         options = channel_options(address, keepalive_seconds, max_message_mib)
         if tls is None:
@@ -323,7 +332,9 @@ class Client:
                     self._is_closed.wait(step.seconds)
 
     def _send(self, step: Try) -> Any:
+        metadata = self._token.metadata(renew=step.renew_token)
         try:
-            return getattr(self._stub, step.method)(step.request, timeout=step.timeout_seconds)
+            method = getattr(self._stub, step.method)
+            return method(step.request, timeout=step.timeout_seconds, metadata=metadata)
         except grpc.RpcError as error:
             return failure_of(error.code(), error.details(), error.trailing_metadata() or ())

@@ -8,16 +8,22 @@ from urllib.parse import unquote
 
 import grpc
 
-from server.work.client_weights import client_with_certificate
+from server.access.admission import current_tenant
+from server.work.client_weights import named_client
 
 _IPV6 = "ipv6:"
 _NETWORK_BITS = 64
 
 
 def client_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The name in the client's certificate where there is one, else its address as `address_of` has it."""
+    """Its tenant by the access file, else the name in the client's certificate, else its address.
+
+    The address is as `address_of` has it.
+    """
+    if (tenant := current_tenant()) is not None:
+        return named_client(tenant.name)
     for name in context.auth_context().get("x509_common_name", ()):
-        return client_with_certificate(name.decode(errors="replace"))
+        return named_client(name.decode(errors="replace"))
     return address_of(context.peer())
 
 

@@ -107,9 +107,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = _code(context)
                 raise
             except grpc.aio.BaseError as error:  # gRPC has ended the call before our answer
-                if not _is_late(context):
+                is_gone = call.is_stream and not isinstance(error, grpc.aio.UsageError)
+                if not (is_gone or _is_late(context)):
                     raise
-                code = grpc.StatusCode.DEADLINE_EXCEEDED
+                code = self._count_end(context)
                 raise asyncio.CancelledError from error
             except Exception as error:  # noqa: BLE001 - gRPC would log it and answer with its message
                 code = grpc.StatusCode.INTERNAL

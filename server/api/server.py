@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -10,7 +11,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from server.addresses import split_address
+from server.access.access import Access
+from server.access.visible_models import VisibleModels
+from server.addresses import socket_path, split_address
+from server.api.access import AccessInterceptor
 from server.api.admin import AdminService
 from server.api.cancel_limit import CancelLimit
 from server.api.grpc_options import plain_options, translation_options
@@ -46,6 +50,7 @@ class Server:
         metrics: Metrics,
         tracing: Tracing | None,
         certificates: Certificates | None,
+        access: Access | None = None,
     ) -> None:
         self._config, self._served, self._metrics = config, served, metrics
         self._health = HealthServicer()
@@ -53,16 +58,20 @@ class Server:
         self._certificates = certificates
         self._page = MetricsPage(metrics.registry)
         limit = CancelLimit(config.max_cancelled_calls, metrics.closed_connections)
+        guards = [] if access is None else [AccessInterceptor(access, metrics)]
         self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics, limit, tracing)], options=translation_options(config)
+            interceptors=[CallInterceptor(metrics, limit, tracing), *guards],
+            options=translation_options(config),
         )
-        self._service = TranslationService(served, config, metrics)
+        self._service = TranslationService(VisibleModels(served), config, metrics)
         pb_grpc.add_TranslationServiceServicer_to_server(self._service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         self._health_only = _plain_server(config) if config.health_listen is not None else None
-        self._admin = _plain_server(config) if config.admin_listen is not None else None
+        # A socket's file lets its owner in alone.
+        is_guarded = config.admin_listen is not None and socket_path(config.admin_listen) is None
+        self._admin = _plain_server(config, guards if is_guarded else []) if config.admin_listen else None
 
     async def start(self) -> str:
         """Listen; returns the line that says where."""
@@ -131,5 +140,5 @@ class Server:
         await asyncio.to_thread(self._page.stop)
 
 
-def _plain_server(config: ServerConfig) -> grpc.aio.Server:
-    return grpc.aio.server(interceptors=[MalformedInterceptor()], options=plain_options(config))
+def _plain_server(config: ServerConfig, guards: Sequence[AccessInterceptor] = ()) -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=[MalformedInterceptor(), *guards], options=plain_options(config))

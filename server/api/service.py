@@ -13,6 +13,9 @@ from typing import Any, TypeVar, cast
 
 import grpc
 
+from server.access.admission import current_tenant, room_for_texts
+from server.access.visible_models import Serving
+from server.api.access import require_priority
 from server.api.clients import client_of
 from server.api.constraints import constrained
 from server.api.detected import Found, joined_response, parts_of
@@ -37,7 +40,6 @@ from server.errors import (
     quoted,
 )
 from server.models.catalogue import Models
-from server.models.serving import ServedModels
 from server.telemetry.call import Call, current_call
 from server.telemetry.call_record import CallRecord, count_rejection
 from server.telemetry.logs import log_fault
@@ -64,7 +66,7 @@ Answer = Callable[[Request, Call, float, "float | None", str], Awaitable[Respons
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Reads requests, lets the translator work, and answers with its results or its errors."""
 
-    def __init__(self, served: ServedModels, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(self, served: Serving, config: ServerConfig, metrics: Metrics) -> None:
         self._served, self._metrics = served, metrics
         self._max_texts = min(config.max_texts, config.max_queue)
         self._max_parts = parts_at_once(config.max_queue)
@@ -138,6 +140,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> None:
         first = await anext(messages)  # the interceptor has seen it
         config = config_of(first)
+        if (tenant := current_tenant()) is not None:
+            require_priority(config, tenant)
         parse, faults = await self._parser_of(config, deadline, client_of(context))
         self._require_valid(config, parse, faults)
         number = -next(self._num_streams)
@@ -150,7 +154,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             call.num_texts += len(texts)
             part = with_texts(config, texts)
             try:
-                return await self._answer(part, call, time.monotonic(), deadline, parse_part)
+                async with room_for_texts(len(texts)):
+                    return await self._answer(part, call, time.monotonic(), deadline, parse_part)
             except RequestError:
                 raise
             except Exception as error:

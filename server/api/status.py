@@ -21,15 +21,19 @@ from server.errors import (
     ModelChanged,
     ModelUnloadable,
     NoModelMemory,
+    NotAllowed,
     NothingToScore,
     NotServed,
     Overloaded,
+    PermissionDenied,
     QueueFull,
+    QuotaExceeded,
     RequestError,
     SourceTooLong,
     TargetTooLong,
     TextTooLong,
     TimeLimitExceeded,
+    Unauthenticated,
 )
 
 
@@ -39,10 +43,12 @@ class Answer:
 
     Args:
         detail: Makes the google.rpc message that tells of an error of that class; None without one.
+        retries: Whether such an error has a `retry_seconds`, the client's wait if it is not None.
     """
 
     code: grpc.StatusCode
     detail: Callable[[Any], Message] | None = None
+    retries: bool = False
 
 
 def _bad_request(error: InvalidRequest) -> Message:
@@ -59,9 +65,24 @@ def _resource_info(error: NotServed) -> Message:
     )
 
 
-def _retry_info(error: QueueFull | Overloaded | NoModelMemory) -> Message:
-    seconds = int(error.retry_seconds)
-    delay = duration_pb2.Duration(seconds=seconds, nanos=int((error.retry_seconds - seconds) * 1e9))
+def _quota_failure(error: QuotaExceeded) -> Message:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=f"tenant:{error.tenant}",
+        description=str(error),
+        quota_id=error.quota,
+        quota_value=error.limit,
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
+
+
+def _retry_seconds(error: RequestError) -> float | None:
+    """When the same call may come again, of an error that says so."""
+    return getattr(error, "retry_seconds") if ANSWERS[type(error)].retries else None  # noqa: B009 - of its own class
+
+
+def _retry_info(retry_seconds: float) -> Message:
+    seconds = int(retry_seconds)
+    delay = duration_pb2.Duration(seconds=seconds, nanos=int((retry_seconds - seconds) * 1e9))
     return error_details_pb2.RetryInfo(retry_delay=delay)
 
 
@@ -74,9 +95,13 @@ ANSWERS: dict[type[RequestError], Answer] = {
     TargetTooLong: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     LanguageUnsure: Answer(grpc.StatusCode.INVALID_ARGUMENT),
     NotServed: Answer(grpc.StatusCode.NOT_FOUND, _resource_info),
-    QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
-    Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
-    NoModelMemory: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    NotAllowed: Answer(grpc.StatusCode.PERMISSION_DENIED, _resource_info),
+    Unauthenticated: Answer(grpc.StatusCode.UNAUTHENTICATED),
+    PermissionDenied: Answer(grpc.StatusCode.PERMISSION_DENIED),
+    QuotaExceeded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, _quota_failure, retries=True),
+    QueueFull: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, retries=True),
+    Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, retries=True),
+    NoModelMemory: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, retries=True),
     ModelUnloadable: Answer(grpc.StatusCode.FAILED_PRECONDITION),
     ModelChanged: Answer(grpc.StatusCode.UNAVAILABLE),
     Draining: Answer(grpc.StatusCode.UNAVAILABLE),
@@ -88,8 +113,9 @@ ANSWERS: dict[type[RequestError], Answer] = {
 
 def details_of(error: RequestError) -> list[Message]:
     """The google.rpc messages beside an error's own message."""
-    detail = ANSWERS[type(error)].detail
-    return [] if detail is None else [detail(error)]
+    detail, retry_seconds = ANSWERS[type(error)].detail, _retry_seconds(error)
+    details = [] if detail is None else [detail(error)]
+    return details if retry_seconds is None else [*details, _retry_info(retry_seconds)]
 
 
 def to_status(error: RequestError) -> status_pb2.Status:
@@ -109,9 +135,8 @@ def packed_status(code: grpc.StatusCode, message: str, details: Sequence[Message
 
 def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
     """When gRPC's own retries may come again, in milliseconds (gRFC A6), where an error says it."""
-    if not isinstance(error, (QueueFull, Overloaded, NoModelMemory)):
-        return ()
-    return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1000))),)
+    retry_seconds = _retry_seconds(error)
+    return () if retry_seconds is None else (("grpc-retry-pushback-ms", str(round(retry_seconds * 1000))),)
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> NoReturn:

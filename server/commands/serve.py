@@ -6,9 +6,12 @@ import asyncio
 import logging
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import server.telemetry.grpc_core_log  # noqa: F401 - before all that imports gRPC
+from server.access.access import Access
+from server.access.secret_files import AccessError
 from server.api.listening import ServeError
 from server.api.server import Server
 from server.command_line import parse_config
@@ -61,9 +64,10 @@ async def _serve(config: ServerConfig) -> None:
     metrics.build_info.labels(__version__).set(1)
     files = config.tls_files
     certificates = Certificates(files, metrics.tls_expiry.set) if files else None
+    access = Access(Path(config.access), metrics.access_refused.set) if config.access else None
     tracing = _start_tracing(config)
     served = ServedModels(config, metrics)
-    server = Server(config, served, metrics, tracing, certificates)
+    server = Server(config, served, metrics, tracing, certificates, access)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOPS:
@@ -73,6 +77,8 @@ async def _serve(config: ServerConfig) -> None:
         asyncio.create_task(measure_lag(metrics.event_loop_lag)),
         asyncio.create_task(served.drop_idle_models()),
     ]
+    if access is not None:
+        watches.append(asyncio.create_task(access.keep_fresh()))
     places = await server.start()
     names = ",".join(f"{model.name}({model.manifest.precision})" for model in served.current.in_order)
     print(f"traghetto ready: {places} models={names}", flush=True)
@@ -96,7 +102,7 @@ def main() -> int:
         configure_logs(config.log_level, config.log_format)
         log.info("configuration: %s", config)
         asyncio.run(_serve(config))
-    except (*UNSERVABLE, GlossaryError, TlsError) as error:
+    except (*UNSERVABLE, GlossaryError, TlsError, AccessError) as error:
         print(f"traghetto-serve: {error}", file=sys.stderr)
         return 2
     except (ServeError, WorkerError) as error:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
 from server.commands.standard_streams import run_command
-from server.commands.translate_arguments import make_options, make_tls, parse_arguments
+from server.commands.translate_arguments import make_options, make_tls, make_token, parse_arguments
 from server.commands.translate_file import translate_file
 from server.commands.translate_results import told
 from server.files.text_file import FileError
@@ -26,6 +26,7 @@ from traghetto import (
     Result,
     TextError,
     TlsError,
+    TokenError,
     Translation,
 )
 from traghetto.in_order import in_order
@@ -202,13 +203,15 @@ def _command() -> int:
             make_tls(arguments),
             keepalive_seconds=arguments.keepalive_seconds,
             max_message_mib=arguments.max_message_mib,
+            token=make_token(arguments),
+            allow_plaintext_token=arguments.allow_plaintext_token,
         ) as client:
             return 0 if _translate(client, arguments) else 1
     except CallError as error:
         message = str(error)
     except UnicodeDecodeError as error:
         status, message = 2, _not_utf8(error)
-    except (DrawingUnavailable, FileError, InvalidText, TlsError, _Refused) as error:
+    except (DrawingUnavailable, FileError, InvalidText, TlsError, TokenError, _Refused) as error:
         status, message = 2, str(error)
     print(f"traghetto-translate: {message}", file=sys.stderr)
     return status

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from server.documents.glossary_file import GlossaryError, read_terms
-from traghetto import AttentionOptions, ContrastiveSearch, GlossaryTerm, Sampling, Tls, TranslateOptions
+from traghetto import (
+    AttentionOptions,
+    ContrastiveSearch,
+    GlossaryTerm,
+    Sampling,
+    Tls,
+    TokenError,
+    TranslateOptions,
+)
 from traghetto.target import MAX_KEEPALIVE_SECONDS, MAX_MESSAGE_MIB
+from traghetto.token import Token
 
+TOKEN_VARIABLE = "TRAGHETTO_TOKEN"  # noqa: S105 - its name
 PICTURE_SUFFIXES = (".png", ".svg")
 # A flag that says more about another one, and has no meaning without it.
 _NEEDS = {
@@ -64,6 +76,26 @@ def make_tls(parsed: argparse.Namespace) -> Tls | None:
     if not (parsed.tls or parsed.tls_ca or parsed.tls_certificate):
         return None
     return Tls(ca=parsed.tls_ca, certificate=parsed.tls_certificate, key=parsed.tls_key)
+
+
+def make_token(parsed: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Token | None:
+    """The token of the calls: a file's, read again when it is refused, else the variable's; or None."""
+    path: Path | None = parsed.token_file
+    return environment.get(TOKEN_VARIABLE) or None if path is None else lambda: _token_of(path)
+
+
+def _token_of(path: Path) -> str:
+    """A file's token.
+
+    Raises:
+        TokenError: it cannot be read, or anybody can read it.
+    """
+    try:
+        if (mode := stat.S_IMODE(path.stat().st_mode)) & stat.S_IROTH:
+            raise TokenError(f"{path} has mode {mode:04o}, and can be read by anybody: chmod o= {path}")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}") from error
 
 
 def make_options(parsed: argparse.Namespace) -> TranslateOptions:
@@ -138,6 +170,17 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the token for a server that asks who calls (default: the variable {TOKEN_VARIABLE})",
+    )
+    parser.add_argument(
+        "--allow-plaintext-token",
+        action="store_true",
+        help="send the token without TLS to another machine too",
+    )
     parser.add_argument(
         "--keepalive-seconds",
         type=_keepalive,

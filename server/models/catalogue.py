@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from server.models.served_model import ServedModel
 AUTO = "auto"  # the source language that is to be found out
 _MAX_TARGETS = 1000  # clients write one language in many ways
 Step = tuple[ServedModel, tuple[str, str]]  # a model, and a pair as it spells it
+_Offered = dict[str, tuple[frozenset[str], ...]]
 NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -51,17 +52,32 @@ class Models:
             model.name: {(a.lower(), b.lower()): (a, b) for a, b in model.manifest.language_pairs}
             for model in models
         }
-        # A model may have tens of thousands of pairs: no call goes through them, but through the languages.
-        self._offered = {
-            name: tuple(frozenset(pair[side] for pair in pairs) for side in (0, 1))
-            for name, pairs in self._spelled.items()
-        }
+        self._offered = _languages_of(self._spelled)
         self._sources: dict[tuple[str, str], dict[str, str]] = {}  # by a model's name and a target
         self._by_pair: dict[tuple[str, str], list[ServedModel]] = {}
         for model in models:
             for pair in self._spelled[model.name]:
                 self._by_pair.setdefault(pair, []).append(model)
         self._prefer(defaults)
+
+    def _take_allowed(
+        self, others: Models, may_use: Callable[[str], bool], may_translate: Callable[[tuple[str, str]], bool]
+    ) -> None:
+        """Become of other models those, by name and by pair, that may be used; their order stays."""
+        pairs = {pair for pair in others._by_pair if may_translate(pair)}
+        self._pivots, self._listed, self._sources = others._pivots, {}, {}
+        spelled = {
+            name: {pair: tags for pair, tags in spelled.items() if pair in pairs}
+            for name, spelled in others._spelled.items()
+            if may_use(name)
+        }
+        self._spelled = {name: spellings for name, spellings in spelled.items() if spellings}
+        self._offered = _languages_of(self._spelled)
+        self._by_name = {n: model for n, model in others._by_name.items() if n in self._spelled}
+        allowed = {
+            pair: [model for model in others._by_pair[pair] if model.name in self._by_name] for pair in pairs
+        }
+        self._by_pair = {pair: models for pair, models in allowed.items() if models}
 
     def _prefer(self, defaults: Mapping[str, str]) -> None:
         """Put the default of a pair before the other models of it.
@@ -184,10 +200,21 @@ class Models:
 
     def _pairs(self, name: str) -> str:
         if name not in self._listed:
-            models = [self._by_name[name]] if name else self.in_order
-            pairs = sorted({pair for m in models for pair in m.manifest.language_pairs})
+            names = [name] if name else list(self._by_name)
+            pairs = sorted({tags for name in names for tags in self._spelled[name].values()})
             self._listed[name] = listed_directions(pairs)
         return self._listed[name]
+
+
+def _languages_of(spelled: Mapping[str, Mapping[tuple[str, str], tuple[str, str]]]) -> _Offered:
+    """The languages of each model's pairs, by side.
+
+    A model may have tens of thousands of pairs: no call goes through them, but through the languages.
+    """
+    return {
+        name: tuple(frozenset(pair[side] for pair in pairs) for side in (0, 1))
+        for name, pairs in spelled.items()
+    }
 
 
 def _ends(steps: Sequence[Step]) -> tuple[str, str]:

@@ -45,6 +45,7 @@ class Call:
         model, pair: Of those served, with a comma between several; empty until one is found, for what a
             client asks for is not repeated.
         is_stream: Whether it may go on for ever.
+        tenant: Whose call it is, by the access file; empty without one.
         search: The method's name, and how many hypotheses run side by side.
         call_stages: Start and end of each stage that the call as a whole goes through.
         jobs: When the call's texts went through the model.
@@ -58,6 +59,7 @@ class Call:
     started_unix_ns: int = field(default_factory=time.time_ns)
     model: str = ""
     pair: str = ""
+    tenant: str = ""
     search: str = ""
     beam_size: int = 0
     is_stream: bool = False

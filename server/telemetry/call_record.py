@@ -13,10 +13,14 @@ from server.errors import (
     ModelChanged,
     ModelUnloadable,
     NoModelMemory,
+    NotAllowed,
     NotServed,
     Overloaded,
+    PermissionDenied,
     QueueFull,
+    QuotaExceeded,
     RequestError,
+    Unauthenticated,
 )
 from server.telemetry.call import Call
 from server.telemetry.metrics import Metrics
@@ -28,6 +32,10 @@ _REJECT_REASONS: dict[type[RequestError], str] = {
     InvalidRequest: "invalid",
     MalformedRequest: "invalid",
     NotServed: "invalid",
+    NotAllowed: "permission",
+    PermissionDenied: "permission",
+    Unauthenticated: "unauthenticated",
+    QuotaExceeded: "quota",
     QueueFull: "queue_full",
     Overloaded: "overload",
     NoModelMemory: "model_memory",
@@ -44,6 +52,10 @@ def count_rejection(metrics: Metrics, error: RequestError) -> None:
             metrics.rejected["deadline"].inc()
     elif (reason := _REJECT_REASONS.get(type(error))) is not None:
         metrics.rejected[reason].inc()
+        if isinstance(error, QuotaExceeded):
+            metrics.tenant_refusals.labels(error.tenant, error.quota).inc()
+        elif isinstance(error, PermissionDenied | NotAllowed):
+            metrics.tenant_refusals.labels(error.tenant, "permission").inc()
 
 
 def _joined(names: str, name: str) -> str:

@@ -30,6 +30,8 @@ def log_call(call: Call, code: str, ended: float, trace_id: str | None) -> None:
     }
     if trace_id:
         fields["trace_id"] = trace_id
+    if call.tenant:
+        fields["tenant"] = call.tenant
     if call.num_texts:
         fields["texts"] = call.num_texts
     if call.model:

@@ -48,7 +48,18 @@ TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STAGES = ("validate", "tokenize", "queue", "encode", "decode", "detokenize")
 PHASES = ("encode", "decode_step")
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline", "error")
-REJECT_REASONS = ("queue_full", "overload", "deadline", "invalid", "model_memory", "model_load", "draining")
+REJECT_REASONS = (
+    "queue_full",
+    "overload",
+    "deadline",
+    "invalid",
+    "model_memory",
+    "model_load",
+    "draining",
+    "unauthenticated",
+    "permission",
+    "quota",
+)
 LOAD_OUTCOMES = ("loaded", "failed", "no_memory")
 UNLOAD_REASONS = ("idle", "room")
 RELOAD_OUTCOMES = ("unchanged", "loaded", "refused")
@@ -230,6 +241,29 @@ class Metrics:
         self.abandoned_calls = Counter(
             "translator_abandoned_calls",
             "Calls that ended before their message was read; no other metric counts them.",
+            registry=registry,
+        )
+        self.tenant_calls = Counter(
+            "translator_tenant_calls",
+            "Calls of each tenant of the access file.",
+            ("tenant",),
+            registry=registry,
+        )
+        self.tenant_tokens = Counter(
+            "translator_tenant_source_tokens",
+            "Source tokens that count against each tenant's quota, whether it has one or not.",
+            ("tenant",),
+            registry=registry,
+        )
+        self.tenant_refusals = Counter(
+            "translator_tenant_refusals",
+            "Calls of each tenant that were refused, by what it may not do or has used up.",
+            ("tenant", "reason"),
+            registry=registry,
+        )
+        self.access_refused = Gauge(
+            "translator_access_file_refused",
+            "Whether the newest access file is refused, and the rules from before stay; 0 without one.",
             registry=registry,
         )
         self.closed_connections = Counter(

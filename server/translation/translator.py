@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from server.access.admission import charge_source_tokens
 from server.documents.document import Segmentation
 from server.documents.markup.reading import Format
 from server.documents.markup.tokens import Range
@@ -71,6 +72,7 @@ class Translator:
 
         Raises:
             InvalidRequest: it may make more attention than a call may, or too large an answer, or costs more.
+            QuotaExceeded: its tenant has not so many tokens left.
             QueueFull, Overloaded, Draining: the model takes none of its texts.
             DeadlineExceeded: its deadline has passed.
         """
@@ -91,7 +93,7 @@ class Translator:
         return Translations(items=items, model=request.model, pair=request.pair)
 
     def _require_allowed(self, call: _Call) -> None:
-        """Refuse what may cost or answer more than a call may, or what comes too late."""
+        """Refuse what may cost or answer more than a call or its tenant may, or what comes too late."""
         request, jobs = call.request, call.jobs.values()
         faults = attention_size_faults(jobs) if request.options.attention else []
         faults += answer_size_faults(jobs, call.num_kept_bytes, self._max_answer_bytes)
@@ -100,6 +102,7 @@ class Translator:
             raise InvalidRequest(faults)
         if request.deadline is not None and request.deadline <= time.monotonic():
             raise DeadlineExceeded(was_queued=False)
+        charge_source_tokens(sum(len(job.source) for job in jobs))
 
     async def _run(self, call: _Call, jobs: Mapping[Place, Job], record: Record) -> dict[Place, Outcome]:
         """What became of each job."""

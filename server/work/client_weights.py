@@ -14,20 +14,20 @@ class WeightsError(ValueError):
     """A text that names no weights; lists every fault."""
 
 
-def client_with_certificate(common_name: str) -> str:
-    """What a client is called that has shown a certificate.
+def named_client(name: str) -> str:
+    """What a client is called that has a name: a tenant's, or else the one in its certificate.
 
-    >>> client_with_certificate("shop")
-    'certificate:shop'
+    >>> named_client("shop")
+    'name:shop'
     """
-    return f"certificate:{common_name}"
+    return f"name:{name}"
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """The weights of clients that have a certificate, from the names in these.
+    """The weights of clients that have a name.
 
     >>> parse_weights("shop=4, archive=0.25")
-    {'certificate:shop': 4.0, 'certificate:archive': 0.25}
+    {'name:shop': 4.0, 'name:archive': 0.25}
     >>> parse_weights("shop=4,archive,shop=0")
     Traceback (most recent call last):
     server.work.client_weights.WeightsError: 'archive' is no NAME=WEIGHT; 'shop' is there twice; \
@@ -43,7 +43,7 @@ the weight of 'shop' is '0', must be a number from 0.001 to 1000
         if not (name and equals):
             faults.append(f"{part.strip()!r} is no NAME=WEIGHT")
             continue
-        if (client := client_with_certificate(name)) in weights:
+        if (client := named_client(name)) in weights:
             faults.append(f"{name!r} is there twice")
         if (weight := _weight(number)) is None:
             limits = f"a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}"

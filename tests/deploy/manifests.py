@@ -19,7 +19,16 @@ OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomiza
 COMPONENTS = sorted(path.parent.name for path in FOLDER.glob("components/*/kustomization.yaml"))
 # Each component beside all those that it can stand beside: they must not undo each other.
 COMBINATIONS = {
-    "image-keda": ("model-image", "gpu", "monitoring", "keda", "mtls", "certificate", "writable-root"),
+    "image-keda": (
+        "model-image",
+        "gpu",
+        "monitoring",
+        "keda",
+        "mtls",
+        "certificate",
+        "access",
+        "writable-root",
+    ),
     "download-hpa": ("model-download", "monitoring", "hpa", "route"),
 }
 # What model-download leaves to its user.

@@ -133,6 +133,10 @@ def test_artifacts_and_certificates_lie_below_mounts(manifests: Manifests) -> No
     files = [value for name, value in manifests.settings.items() if name.startswith("TRAGHETTO_TLS_")]
     assert {PurePosixPath(file).parent for file in files} <= {PurePosixPath("/tls")}
     assert ("/tls" in mounts) is bool(files)
+    rules = manifests.settings.get("TRAGHETTO_ACCESS")
+    assert ("/access" in mounts) is (rules is not None)
+    assert rules is None or PurePosixPath(rules).parent == PurePosixPath("/access")
+    assert manifests.settings["TRAGHETTO_ALLOW_ANONYMOUS"] == ("true" if rules is None else "false")
 
 
 def test_tls_replaces_plaintext(manifests: Manifests) -> None:
@@ -146,4 +150,4 @@ def test_tls_replaces_plaintext(manifests: Manifests) -> None:
         secrets = [
             volume["secret"]["secretName"] for volume in manifests.pod["volumes"] if "secret" in volume
         ]
-        assert secrets == [certificate["spec"]["secretName"]]
+        assert certificate["spec"]["secretName"] in secrets

@@ -33,6 +33,7 @@ PREFIXES = ("grpc_server_", "translator_")
 ENDED = 'translator_finished_total{reason="length"}'
 # What stands still or goes up and down: asserted one by one below.
 GAUGES = {
+    "translator_access_file_refused",
     "translator_build_info",
     "translator_execution_provider_info",
     "translator_model_info",
@@ -49,6 +50,9 @@ GAUGES = {
 # What no traffic of this file makes grow, and where it does.
 ELSEWHERE = {
     "translator_abandoned_calls_total": "test_connections.py",
+    'translator_requests_rejected_total{reason="permission"}': "tests/unit/server/api/test_access.py",
+    'translator_requests_rejected_total{reason="quota"}': "tests/unit/server/api/test_access.py",
+    'translator_requests_rejected_total{reason="unauthenticated"}': "tests/unit/server/api/test_access.py",
     "translator_closed_connections_total": "test_connections.py",
     'translator_inference_errors_total{kind="cuda"}': "a machine with a GPU that fails",
     'translator_inference_errors_total{kind="internal"}': "tests/unit/server/work/test_worker.py",

@@ -32,6 +32,7 @@ COMMANDS = (
     "reload",
     "serve",
     "shortlist",
+    "token",
     "train",
     "translate",
 )

@@ -20,6 +20,7 @@ _MODULES = {
     "reload": "server.commands.reload",
     "serve": "server.commands.serve",
     "shortlist": "model.commands.shortlist",
+    "token": "server.commands.token",
     "train": "model.commands.train",
     "translate": "server.commands.translate",
 }
@@ -59,5 +60,6 @@ prepare = partial(run, "prepare")
 reload = partial(run, "reload")
 serve = partial(run, "serve")
 shortlist = partial(run, "shortlist")
+token = partial(run, "token")
 train = partial(run, "train")
 translate = partial(run, "translate")

@@ -17,6 +17,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "listen": ("127.0.0.1:7", "[::1]:8"),
     "metrics_listen": ("127.0.0.1:7", "0.0.0.0:8"),
     "health_listen": ("127.0.0.1:7", "0.0.0.0:8"),
+    "access": ("a.toml", "b.toml"),
     "admin_listen": ("127.0.0.1:9", "127.0.0.1:10"),
     "device": ("cpu", "cuda"),
     "runners": ("7", "8"),
@@ -51,7 +52,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "trace_ratio": ("0.25", "0.5"),
 }
 CHOICES = {"load": "on-demand", "log_format": "json"}  # one that is not the default, of two
-BOOLEANS = {"allow_plaintext", "queue_late_calls", "shortlist"}
+BOOLEANS = {"allow_anonymous", "allow_plaintext", "queue_late_calls", "shortlist"}
 FILES = {"tls_certificate", "tls_key", "tls_client_ca"}  # must exist and fit each other
 GRACE = "max_connection_age_grace_seconds"  # needs an age
 WEIGHTS = "client_weights"  # need certificates
@@ -132,11 +133,11 @@ def test_weights_are_of_clients_that_have_a_certificate() -> None:
     certificates = [f"{flag(name)}={name}.pem" for name in sorted(FILES)]
     environment = {variable(WEIGHTS): "shop=4"}
     config = parse_config(["model", *certificates], environment)
-    assert config.weights_of_clients == {"certificate:shop": 4.0}
+    assert config.weights_of_clients == {"name:shop": 4.0}
     config = parse_config(["model", *certificates, f"{flag(WEIGHTS)}=CN=a b = 0.5,shop=2"], environment)
-    assert config.weights_of_clients == {"certificate:CN=a b": 0.5, "certificate:shop": 2.0}
+    assert config.weights_of_clients == {"name:CN=a b": 0.5, "name:shop": 2.0}
     assert parse_config(["model"], {variable(WEIGHTS): ""}).weights_of_clients == {}
-    with pytest.raises(ServerConfigError, match="TRAGHETTO_CLIENT_WEIGHTS needs --tls-client-ca"):
+    with pytest.raises(ServerConfigError, match="TRAGHETTO_CLIENT_WEIGHTS needs --access or --tls-client-ca"):
         parse_config(["model"], environment)
 
 
@@ -263,7 +264,17 @@ def test_a_flag_with_a_bad_value_ends_the_command(capsys: pytest.CaptureFixture[
 def test_plain_text_beyond_loopback_must_be_allowed(address: str) -> None:
     with pytest.raises(ServerConfigError, match="--allow-plaintext"):
         parse_config(["model", "--listen", address], {})
-    assert parse_config(["model", "--listen", address, "--allow-plaintext"], {}).listen == address
+    trusted = ["model", "--listen", address, "--allow-plaintext"]
+    assert parse_config([*trusted, "--allow-anonymous"], {}).listen == address
+
+
+@pytest.mark.parametrize("name", ["listen", "admin_listen"])
+def test_anybody_beyond_loopback_must_be_let_in_by_name(name: str) -> None:
+    public = ["model", f"{flag(name)}=0.0.0.0:1", "--allow-plaintext"]
+    with pytest.raises(ServerConfigError, match=f"^{flag(name)} 0.0.0.0:1 .* --access FILE, or --allow-ano"):
+        parse_config(public, {})
+    for way in ("--access=access.toml", "--allow-anonymous"):
+        assert getattr(parse_config([*public, way], {}), name) == "0.0.0.0:1"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
@@ -333,7 +344,7 @@ NONE = {
     "max_connections": "0",
     **dict.fromkeys(("pool_gib", "model_memory_gib", "idle_unload_seconds"), "0.0"),
     **dict.fromkeys(("max_connection_age_seconds", GRACE), "0.0"),
-    **dict.fromkeys(("default_models", "pivot"), ""),
+    **dict.fromkeys(("access", "default_models", "pivot"), ""),
     "otlp_endpoint": "",
     "glossary": "",
     WEIGHTS: "",

@@ -53,7 +53,10 @@ def test_files_that_fit_are_taken(configure: Configure, tmp_path: Path) -> None:
 
 def test_with_tls_no_address_needs_permission_for_plain_text(configure: Configure) -> None:
     pair = {name: FILES[name] for name in ("certificate", "key")}
-    assert configure(pair, "--listen=0.0.0.0:1", "--health-listen=0.0.0.0:2").listen == "0.0.0.0:1"
+    assert (
+        configure(pair, "--listen=0.0.0.0:1", "--allow-anonymous", "--health-listen=0.0.0.0:2").listen
+        == "0.0.0.0:1"
+    )
 
 
 def test_a_chain_an_old_authority_in_it_and_a_key_in_the_same_file_are_fine(configure: Configure) -> None:
