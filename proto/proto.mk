@@ -7,7 +7,7 @@ BUF ?= $(BIN)/buf
 
 PROTO_FILES := $(sort $(shell find proto -name '*.proto'))
 
-# google/rpc/*.proto come with googleapis-common-protos, next to their Python code.
+# google/api/*.proto and google/rpc/*.proto come with googleapis-common-protos, next to their Python code.
 GOOGLE_PROTOS = $(shell $(PYTHON) -c \
 	"import pathlib, google.rpc.status_pb2 as pb; print(pathlib.Path(pb.__file__).parents[2])")
 
@@ -32,7 +32,7 @@ proto-check:
 	{ echo 'traghetto/pb/ is stale: run `make proto`' >&2; exit 1; }
 
 # buf resolves imports only from its registry or from a module of ours, so it is handed an
-# image in which protoc has already resolved google/rpc.
+# image in which protoc has already resolved google/rpc and google/api.
 proto-lint:
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(PYTHON) -m grpc_tools.protoc -Iproto -I$(GOOGLE_PROTOS) --include_imports \

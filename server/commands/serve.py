@@ -16,7 +16,7 @@ from server.config import ServerConfig, ServerConfigError
 from server.models.failures import WorkerError
 from server.models.loading import UNSERVABLE
 from server.models.serving import ServedModels
-from server.telemetry.logs import configure_logs
+from server.telemetry.log_format import configure_logs
 from server.telemetry.loop_lag import measure_lag
 from server.telemetry.metrics import Metrics
 from server.tls.certificates import Certificates

@@ -14,6 +14,7 @@ from pathlib import Path
 _MODULES = {
     "evaluate": "server.commands.evaluate",
     "export": "export.command",
+    "gateway": "server.commands.gateway",
     "import": "model.commands.import_model",
     "prepare": "model.commands.prepare",
     "reload": "server.commands.reload",
@@ -52,6 +53,7 @@ def run(command: str) -> int:
 
 evaluate = partial(run, "evaluate")
 export = partial(run, "export")
+gateway = partial(run, "gateway")
 import_model = partial(run, "import")
 prepare = partial(run, "prepare")
 reload = partial(run, "reload")

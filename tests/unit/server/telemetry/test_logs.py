@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from server.telemetry.call import Call
-from server.telemetry.logs import JsonFormatter, TextFormatter, log_call, log_fault
+from server.telemetry.log_format import JsonFormatter, TextFormatter
+from server.telemetry.logs import log_call, log_fault
 from server.work.job import JobTimes
 
 HEALTH = "grpc.health.v1.Health"
