@@ -18,6 +18,7 @@ ARTIFACTS ?= export/artifacts/en-it
 ARTIFACT ?= export/artifacts/en-it
 LISTEN ?= 127.0.0.1:50051
 METRICS_LISTEN ?= 127.0.0.1:9464
+HTTP_LISTEN ?= 127.0.0.1:8080
 # Of each measurement of `make reliability`.
 SECONDS ?= 10
 # Further arguments for the program that a target runs.
@@ -29,10 +30,13 @@ ARGS ?=
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
-serve: $(VENV)/.serve  ## Translate English <-> Italian on LISTEN (127.0.0.1:50051).
+# The gateway is the server's child: a Ctrl-C reaches both, and it stops when its parent is gone, however that ended.
+serve: $(VENV)/.gateway  ## Translate English <-> Italian on LISTEN (127.0.0.1:50051), and over HTTP on HTTP_LISTEN (127.0.0.1:8080).
 	@echo 'Once it says "ready", try in another shell:' \
-		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."'
-	exec $(BIN)/traghetto-serve $(ARTIFACTS) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
+		'$(BIN)/traghetto-translate --server $(LISTEN) --source en --target it "The cat is on the table."' \
+		$(if $(HTTP_LISTEN),'or open http://$(HTTP_LISTEN)')
+	$(if $(HTTP_LISTEN),$(BIN)/traghetto-gateway --server $(LISTEN) --listen $(HTTP_LISTEN) --stop-with $$$$ & )exec \
+		$(BIN)/traghetto-serve $(ARTIFACTS) --listen $(LISTEN) --metrics-listen $(METRICS_LISTEN) $(ARGS)
 
 setup: $(VENV)/.dev  ## Set up .venv with all that training and development need, PyTorch too.
 
@@ -104,6 +108,7 @@ COMPILE = $(LOCK) deploy/package/pyproject.toml
 lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
 	$(COMPILE) --extra serve --extra trace -o requirements/serve.txt
 	$(COMPILE) --extra serve-cuda --extra trace -c requirements/serve.txt -o requirements/serve-cuda.txt
+	$(COMPILE) --extra serve --extra gateway -c requirements/serve.txt -o requirements/gateway.txt
 	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
 		--excludes requirements/exclude.in -o requirements/dev.txt
@@ -150,6 +155,10 @@ $(VENV)/.serve: requirements/serve.txt requirements/draw.txt requirements/build.
 	$(PIP) install --quiet --require-hashes -r requirements/serve.txt -r requirements/draw.txt -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable deploy/package
+	@touch $@
+
+$(VENV)/.gateway: requirements/gateway.txt $(VENV)/.serve
+	$(PIP) install --quiet --require-hashes -r requirements/gateway.txt
 	@touch $@
 
 $(VENV)/.evaluate: requirements/evaluate.txt $(VENV)/.serve

@@ -10,6 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _PARTS = ("server", "export", "model")
 _SUFFIXES = frozenset((".py", ".typed", ".yaml"))
+_PAGE = "server/gateway/page"  # all of it: what a browser loads
 _MODELS = frozenset(("artifacts", "pretrained"))  # an operator mounts those
 _APPLICATION = "traghetto_server/app"  # traghetto_server.launcher looks there
 
@@ -19,7 +20,8 @@ def application_files(root: Path) -> Iterator[Path]:
     for part in _PARTS:
         for path in sorted((root / part).rglob("*")):
             is_model = _MODELS & set(path.relative_to(root).parts)
-            if path.suffix in _SUFFIXES and not is_model:
+            is_page = path.is_file() and path.relative_to(root).as_posix().startswith(f"{_PAGE}/")
+            if (path.suffix in _SUFFIXES or is_page) and not is_model:
                 yield path
 
 

@@ -27,6 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_addresses(parser)
     _add_limits(parser)
+    parser.add_argument(
+        "--stop-with", type=int, metavar="PID", help="stop once its parent is not this process"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     return parser

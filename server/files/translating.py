@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol, Unpack
 
 import grpc
 
@@ -15,7 +16,6 @@ from server.files.formats import read_file
 from server.files.journal import Journal, require_writable, write_whole
 from server.files.text_file import FileError
 from traghetto import (
-    Client,
     DeadlineExceeded,
     InvalidArgument,
     InvalidText,
@@ -34,6 +34,19 @@ _CALLS_UNDER_WAY = 8
 # What one text may have brought upon itself: others may fare better. Any other fault is that of all. A text
 # of a file waits for a busy server instead: nobody waits for it.
 OF_ONE_TEXT = (DeadlineExceeded, MessageTooLarge, ServerBusy, ServerFault)
+
+
+class Translator(Protocol):
+    """What translates: `traghetto.Client`, or another with this method of it, from any thread."""
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        source_language: str,
+        target_language: str,
+        **options: Unpack[TranslateOptions],
+    ) -> list[Result]:
+        """As `traghetto.Client.translate`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +92,7 @@ class FileTranslation:
         """Where a place is, for people."""
         return self._file.where(number)
 
-    def run(self, client: Client, tell_busy: Callable[[ServerBusy], None]) -> Iterator[Done]:
+    def run(self, client: Translator, tell_busy: Callable[[ServerBusy], None]) -> Iterator[Done]:
         """Translate what the journal does not have, and write the output; a place that fails stays as it is.
 
         Args:
@@ -108,7 +121,7 @@ class FileTranslation:
         return {"languages": self._languages, "places": cut.hexdigest(), **options}
 
     def _results(
-        self, client: Client, numbers: Sequence[int], tell_busy: Callable[[ServerBusy], None]
+        self, client: Translator, numbers: Sequence[int], tell_busy: Callable[[ServerBusy], None]
     ) -> Iterator[tuple[int, Result]]:
         calls = self._calls(numbers)
 
@@ -130,7 +143,7 @@ class FileTranslation:
             self._is_over.set()
 
     def _answer(
-        self, client: Client, call: Sequence[int], tell_busy: Callable[[ServerBusy], None]
+        self, client: Translator, call: Sequence[int], tell_busy: Callable[[ServerBusy], None]
     ) -> list[Result]:
         """The results of a call; one text waits for a busy server as long as it takes.
 

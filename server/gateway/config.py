@@ -40,6 +40,8 @@ class GatewayConfig:
         drain_seconds: How long running requests may still take once it stops.
         file_seconds: How long a translated file can be fetched.
         max_file_jobs: Files that are kept at once, those in work among them.
+        stop_with: Process id of the parent with which the gateway stops; None for none.
+        page: Folder of the page.
 
     Raises:
         GatewayConfigError: fields break a rule; lists every fault.
@@ -56,6 +58,7 @@ class GatewayConfig:
     drain_seconds: float = 30.0
     file_seconds: float = 3600.0
     max_file_jobs: int = 100
+    stop_with: int | None = None
     page: Path = Path(__file__).parent / "page"
 
     def __post_init__(self) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from server.gateway.errors import RequestRefused
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
+Kind = TypeVar("Kind", bound=Message)
+_HTTP: Any = annotations_pb2.http
 _SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"]
 
 
@@ -41,7 +43,7 @@ class Rule:
 def rules_of_contract() -> Iterator[Rule]:
     """Every method with an annotation: a body is the whole request, and what has none has a query."""
     for method in _SERVICE.methods:
-        http: Any = method.GetOptions().Extensions[annotations_pb2.http]
+        http = method.GetOptions().Extensions[_HTTP]
         verb = http.WhichOneof("pattern")
         if verb is None:
             continue
@@ -56,7 +58,7 @@ def rules_of_contract() -> Iterator[Rule]:
         )
 
 
-def from_body(kind: type[Message], body: bytes) -> Message:
+def from_body(kind: type[Kind], body: bytes) -> Kind:
     """The message that a body in JSON is: names of fields in either spelling, as proto3 has it.
 
     Raises:
@@ -91,7 +93,7 @@ def from_query(kind: type[Message], query: list[tuple[str, str]]) -> Message:
         raise RequestRefused(400, f"the query is no {kind.DESCRIPTOR.name}: {error}") from error
 
 
-def _field(kind: Descriptor, name: str) -> FieldDescriptor:
+def _field(kind: Any, name: str) -> FieldDescriptor:
     by_name: Mapping[str, FieldDescriptor] = {
         **{field.json_name: field for field in kind.fields},
         **{field.name: field for field in kind.fields},

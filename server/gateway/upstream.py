@@ -56,7 +56,7 @@ class Upstream:
         else:
             self._channel = grpc.aio.secure_channel(config.server, channel_credentials(config.tls), options)
         self._stub = stub_of(self._channel)
-        self._health: Any = health_pb2_grpc.HealthStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._timeout_seconds = config.timeout_seconds
 
     async def call(self, method: str, request: Message, answer: type[Answer], metadata: Metadata) -> Answer:
