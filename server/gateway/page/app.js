@@ -104,7 +104,7 @@ function shown() {
 function select(chosen) {
   place = chosen;
   panes.mark(place);
-  details.show(result?.sentences[place]);
+  details.show(result?.sentences[place], place, result?.sentences.length);
 }
 
 function empty() {
@@ -221,6 +221,6 @@ byId("clear").addEventListener("click", () => {
   soon(0);
   source.focus();
 });
-byId("settings").addEventListener("toggle", () => glossary.load().catch((error) => failed(error)), { once: true });
+byId("settings").addEventListener("toggle", () => glossary.load().catch((error) => problem.show(error)), { once: true });
 panes.typed();
 load();

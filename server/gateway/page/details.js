@@ -7,6 +7,8 @@ const byId = (id) => document.getElementById(id);
 
 export class Details {
   #sentence;
+  #place;
+  #count;
   #onChoice;
 
   /** onChoice is called as an alternative was put into the translation. */
@@ -15,10 +17,12 @@ export class Details {
     byId("heat").addEventListener("toggle", () => this.#drawHeat());
   }
 
-  show(sentence) {
-    this.#sentence = sentence;
+  /** place, from 0, of count sentences; none of them hides it all. */
+  show(sentence, place, count) {
+    [this.#sentence, this.#place, this.#count] = [sentence, place, count];
     byId("sentence").hidden = !sentence;
     if (!sentence) return;
+    byId("sentence-title").textContent = say("sentence", { place: format(place + 1), count: format(count) });
     byId("sentence-source").textContent = sentence.source;
     byId("sentence-source").lang = sentence.languages.source;
     byId("sentence-target").textContent = sentence.target;
@@ -32,7 +36,7 @@ export class Details {
 
   /** Draw again, as after a change of the interface's language. */
   draw() {
-    this.show(this.#sentence);
+    this.show(this.#sentence, this.#place, this.#count);
   }
 
   #other(place) {

@@ -1,13 +1,13 @@
 // Every word of the interface, in each of its languages.
 
-const MESSAGES = {
+export const MESSAGES = {
   en: {
     skip: "Skip to the text", dark: "Dark", from: "Translate from", to: "Translate into",
     swap: "Swap the languages", source: "Text to translate", target: "Translation",
     sentences: "Translation, a button for each sentence", placeholder: "Type, paste or drop a file",
     file: "File …", clear: "Clear", copy: "Copy", copied: "Copied", again: "Try again", auto: "Detect language",
     detected: "Detected: {language}", translating: "Translating …", done: "Translated",
-    characters: "{count} characters", warnings: "Warnings", sentence: "One sentence",
+    characters: "{count} characters", warnings: "Warnings", sentence: "Sentence {place} of {count}",
     others: "Alternatives", othersNone: "The search found no other. Only beam search gives alternatives.",
     use: "Use: {text}", heat: "What each word looked at",
     heatHelp: "Attention in percent: a row for each token of the translation, a column for each of the source.",
@@ -39,9 +39,9 @@ const MESSAGES = {
     skip: "Vai al testo", dark: "Scuro", from: "Traduci da", to: "Traduci in",
     swap: "Scambia le lingue", source: "Testo da tradurre", target: "Traduzione",
     sentences: "Traduzione, un pulsante per ogni frase", placeholder: "Scrivi, incolla o trascina un file",
-    file: "File …", clear: "Cancella", copy: "Copia", copied: "Copiato", again: "Riprova", auto: "Rileva la lingua",
+    file: "File …", clear: "Cancella", copy: "Copia", copied: "Copiato", again: "Riprova", auto: "Rileva lingua",
     detected: "Rilevata: {language}", translating: "Traduzione in corso …", done: "Tradotto",
-    characters: "{count} caratteri", warnings: "Avvisi", sentence: "Una frase",
+    characters: "{count} caratteri", warnings: "Avvisi", sentence: "Frase {place} di {count}",
     others: "Alternative", othersNone: "La ricerca non ne ha trovate altre. Solo la ricerca a fascio ne dà.",
     use: "Usa: {text}", heat: "A che cosa ha guardato ogni parola",
     heatHelp: "Attenzione in percento: una riga per ogni token della traduzione, una colonna per ogni token del testo.",
