@@ -25,7 +25,7 @@ SECONDS ?= 10
 ARGS ?=
 
 .PHONY: help serve setup unit test cuda-test gpu-check lint format evaluate architectures bench \
-	dashboard dashboard-preview rules fuzz overload reliability soak require-data export lock clean
+	dashboard dashboard-preview rules fuzz gateway-cost overload reliability soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (nee
 fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or so.
 	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 
+gateway-cost: $(VENV)/.dev  ## Measure what the gateway adds to a request, and takes from the rate.
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.load.gateway_cost $(ARTIFACT) $(ARGS)
+
 overload: $(VENV)/.dev  ## Measure a server under more calls than it can bear: docs/reliability.md.
 	$(BIN)/python -m tests.load.overload $(ARGS)
 
@@ -108,7 +111,7 @@ COMPILE = $(LOCK) deploy/package/pyproject.toml
 lock: | $(UV)  ## Lock the dependencies again; ARGS=--upgrade takes new versions.
 	$(COMPILE) --extra serve --extra trace -o requirements/serve.txt
 	$(COMPILE) --extra serve-cuda --extra trace -c requirements/serve.txt -o requirements/serve-cuda.txt
-	$(COMPILE) --extra serve --extra gateway -c requirements/serve.txt -o requirements/gateway.txt
+	$(COMPILE) --extra gateway -c requirements/serve.txt -o requirements/gateway.txt
 	$(COMPILE) --extra serve --extra evaluate -c requirements/serve.txt -o requirements/evaluate.txt
 	$(COMPILE) requirements/dev.in --extra dev -c requirements/evaluate.txt \
 		--excludes requirements/exclude.in -o requirements/dev.txt
@@ -182,4 +185,4 @@ $(VENV)/.deploy: requirements/deploy-tools.txt tests/deploy/package.json tests/d
 	npm ci --prefix $(VENV)/deploy-node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-proto proto-check proto-lint: | $(VENV)/.dev
+proto proto-check proto-lint envoy-descriptor: | $(VENV)/.dev

@@ -39,3 +39,10 @@ proto-lint:
 		--include_source_info --descriptor_set_out="$$tmp/image.binpb" $(PROTO_FILES); \
 	$(BUF) lint "$$tmp/image.binpb" --config buf.yaml --exclude-path google
 	$(BUF) format -d --exit-code
+
+# What Envoy's transcoder reads: deploy/envoy/README.md.
+.PHONY: envoy-descriptor
+envoy-descriptor:
+	mkdir -p build
+	$(PYTHON) -m grpc_tools.protoc -Iproto -I$(GOOGLE_PROTOS) --include_imports \
+		--descriptor_set_out=build/translation.binpb proto/translation/v1/translation.proto

@@ -17,6 +17,7 @@ from deep_translator import LibreTranslator
 from libretranslatepy import LibreTranslateAPI
 from openapi_spec_validator import validate
 
+from server.gateway.serving import _listen
 from tests.running_gateway import RunningGateway, gateway_command, run_gateway
 from tests.running_server import LONG_TEXT, PATIENCE_SECONDS, RunningServer, make_request
 
@@ -154,6 +155,13 @@ def test_a_client_that_leaves_is_cancelled_in_the_engine(gateway: RunningGateway
     connection.close()
     gateway.server.wait_until_running(0)
     gateway.server.wait_for('translator_finished_total{reason="cancelled"}', before + 1)
+
+
+def test_an_answer_does_not_wait_for_its_head_to_be_confirmed() -> None:
+    with _listen("127.0.0.1:0") as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_requests_are_counted_by_route_and_code(gateway: RunningGateway) -> None:

@@ -26,6 +26,7 @@ PATIENCE_SECONDS = 240.0
 COMMANDS = (
     "evaluate",
     "export",
+    "gateway",
     "import",
     "prepare",
     "reload",
