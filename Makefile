@@ -25,7 +25,7 @@ SECONDS ?= 10
 ARGS ?=
 
 .PHONY: help serve setup unit test cuda-test gpu-check lint format evaluate architectures bench \
-	dashboard dashboard-preview rules fuzz gateway-cost overload reliability soak require-data export lock clean
+	dashboard dashboard-preview page-preview rules fuzz gateway-cost overload reliability soak require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ rules: $(VENV)/.dev  ## Write the alert rules for the Prometheus operator again.
 
 dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
 	$(BIN)/python -m tests.deploy.preview $(ARGS)
+
+page-preview: $(VENV)/.dev  ## Take the pictures of the page in docs/ (needs Chromium).
+	$(BIN)/python -m tests.page_preview
 
 fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or so.
 	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)

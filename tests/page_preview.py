@@ -37,7 +37,7 @@ def translate(page: Page) -> None:
     page.locator("#from option").nth(2).wait_for(state="attached")
     page.select_option("#to", "it")
     page.fill("#source", TEXT)
-    page.get_by_role("button", name="Il gatto").wait_for()
+    page.locator("#target [data-word='1']").first.wait_for()
     page.locator("#target [data-word='1']").first.hover()
 
 
