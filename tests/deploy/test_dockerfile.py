@@ -13,7 +13,7 @@ from tests.deploy.manifests import Manifests
 from tests.programs import installed, run
 
 STAGES = read_stages()
-TARGETS = ("serve", "serve-cuda", "bundled", "models", "export", "models-exported", "train")
+TARGETS = ("serve", "serve-cuda", "bundled", "gateway", "models", "export", "models-exported", "train")
 
 
 def lineage(name: str) -> list[str]:
@@ -92,10 +92,19 @@ def test_both_servers_are_built_alike() -> None:
     assert cpu.instructions == alike
 
 
+def test_the_gateway_is_built_as_a_server_is_and_runs_as_one() -> None:
+    built, server = STAGES["environment-gateway"], STAGES["environment-serve"]
+    alike = [(name, value.replace("gateway.txt", "serve.txt")) for name, value in built.instructions]
+    assert server.instructions == alike
+    assert inherited("gateway", "USER") == inherited("serve", "USER")
+    assert json.loads(inherited("gateway", "ENTRYPOINT")[0]) == ["traghetto-gateway"]
+    assert "onnxruntime" not in (REPOSITORY / "requirements/gateway.txt").read_text()
+
+
 def test_everything_is_installed_by_hash_but_torch_and_the_project() -> None:
     commands = [step for stage in STAGES.values() for line in stage.all("RUN") for step in line.split(" && ")]
     installs = [step for step in commands if " install " in step]
-    assert len(installs) == 11
+    assert len(installs) == 13
     for step in installs:
         assert (
             "--require-hashes" in step
