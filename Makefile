@@ -25,8 +25,8 @@ SECONDS ?= 10
 ARGS ?=
 
 .PHONY: help serve setup unit test cuda-test gpu-check roofline lint format evaluate architectures bench \
-	dashboard dashboard-preview rules fuzz gateway-cost large-model overload reliability soak require-data export \
-	lock clean
+	dashboard dashboard-preview page-preview rules fuzz gateway-cost large-model overload reliability soak \
+	require-data export lock clean
 
 help:  ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,8 @@ dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (nee
 
 large-model: $(VENV)/.dev  ## Import, export and serve a model of NLLB-200-600M's size, made up: an hour, and its memory.
 	$(BIN)/python -m tests.load.large_model $(ARGS)
+page-preview: $(VENV)/.dev  ## Take the pictures of the page in docs/ (needs Chromium).
+	$(BIN)/python -m tests.page_preview
 
 fuzz: $(VENV)/.dev  ## Look for input that breaks a reader, for half an hour or so.
 	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(ARGS)

@@ -14,6 +14,7 @@ _DEBIAN_NAMES = {"alertmanager": "prometheus-alertmanager"}  # where they differ
 _PACKAGES = {
     "alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
     "nginx": "nginx-light",
     "node": "nodejs (20 or newer) npm",
     "openssl": "openssl",
@@ -56,6 +57,18 @@ def installed(name: str) -> str:
             f"{path} is missing: `make test` installs requirements/deploy-tools.txt there"
         )
     return str(path)
+
+
+def node_module(path: str) -> Path:
+    """A file of the modules in tests/deploy/package-lock.json.
+
+    Raises:
+        MissingProgramError: it is not installed.
+    """
+    found = NODE_MODULES / "node_modules" / path
+    if not found.is_file():
+        raise MissingProgramError(f"{found} is missing: `make test` installs tests/deploy/package-lock.json")
+    return found
 
 
 def node_command(script: Path) -> list[str]:
