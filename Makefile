@@ -88,6 +88,7 @@ dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (nee
 
 large-model: $(VENV)/.dev  ## Import, export and serve a model of NLLB-200-600M's size, made up: an hour, and its memory.
 	$(BIN)/python -m tests.load.large_model $(ARGS)
+
 page-preview: $(VENV)/.dev  ## Take the pictures of the page in docs/ (needs Chromium).
 	$(BIN)/python -m tests.page_preview
 
