@@ -25,7 +25,7 @@ SECONDS ?= 10
 ARGS ?=
 
 .PHONY: help serve setup unit test cuda-test gpu-check roofline lint format evaluate architectures bench \
-	dashboard dashboard-preview page-preview rules fuzz gateway-cost large-model overload reliability soak \
+	dashboard dashboard-preview page-preview rules fuzz gateway-cost overload reliability soak \
 	require-data export lock clean
 
 help:  ## Show this.
@@ -85,9 +85,6 @@ rules: $(VENV)/.dev  ## Write the alert rules for the Prometheus operator again.
 
 dashboard-preview: $(VENV)/.dev  ## Draw its panels from servers under load (needs Prometheus): our rendering.
 	$(BIN)/python -m tests.deploy.preview $(ARGS)
-
-large-model: $(VENV)/.dev  ## Import, export and serve a model of NLLB-200-600M's size, made up: an hour, and its memory.
-	$(BIN)/python -m tests.load.large_model $(ARGS)
 
 page-preview: $(VENV)/.dev  ## Take the pictures of the page in docs/ (needs Chromium).
 	$(BIN)/python -m tests.page_preview
