@@ -22,7 +22,7 @@ from server.api.requests import format_of, is_auto, parse_request, require_detec
 from server.api.scores import score_message, translate_request
 from server.api.status import abort
 from server.api.stream_requests import config_of, require_not_draining, until_draining, with_texts
-from server.api.text_stream import TextStream
+from server.api.text_stream import TextStream, Write
 from server.config import ServerConfig
 from server.errors import (
     DeadlineExceeded,
@@ -110,20 +110,31 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         remaining = cast("float | None", context.time_remaining())
         deadline = None if remaining is None else started + remaining
         try:
-            await self._stream(request_iterator, context, call, deadline)
+            await self.stream(request_iterator, context.write, call, deadline, client_of(context))
         except RequestError as error:
             if not call.target_tokens:
                 count_rejection(self._metrics, error)
             await abort(context, error)
 
-    async def _stream(
+    async def stream(
         self,
         messages: AsyncIterator[pb.TranslateStreamRequest],
-        context: Context,
+        write: Write,
         call: Call,
-        deadline: float | None,
+        deadline: float | None = None,
+        client: str = "",
     ) -> None:
-        parse = self._parser(deadline, client_of(context))
+        """Answer all texts of the messages, of which the first has the configuration.
+
+        Args:
+            write: Sends an answer.
+            deadline: On the monotonic clock, in seconds.
+            client: Who asks, as far as it is known.
+
+        Raises:
+            RequestError: the call ends with it, and what is not answered is given up.
+        """
+        parse = self._parser(deadline, client)
         first = await anext(messages)  # the interceptor has seen it
         config = config_of(first)
         self._require_valid(config, parse)
@@ -146,7 +157,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
         stream = TextStream(
             answer,
-            context.write,
+            write,
             in_order=first.in_order,
             max_parts=self._max_parts,
             max_texts=self._max_texts,
