@@ -26,7 +26,7 @@ from server.api.requests import format_of, is_auto, parse_request, require_detec
 from server.api.scores import require_pairs, score_message, translate_request
 from server.api.status import abort
 from server.api.stream_requests import config_of, require_not_draining, until_draining, with_texts
-from server.api.text_stream import TextStream
+from server.api.text_stream import TextStream, Write
 from server.config import ServerConfig
 from server.documents.glossary import Glossary
 from server.errors import (
@@ -125,24 +125,35 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         remaining = cast("float | None", context.time_remaining())
         deadline = None if remaining is None else started + remaining
         try:
-            await self._stream(request_iterator, context, call, deadline)
+            await self.stream(request_iterator, context.write, call, deadline, client_of(context))
         except RequestError as error:
             if not call.target_tokens:
                 count_rejection(self._metrics, error)
             await abort(context, error)
 
-    async def _stream(
+    async def stream(
         self,
         messages: AsyncIterator[pb.TranslateStreamRequest],
-        context: Context,
+        write: Write,
         call: Call,
-        deadline: float | None,
+        deadline: float | None = None,
+        client: str = "",
     ) -> None:
+        """Answer all texts of the messages, of which the first has the configuration.
+
+        Args:
+            write: Sends an answer.
+            deadline: On the monotonic clock, in seconds.
+            client: Who asks, as far as it is known.
+
+        Raises:
+            RequestError: the call ends with it, and what is not answered is given up.
+        """
         first = await anext(messages)  # the interceptor has seen it
         config = config_of(first)
         if (tenant := current_tenant()) is not None:
             require_priority(config, tenant)
-        parse, faults = await self._parser_of(config, deadline, client_of(context))
+        parse, faults = await self._parser_of(config, deadline, client)
         self._require_valid(config, parse, faults)
         number = -next(self._num_streams)
 
@@ -164,7 +175,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
         stream = TextStream(
             answer,
-            context.write,
+            write,
             in_order=first.in_order,
             max_parts=self._max_parts,
             max_texts=self._max_texts,

@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 ARTIFACT = REPOSITORY / "export/artifacts/en-it-lstm"
 PATIENCE_SECONDS = 240.0
 COMMANDS = (
+    "bulk",
     "evaluate",
     "export",
     "gateway",

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 _MODULES = {
+    "bulk": "server.commands.bulk",
     "evaluate": "server.commands.evaluate",
     "export": "export.command",
     "gateway": "server.commands.gateway",
@@ -52,6 +53,7 @@ def run(command: str) -> int:
     return status
 
 
+bulk = partial(run, "bulk")
 evaluate = partial(run, "evaluate")
 export = partial(run, "export")
 gateway = partial(run, "gateway")
