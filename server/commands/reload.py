@@ -9,9 +9,12 @@ from typing import cast
 import grpc
 from grpc_status import rpc_status
 
+from server.commands.token_file import add_token_arguments, make_token
+from traghetto import TokenError
 from traghetto.pb.admin.v1 import admin_pb2 as pb
 from traghetto.pb.admin.v1 import admin_pb2_grpc as pb_grpc
 from traghetto.target import channel_options, proxy_of
+from traghetto.token import TokenSource, require_private
 
 
 def main() -> int:
@@ -21,11 +24,19 @@ def main() -> int:
         "--server", default="127.0.0.1:50053", help="its --admin-listen (default: %(default)s)"
     )
     parser.add_argument("--timeout-seconds", type=float, default=600.0, help="default: %(default)s")
+    add_token_arguments(parser)
     arguments = parser.parse_args()
+    try:
+        metadata = _metadata(arguments)
+    except TokenError as error:
+        print(f"traghetto-reload: {error}", file=sys.stderr)
+        return 2
     with grpc.insecure_channel(arguments.server, channel_options(arguments.server)) as channel:
         stub = pb_grpc.AdminServiceStub(channel)
         try:
-            answer = stub.ReloadModels(pb.ReloadModelsRequest(), timeout=arguments.timeout_seconds)
+            answer = stub.ReloadModels(
+                pb.ReloadModelsRequest(), timeout=arguments.timeout_seconds, metadata=metadata
+            )
         except grpc.RpcError as error:
             if (response := _outcomes(error)).models:
                 return _tell(response)
@@ -34,6 +45,18 @@ def main() -> int:
             print(f"traghetto-reload: {error.code().name}: {error.details()}{through}", file=sys.stderr)
             return 2
     return _tell(answer)
+
+
+def _metadata(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """What the call says of who makes it.
+
+    Raises:
+        TokenError: there is no token where one should be, or others could read it.
+    """
+    token = make_token(arguments)
+    is_allowed = arguments.allow_plaintext_token
+    require_private(arguments.server, token, has_tls=False, is_allowed=is_allowed)
+    return TokenSource(token).metadata()
 
 
 def _outcomes(error: grpc.RpcError) -> pb.ReloadModelsResponse:

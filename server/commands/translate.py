@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from server.commands.heat_map import DrawingUnavailable, draw, require_matplotlib
 from server.commands.standard_streams import run_command
-from server.commands.translate_arguments import make_options, make_tls, make_token, parse_arguments
+from server.commands.token_file import make_token
+from server.commands.translate_arguments import make_options, make_tls, parse_arguments
 from server.commands.translate_file import translate_file
 from server.commands.translate_results import told
 from server.files.text_file import FileError

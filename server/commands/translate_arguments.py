@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from server.commands.token_file import add_token_arguments
 from server.documents.glossary_file import GlossaryError, read_terms
 from traghetto import (
     AttentionOptions,
@@ -16,13 +15,10 @@ from traghetto import (
     GlossaryTerm,
     Sampling,
     Tls,
-    TokenError,
     TranslateOptions,
 )
 from traghetto.target import MAX_KEEPALIVE_SECONDS, MAX_MESSAGE_MIB
-from traghetto.token import Token
 
-TOKEN_VARIABLE = "TRAGHETTO_TOKEN"  # noqa: S105 - its name
 PICTURE_SUFFIXES = (".png", ".svg")
 # A flag that says more about another one, and has no meaning without it.
 _NEEDS = {
@@ -76,26 +72,6 @@ def make_tls(parsed: argparse.Namespace) -> Tls | None:
     if not (parsed.tls or parsed.tls_ca or parsed.tls_certificate):
         return None
     return Tls(ca=parsed.tls_ca, certificate=parsed.tls_certificate, key=parsed.tls_key)
-
-
-def make_token(parsed: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Token | None:
-    """The token of the calls: a file's, read again when it is refused, else the variable's; or None."""
-    path: Path | None = parsed.token_file
-    return environment.get(TOKEN_VARIABLE) or None if path is None else lambda: _token_of(path)
-
-
-def _token_of(path: Path) -> str:
-    """A file's token.
-
-    Raises:
-        TokenError: it cannot be read, or anybody can read it.
-    """
-    try:
-        if (mode := stat.S_IMODE(path.stat().st_mode)) & stat.S_IROTH:
-            raise TokenError(f"{path} has mode {mode:04o}, and can be read by anybody: chmod o= {path}")
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from error
 
 
 def make_options(parsed: argparse.Namespace) -> TranslateOptions:
@@ -170,17 +146,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help=f"holds the token for a server that asks who calls (default: the variable {TOKEN_VARIABLE})",
-    )
-    parser.add_argument(
-        "--allow-plaintext-token",
-        action="store_true",
-        help="send the token without TLS to another machine too",
-    )
+    add_token_arguments(parser)
     parser.add_argument(
         "--keepalive-seconds",
         type=_keepalive,

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from server.commands.translate_arguments import make_token, parse_arguments
+from server.commands.token_file import make_token
+from server.commands.translate_arguments import parse_arguments
 from traghetto import AsyncClient, CallError, Client, TokenError
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 from traghetto.pb.translation.v1 import translation_pb2_grpc as pb_grpc

@@ -24,6 +24,7 @@ from server.api.cancel_limit import CancelLimit
 from server.api.clients import client_of
 from server.api.interceptor import CallInterceptor
 from server.api.status import abort
+from server.commands import reload
 from server.errors import QueueFull, RequestError
 from server.telemetry.call_record import count_rejection
 from server.telemetry.log_format import TextFormatter
@@ -259,6 +260,41 @@ def test_the_admin_service_is_an_admins(run: Any) -> None:
         await stub.ReloadModels(admin_pb2.ReloadModelsRequest(), metadata=bearer(ADMIN))
 
     assert run(talk).value("tenant_refusals_total", tenant="shop", reason="permission") == 1
+
+
+def test_the_reload_command_says_who_calls(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(ADMIN)
+    path.chmod(0o600)
+
+    async def talk(running: Running, channel: Any) -> None:
+        command = ["traghetto-reload", f"--server=127.0.0.1:{running.port}"]
+        monkeypatch.setattr("sys.argv", command)
+        assert await asyncio.to_thread(reload.main) == 2
+        monkeypatch.setenv("TRAGHETTO_TOKEN", SHOP)
+        assert await asyncio.to_thread(reload.main) == 2
+        monkeypatch.setattr("sys.argv", [*command, f"--token-file={path}"])
+        assert await asyncio.to_thread(reload.main) == 0
+        path.chmod(0o644)
+        assert await asyncio.to_thread(reload.main) == 2
+
+    monkeypatch.delenv("TRAGHETTO_TOKEN", raising=False)
+    run(talk)
+    missing, denied, readable = capsys.readouterr().err.splitlines()
+    assert missing.startswith("traghetto-reload: UNAUTHENTICATED: ")
+    assert denied == "traghetto-reload: PERMISSION_DENIED: tenant 'shop' may not call the admin service"
+    assert readable.startswith(f"traghetto-reload: {path} has mode 0644")
+
+
+def test_the_reload_command_sends_no_token_over_a_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAGHETTO_TOKEN", ADMIN)
+    monkeypatch.setattr("sys.argv", ["traghetto-reload", "--server=192.0.2.1:50053"])
+    assert reload.main() == 2
+    assert "would cross the network to 192.0.2.1:50053" in capsys.readouterr().err
 
 
 def test_a_tenant_of_bulk_makes_bulk_calls(run: Any) -> None:
