@@ -18,6 +18,7 @@ from server.gateway import deepl, libretranslate, own_api
 from server.gateway.config import GatewayConfig
 from server.gateway.deepl import DeepL
 from server.gateway.deepl_documents import DeepLDocuments
+from server.gateway.deepl_glossaries import DeepLGlossaries
 from server.gateway.errors import RequestRefused
 from server.gateway.exchange import Exchange
 from server.gateway.file_jobs import FileJobs
@@ -34,13 +35,14 @@ _CORS_SECONDS = 600
 
 def make_app(config: GatewayConfig, upstream: Upstream, metrics: GatewayMetrics) -> Starlette:
     """The ASGI application in front of a server; made in the event loop that it runs in."""
-    files = FileJobs(config, upstream)
+    files, glossaries = FileJobs(config, upstream), DeepLGlossaries(upstream)
     routes = [
         *own_routes(upstream),
         stream_route(upstream),
         openapi_route(),
         *LibreTranslate(upstream, files).routes(),
-        *DeepL(upstream).routes(),
+        *DeepL(upstream, glossaries).routes(),
+        *glossaries.routes(),
         *DeepLDocuments(files).routes(),
         *_health_routes(upstream),
         *page_routes(config.page),

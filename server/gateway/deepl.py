@@ -1,4 +1,4 @@
-"""DeepL's API, version 2: texts, languages, usage, and glossaries as far as there are any.
+"""DeepL's API, version 2: texts, languages and usage.
 
 What it has and this service has not is refused as DeepL refuses it. Source: DeepL's own description,
 https://developers.deepl.com/docs/api-reference/translate.
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from server.gateway.credentials import metadata_of
+from server.gateway.deepl_glossaries import DeepLGlossaries
 from server.gateway.errors import Refusal, RequestRefused, headers_of, http_code_of
 from server.gateway.ignored_tags import ignoring
 from server.gateway.languages import name_of, targets_by_source
@@ -62,14 +63,15 @@ _HTTP_CODES: Mapping[int, int] = {code_pb2.NOT_FOUND: 400, code_pb2.UNAUTHENTICA
 
 
 class DeepL:
-    """The API's methods but those for documents.
+    """The API's methods but those for documents and glossaries.
 
     Args:
         upstream: Answers them.
+        glossaries: That texts may name.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: Upstream, glossaries: DeepLGlossaries) -> None:
+        self._upstream, self._glossaries = upstream, glossaries
 
     def routes(self) -> list[Route]:
         """A route for each."""
@@ -78,14 +80,6 @@ class DeepL:
             Route("/v2/translate", self._translate, methods=["POST"], name="deepl.translate"),
             Route("/v2/languages", self._languages, methods=both, name="deepl.languages"),
             Route("/v2/usage", _usage, methods=both, name="deepl.usage"),
-            Route("/v2/glossary-language-pairs", _no_pairs, name="deepl.glossary_pairs"),
-            Route("/{version:str}/glossaries", _glossaries, methods=both, name="deepl.glossaries"),
-            Route(
-                "/{version:str}/glossaries/{glossary_id:path}",
-                _glossary,
-                methods=["GET", "DELETE", "PATCH", "PUT"],
-                name="deepl.glossary",
-            ),
         ]
 
     async def _translate(self, request: Request) -> Response:
@@ -99,14 +93,18 @@ class DeepL:
         splits = _SEGMENTATIONS_OF_MARKUP if is_markup else _SEGMENTATIONS
         parameters.flag("preserve_formatting", default=True)  # it always is
         marks = [ignoring(text, _tags(parameters) if is_markup else ()) for text in texts]
+        metadata = metadata_of(request.headers, parameters.text("auth_key", ""))
+        source, target = source_of(parameters), parameters.text("target_lang")
+        glossary_id = parameters.text("glossary_id", "")
+        terms = self._glossaries.terms(glossary_id, metadata, source, target) if glossary_id else []
         results = await translate(
             self._upstream,
             [text for text, _ in marks],
-            source=source_of(parameters),
-            target=parameters.text("target_lang"),
+            languages=(source, target),
             text_format=text_format,
             segmentation=parameters.choice("split_sentences", "1", splits),
-            metadata=metadata_of(request.headers, parameters.text("auth_key", "")),
+            terms=terms,
+            metadata=metadata,
         )
         counts = (
             [len(text) for text in texts]
@@ -157,8 +155,6 @@ def refuse_what_is_lacking(parameters: Parameters) -> None:
     for name in _LACKING:
         if name in parameters and parameters[name]:  # noqa: RUF019 - no dict
             raise RequestRefused(400, "is not supported", field=name)
-    if parameters.text("glossary_id", ""):
-        raise RequestRefused(404, f"Glossary not found: {parameters['glossary_id']!r}", field="glossary_id")
 
 
 def _tags(parameters: Parameters) -> list[str]:
@@ -172,17 +168,3 @@ def _tags(parameters: Parameters) -> list[str]:
 async def _usage(_: Request) -> Response:
     """Nothing is counted against a limit: what the server's own access control counts it does not tell."""
     return JSONResponse({"character_count": 0, "character_limit": _UNLIMITED_CHARACTERS})
-
-
-async def _no_pairs(_: Request) -> Response:
-    return JSONResponse({"supported_languages": []})
-
-
-async def _glossaries(request: Request) -> Response:
-    if request.method == "GET":
-        return JSONResponse({"glossaries": []})
-    raise RequestRefused(400, "glossaries are not supported: no language pair takes one")
-
-
-async def _glossary(_: Request) -> Response:
-    raise RequestRefused(404, "Glossary not found")

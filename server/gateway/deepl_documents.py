@@ -40,6 +40,8 @@ class DeepLDocuments:
         parameters = await parameters_of(request)
         file = parameters.file("file")
         refuse_what_is_lacking(parameters)
+        if parameters.text("glossary_id", ""):
+            raise RequestRefused(400, "is not supported for documents", field="glossary_id")
         languages = source_of(parameters), parameters.text("target_lang")
         metadata = metadata_of(request.headers, parameters.text("auth_key", ""))
         name = parameters.text("filename", "") or file.filename or ""

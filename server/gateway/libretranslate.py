@@ -72,8 +72,7 @@ class LibreTranslate:
         results = await translate(
             self._upstream,
             texts,
-            source=source,
-            target=target,
+            languages=(source, target),
             text_format=parameters.choice("format", "text", _FORMATS),
             num_alternatives=parameters.number("alternatives", 0, _MAX_ALTERNATIVES),
             metadata=_metadata(request, parameters),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from google.rpc import code_pb2
@@ -38,20 +38,20 @@ async def translate(
     upstream: Upstream,
     texts: Sequence[str],
     *,
-    source: str,
-    target: str,
+    languages: tuple[str, str],
     text_format: pb.TextFormat.ValueType = pb.TEXT_FORMAT_PLAIN,
     segmentation: pb.Segmentation.ValueType = pb.SEGMENTATION_UNSPECIFIED,
     num_alternatives: int = 0,
+    terms: Iterable[pb.GlossaryTerm] = (),
     metadata: Metadata = (),
 ) -> list[Translated]:
     """Translate texts.
 
     Args:
-        source: A tag, or "auto".
-        target: A tag.
+        languages: Source and target as tags; the source may be "auto".
         text_format, segmentation: Of the contract.
         num_alternatives: At most so many beside each translation; a text of several sentences has none.
+        terms: Of a glossary.
         metadata: Of the call.
 
     Raises:
@@ -59,10 +59,11 @@ async def translate(
         RequestRefused: one of the texts failed, or is no Unicode.
     """
     request = pb.TranslateRequest(
-        source_language=source,
-        target_language=target,
+        source_language=languages[0],
+        target_language=languages[1],
         format=text_format,
         options=pb.TranslateOptions(segmentation=segmentation),
+        glossary=terms,
     )
     try:
         request.texts.extend(checked_texts(texts))

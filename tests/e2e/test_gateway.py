@@ -282,12 +282,30 @@ def test_deepl_keeps_tags_and_what_is_in_those_to_be_ignored(deepl_client: deepl
     assert "Good morning" not in str(result)
 
 
-def test_deepl_lists_languages_usage_and_no_glossaries(deepl_client: deepl.DeepLClient) -> None:
+def test_deepl_lists_languages_and_usage(deepl_client: deepl.DeepLClient) -> None:
     assert [language.code.lower() for language in deepl_client.get_source_languages()] == ["en", "it"]
     assert not deepl_client.get_target_languages()[0].supports_formality
     assert not deepl_client.get_usage().any_limit_reached
-    assert deepl_client.list_glossaries() == []
-    assert deepl_client.get_glossary_languages() == []
+
+
+def test_deepl_makes_uses_and_deletes_a_glossary(
+    deepl_client: deepl.DeepLClient, gateway: RunningGateway
+) -> None:
+    entries = {"cat": "micio", "dog": "cane"}
+    made = deepl_client.create_glossary("pets", "EN", "IT", entries)
+    assert [one.glossary_id for one in deepl_client.list_glossaries()] == [made.glossary_id]
+    assert (deepl_client.get_glossary(made.glossary_id).entry_count, made.ready) == (2, True)
+    assert deepl_client.get_glossary_entries(made) == entries
+    assert str(deepl_client.translate_text_with_glossary(CAT, made)) == "Il micio è sul tavolo."
+    assert gateway.ask(f"/v2/glossaries/{made.glossary_id}", authorization="Bearer another").code == 404
+    with pytest.raises(deepl.DeepLException, match="is from en to it, must be from it to en"):
+        deepl_client.translate_text(CAT, source_lang="IT", target_lang="EN-GB", glossary=made.glossary_id)
+    with pytest.raises(deepl.DeepLException, match="has 1025 terms, must have 1 to 1024"):
+        deepl_client.create_glossary("large", "EN", "IT", {f"cat{i}": "micio" for i in range(1025)})
+    deepl_client.delete_glossary(made)
+    with pytest.raises(deepl.GlossaryNotFoundException):
+        deepl_client.get_glossary(made.glossary_id)
+    assert len(deepl_client.get_glossary_languages()) == 2
 
 
 @pytest.mark.parametrize(

@@ -169,8 +169,18 @@ def test_another_search_is_asked_for_as_the_form_says(opened: Open) -> None:
         }
         expect(page.locator("#others-none")).to_be_visible()
         expect(page.locator("#target")).to_have_text(GATTO)
-        has_glossary = "glossary" in pb.TranslateRequest.DESCRIPTOR.fields_by_name
-        expect(page.locator("#glossary")).to_be_visible(visible=has_glossary)
+        shown.must_be_clean()
+
+
+def test_a_term_of_the_glossary_box_stands_in_the_translation(opened: Open) -> None:
+    with opened() as shown:
+        page = shown.page
+        write(page, CAT)
+        page.click("#settings summary")
+        with page.expect_request("**/v1/translate") as asked:
+            page.fill("#glossary", "cat = micio\n")
+        assert json.loads(asked.value.post_data or "")["glossary"] == [{"source": "cat", "target": "micio"}]
+        expect(page.locator("#target")).to_have_text("Il micio è sul tavolo.")
         shown.must_be_clean()
 
 
