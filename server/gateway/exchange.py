@@ -7,6 +7,7 @@ its task is cancelled, and with it the call that it makes to the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -16,13 +17,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.gateway.errors import RequestRefused
 
 Refuse = Callable[[Request, RequestRefused], Response]
+# Of a body that is refused, read and thrown away: many clients read no answer before they have sent all, and
+# lose it to the reset of a connection that is closed before.
+_DISCARD_SECONDS = 5.0
+_DISCARD_BYTES = 64 << 20
 
 
 class BodyLimit(RequestRefused):
-    """A body of more bytes than the limit."""
+    """A body of more bytes than the limit.
 
-    def __init__(self, limit: int) -> None:
+    Attributes:
+        is_read: Whether it was read to its end.
+    """
+
+    def __init__(self, limit: int, *, is_read: bool = False) -> None:
         super().__init__(413, f"the body has more than {limit} bytes, the limit")
+        self.is_read = is_read
 
 
 class Exchange:
@@ -50,7 +60,10 @@ class Exchange:
         except TimeoutError:
             error = RequestRefused(408, f"the body took more than {self._body_seconds:g} s, the limit")
             await self._refused(error, scope, receive, send)
-        except RequestRefused as error:
+        except BodyLimit as error:
+            waits = (b"expect", b"100-continue") in scope["headers"]  # the client, with its body
+            if not (error.is_read or waits):
+                await _discard(receive)
             await self._refused(error, scope, receive, send)
         else:
             if body is not None:
@@ -73,15 +86,27 @@ class Exchange:
             chunks.append(message.get("body", b""))
             num_bytes += len(chunks[-1])
             if num_bytes > self._max_body_bytes:
-                raise BodyLimit(self._max_body_bytes)
+                raise BodyLimit(self._max_body_bytes, is_read=not message.get("more_body", False))
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
     async def _refused(self, error: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and close the connection: what is left of the body is not read."""
+        """Answer, and close the connection: some of the body may be left."""
         response = self._refuse(Request(scope), error)
         response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a body, within limits."""
+    num_left = _DISCARD_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while num_left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                num_left -= len(message.get("body", b""))
 
 
 class _Body:

@@ -127,6 +127,7 @@ def test_the_description_is_valid_and_names_what_is_served(gateway: RunningGatew
         "/v1/score",
         "/v1/models",
         "/v1/languagePairs",
+        "/v1/glossaries",
     }
 
 
