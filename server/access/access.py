@@ -69,7 +69,10 @@ class Access:
     async def keep_fresh(self) -> None:
         """Refresh time and again."""
         while True:
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:
+                log.exception("the access rules could not be read again; those from before stay")
             await asyncio.sleep(_WATCH_SECONDS)
 
     def tenant_of(self, authorization: Sequence[str], certificates: Collection[str]) -> Tenant:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 
 from server.access.quotas import Admission
 from server.access.tenant import TEXTS, Tenant
@@ -22,14 +23,18 @@ def current_tenant() -> Tenant | None:
     return None if admission is None else admission.tenant
 
 
-def charge_source_tokens(count: int) -> None:
+def charge_source_tokens(count: int) -> Callable[[], None]:
     """Charge the call's tenant for texts that are tokenized and about to wait for a model.
+
+    Returns:
+        Says that a model has worked on them; until then they are given back where the call is shed.
 
     Raises:
         QuotaExceeded: the tenant has not so many left in this minute.
     """
-    if (admission := current_admission.get()) is not None:
-        admission.charge(count)
+    if (admission := current_admission.get()) is None:
+        return lambda: None
+    return partial(admission.settle, admission.charge(count))
 
 
 @asynccontextmanager

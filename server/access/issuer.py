@@ -56,6 +56,8 @@ class Issuer:
     def _checked(self, token: str) -> str:
         header = jwt.get_unverified_header(token)
         algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str):
+            raise jwt.InvalidAlgorithmError
         keys = self.keys()
         if kid is not None and all(key.kid is not None and key.kid != kid for key in keys):
             self.want_keys()

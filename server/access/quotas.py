@@ -75,18 +75,22 @@ class Usage:
     num_texts: int = 0  # of calls that are under way
 
 
+Charge = tuple[Entry, int]  # where it stands, and how much of that
+
+
 class Admission:
     """One call that was let in: what it uses of its tenant's quotas."""
 
     def __init__(self, tenant: Tenant, usage: Usage, now: Callable[[], float]) -> None:
         self.tenant, self._usage, self._now = tenant, usage, now
-        self._charged: list[tuple[Entry, int]] = []
+        self._charged: list[Charge] = []  # for what no model has worked on yet
+        self._num_settled = 0
         self._num_texts = 0
 
     @property
     def num_tokens(self) -> int:
         """Source tokens that it was charged."""
-        return sum(amount for _, amount in self._charged)
+        return self._num_settled + sum(amount for _, amount in self._charged)
 
     def count_request(self) -> None:
         """Use one request.
@@ -96,13 +100,20 @@ class Admission:
         """
         self._use(REQUESTS, self._usage.requests, 1)
 
-    def charge(self, num_tokens: int) -> None:
+    def charge(self, num_tokens: int) -> Charge:
         """Use source tokens.
 
         Raises:
             QuotaExceeded: the tenant has not so many left in this minute.
         """
-        self._charged.append((self._use(TOKENS, self._usage.tokens, num_tokens), num_tokens))
+        charge = (self._use(TOKENS, self._usage.tokens, num_tokens), num_tokens)
+        self._charged.append(charge)
+        return charge
+
+    def settle(self, charge: Charge) -> None:
+        """A model has worked on these tokens: they are not given back."""
+        self._charged.remove(charge)
+        self._num_settled += charge[1]
 
     def hold(self, num_texts: int) -> None:
         """Use room for texts, until `leave`.
@@ -134,7 +145,7 @@ class Admission:
         self._num_texts -= num_texts
 
     def refund(self) -> None:
-        """Give the tokens back: no model has worked on them."""
+        """Give the tokens back that no model has worked on."""
         for entry, amount in self._charged:
             entry.amount -= amount
         self._charged.clear()

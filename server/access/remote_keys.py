@@ -7,6 +7,7 @@ import math
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 
 from server.access.keys import KeyFault, VerificationKey, public_keys
 
@@ -50,7 +51,7 @@ class RemoteKeys:
         self._fetched, self._is_wanted = self._now(), False
         try:
             self.keys = public_keys(self._fetch(self._url))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             if not self._has_failed:
                 fault = str(error) if isinstance(error, KeyFault) else type(error).__name__
                 log.error("the keys at %s cannot be had, those from before stay: %s", self._url, fault)  # noqa: TRY400 - no fault of ours

@@ -87,8 +87,12 @@ def _without_codes(content: bytes, source: Node, prefix: str) -> tuple[str, list
 
 
 def _within(name: str, attributes: str, codes: Sequence[str]) -> Callable[[str], bytes]:
+    def code(found: re.Match[str]) -> str:
+        number = int(found.group(1))
+        return codes[number] if number < len(codes) else found.group()  # one that the file has itself
+
     def written(text: str) -> bytes:
-        inner = _PUT_IN.sub(lambda found: codes[int(found.group(1))], text)
+        inner = _PUT_IN.sub(code, text)
         return f"<{name}{attributes}>{inner}</{name}>".encode()
 
     return written

@@ -35,6 +35,7 @@ HTTP_CODES: Mapping[int, int] = {
 
 # Of what the gateway itself refuses; all else is INVALID_ARGUMENT.
 _CODES: Mapping[int, int] = {
+    401: code_pb2.UNAUTHENTICATED,
     404: code_pb2.NOT_FOUND,
     405: code_pb2.UNIMPLEMENTED,
     408: code_pb2.DEADLINE_EXCEEDED,

@@ -32,7 +32,7 @@ from traghetto.results import Result, TextError
 from traghetto.tls import security_of
 
 log = logging.getLogger("traghetto.gateway.files")
-_MAX_NAME = 100  # characters
+_MAX_NAME_BYTES = 200  # of 255 that a file system takes: a journal's name is longer
 _MAX_AT_WORK = 4  # files at once; of each the server has 8 calls at most
 _OPTIONS: TranslateOptions = {"priority": "bulk"}
 
@@ -90,10 +90,9 @@ class FileJobs:
             RequestRefused: there are as many files as there may be.
         """
         self._drop_old()
-        if len(self._jobs) >= self._config.max_file_jobs:
-            raise RequestRefused(
-                429, f"there are {len(self._jobs)} files already, the limit: try again later"
-            )
+        kept = sum(job.error is None for job in self._jobs.values())
+        if kept >= self._config.max_file_jobs:
+            raise RequestRefused(429, f"there are {kept} files already, the limit: try again later")
         job = self._made(name, content)
         task = asyncio.create_task(self._run(job, languages, metadata))
         self._tasks.add(task)
@@ -113,7 +112,7 @@ class FileJobs:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _made(self, name: str, content: bytes) -> FileJob:
-        bare = PurePath(name.replace("\\", "/")).name.replace("\0", "")[-_MAX_NAME:] or "file"
+        bare = _file_name(name)
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         job = FileJob(source=folder / "source" / bare, output=folder / "output" / bare)
         for path in (job.source, job.output):
@@ -143,12 +142,23 @@ class FileJobs:
             job.error, job.http_code = "a fault of the gateway, whose log tells more", 500
         finally:
             job.ended = time.monotonic()
+            if job.error is not None:  # why is all that anybody may still ask for
+                shutil.rmtree(job.source.parents[1], ignore_errors=True)
 
     def _drop_old(self) -> None:
         before = time.monotonic() - self._config.file_seconds
-        for job in [job for job in self._jobs.values() if job.ended is not None and job.ended <= before]:
-            del self._jobs[job.id]
+        old = [job for job in self._jobs.values() if job.ended is not None and job.ended <= before]
+        failed = [job for job in self._jobs.values() if job.error is not None]
+        for job in [*old, *failed[: -self._config.max_file_jobs]]:
+            self._jobs.pop(job.id, None)
             shutil.rmtree(job.source.parents[1], ignore_errors=True)
+
+
+def _file_name(name: str) -> str:
+    """The last part of a name, as its end tells the format; short enough, and of a file."""
+    bare = PurePath(name.replace("\\", "/")).name.replace("\0", "")
+    bare = bare.encode()[-_MAX_NAME_BYTES:].decode(errors="ignore")
+    return "file" if bare in {"", ".", ".."} else bare
 
 
 def _translate(job: FileJob, client: _ThreadClient, languages: tuple[str, str]) -> None:

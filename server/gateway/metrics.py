@@ -76,6 +76,9 @@ class Counted:
         with self._metrics.running.track_inprogress():
             try:
                 await self._app(scope, receive, noting)
+            except Exception:
+                code = 500  # what is outside of this answers so
+                raise
             finally:
                 route = getattr(scope.get("route"), "name", None) or "none"
                 self._metrics.requests.labels(route, code).inc()

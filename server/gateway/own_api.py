@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
@@ -11,10 +12,11 @@ from starlette.routing import Route
 
 from server.gateway.credentials import metadata_of
 from server.gateway.errors import Refusal, RequestRefused, headers_of, http_code_of, status_dict
-from server.gateway.rules import Rule, as_json, from_body, from_query, rules_of_contract
+from server.gateway.rules import Kind, Rule, as_json, from_body, from_query, rules_of_contract
 from server.gateway.upstream import Upstream
 
 JSON = "application/json"
+_INLINE_BYTES = 16_384  # of a body that is read without leaving the event loop to others
 
 
 def own_routes(upstream: Upstream) -> list[Route]:
@@ -49,13 +51,25 @@ def require_json(request: Request) -> None:
         raise RequestRefused(415, f"the body is of type {content_type!r}, must be {JSON} in UTF-8")
 
 
+async def read_body(kind: type[Kind], request: Request) -> Kind:
+    """The message that a request's body is; a long one is read beside the event loop.
+
+    Raises:
+        RequestRefused: it is none.
+    """
+    body = await request.body()
+    if len(body) <= _INLINE_BYTES:
+        return from_body(kind, body)
+    return await asyncio.to_thread(from_body, kind, body)
+
+
 def _endpoint(rule: Rule, upstream: Upstream) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         if rule.verb == "GET":
             message = from_query(rule.request, request.query_params.multi_items())
         else:
             require_json(request)
-            message = from_body(rule.request, await request.body())
+            message = await read_body(rule.request, request)
         result = await upstream.call(rule.method, message, rule.answer, metadata_of(request.headers))
         return Response(as_json(result), media_type=JSON)
 

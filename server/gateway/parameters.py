@@ -79,7 +79,8 @@ class Parameters:
             RequestRefused: it is none, or beyond the limit.
         """
         value = self._values.get(name, default)
-        if not str(value).isdecimal() or int(value) > most:
+        told = str(value)
+        if not told.isdecimal() or len(told) > len(str(most)) or int(told) > most:
             raise RequestRefused(400, f"is {value!r}, must be a whole number from 0 to {most}", field=name)
         return int(value)
 

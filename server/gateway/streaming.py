@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf import json_format
@@ -18,8 +19,7 @@ from starlette.routing import Route
 
 from server.gateway.credentials import metadata_of
 from server.gateway.errors import RequestRefused, status_dict
-from server.gateway.own_api import require_json
-from server.gateway.rules import from_body
+from server.gateway.own_api import read_body, require_json
 from server.gateway.upstream import CallFailed, Metadata, Upstream
 from traghetto.pb.translation.v1 import translation_pb2 as pb
 
@@ -34,7 +34,7 @@ def stream_route(upstream: Upstream) -> Route:
 
     async def answer(request: Request) -> Response:
         require_json(request)
-        whole = from_body(pb.TranslateRequest, await request.body())
+        whole = await read_body(pb.TranslateRequest, request)
         calls = _calls(whole)
         events = _events(upstream, calls, metadata_of(request.headers))
         return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
@@ -42,8 +42,8 @@ def stream_route(upstream: Upstream) -> Route:
     return Route(PATH, answer, methods=["POST"], name="TranslateStream")
 
 
-def _calls(whole: pb.TranslateRequest) -> list[pb.TranslateRequest]:
-    """A request for each text.
+def _calls(whole: pb.TranslateRequest) -> Sequence[Callable[[], pb.TranslateRequest]]:
+    """What makes the request of each text, when it is time: each has all that is not of one text.
 
     Raises:
         RequestRefused: there are none, too many, or prefixes that do not fit them.
@@ -56,25 +56,26 @@ def _calls(whole: pb.TranslateRequest) -> list[pb.TranslateRequest]:
             400, f"has {len(prefixes)}, must have none, one or {len(texts)}", field="target_prefixes"
         )
     del whole.texts[:], whole.target_prefixes[:]
-    calls = []
-    for number, text in enumerate(texts):
+
+    def call_of(number: int) -> pb.TranslateRequest:
         call = pb.TranslateRequest()
         call.CopyFrom(whole)
-        call.texts.append(text)
+        call.texts.append(texts[number])
         call.target_prefixes.extend(prefixes[number : number + 1] if len(prefixes) > 1 else prefixes)
-        calls.append(call)
-    return calls
+        return call
+
+    return [partial(call_of, number) for number in range(len(texts))]
 
 
 async def _events(
-    upstream: Upstream, calls: list[pb.TranslateRequest], metadata: Metadata
+    upstream: Upstream, calls: Sequence[Callable[[], pb.TranslateRequest]], metadata: Metadata
 ) -> AsyncIterator[str]:
     """An event for each answer in the order in which they come, then one that says that these are all."""
     room = asyncio.Semaphore(_CALLS_UNDER_WAY)
 
     async def answer(number: int) -> tuple[int, pb.TranslateResponse]:
         async with room:
-            call = upstream.call("Translate", calls[number], pb.TranslateResponse, metadata)
+            call = upstream.call("Translate", calls[number](), pb.TranslateResponse, metadata)
             return number, await call
 
     tasks = [asyncio.create_task(answer(number)) for number in range(len(calls))]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -81,8 +81,9 @@ class Translator:
         texts = await tokenize(request)
         record.end_stage("tokenize", started)
         call = _Call(request, texts)
-        self._require_allowed(call)
+        settle = self._require_allowed(call)
         outcomes = await self._run(call, call.jobs, record)
+        settle()
         detokenized = time.monotonic()
         items = await call.items(range(len(texts)), outcomes)
         record.end_stage("detokenize", detokenized)
@@ -92,7 +93,7 @@ class Translator:
                 record.count(item)
         return Translations(items=items, model=request.model, pair=request.pair)
 
-    def _require_allowed(self, call: _Call) -> None:
+    def _require_allowed(self, call: _Call) -> Callable[[], None]:
         """Refuse what may cost or answer more than a call or its tenant may, or what comes too late."""
         request, jobs = call.request, call.jobs.values()
         faults = attention_size_faults(jobs) if request.options.attention else []
@@ -102,7 +103,7 @@ class Translator:
             raise InvalidRequest(faults)
         if request.deadline is not None and request.deadline <= time.monotonic():
             raise DeadlineExceeded(was_queued=False)
-        charge_source_tokens(sum(len(job.source) for job in jobs))
+        return charge_source_tokens(sum(len(job.source) for job in jobs))
 
     async def _run(self, call: _Call, jobs: Mapping[Place, Job], record: Record) -> dict[Place, Outcome]:
         """What became of each job."""

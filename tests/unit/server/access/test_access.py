@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_a_token_that_says_something_else_is_refused_for_it(
     assert refusal(with_issuer, f"Bearer {jwt.encode(claims(**changed), RSA_KEY, 'RS256')}") == words
 
 
-def forged(header: dict[str, str], secret: bytes | None) -> str:
+def forged(header: dict[str, Any], secret: bytes | None) -> str:
     """A token made by hand: no library lets a public key be a secret."""
 
     def part(content: bytes) -> bytes:
@@ -177,7 +178,7 @@ def forged(header: dict[str, str], secret: bytes | None) -> str:
 
 def test_no_algorithm_and_no_confusion_of_keys_gets_anywhere(with_issuer: Access) -> None:
     refused = "the token's signature is not of a key that is trusted"
-    for name in ("none", "None", "NONE", ""):
+    for name in ("none", "None", "NONE", "", ["RS256"], None):
         assert refusal(with_issuer, f"Bearer {forged({'alg': name}, None)}").startswith("the token")
     for secret in (public_pem(RSA_KEY), public_pem(RSA_KEY).rstrip(), json.dumps(jwk(RSA_KEY)).encode()):
         for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "rsa"}):
@@ -222,6 +223,24 @@ def test_keys_at_a_url_are_fetched_again_for_an_unknown_one_but_not_by_a_call(wr
     access.refresh()
     assert who(access, new) == "shop"
     assert fetched == [url, url]
+
+
+@pytest.mark.parametrize("fault", [BadStatusLine("nonsense"), OSError(), ValueError()])
+def test_keys_that_cannot_be_had_leave_those_from_before(fault: Exception) -> None:
+    now, answers = [1000.0], [json.dumps({"keys": [jwk(EC_KEY, kid="new")]}).encode(), fault]
+
+    def fetch(url: str) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    keys = RemoteKeys("https://idp.example/jwks", fetch, lambda: now[0])
+    keys.refresh()
+    now[0] += 1e6
+    keys.refresh()
+    assert not answers
+    assert [key.kid for key in keys.keys] == ["new"]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,18 @@ def test_tokens_that_no_model_worked_on_are_given_back() -> None:
     ledger.open(shop).charge(10)
 
 
+def test_tokens_that_a_model_worked_on_are_not_given_back() -> None:
+    """A stream that runs into its quota is shed as a whole: what it was answered stays charged."""
+    ledger, shop = Ledger(Clock()), tenant(tokens_per_minute=10)
+    call = ledger.open(shop)
+    call.settle(call.charge(7))
+    call.charge(2)
+    call.refund()
+    assert call.num_tokens == 7
+    assert refusal(lambda: ledger.open(shop).charge(4)).quota == TOKENS
+    ledger.open(shop).charge(3)
+
+
 @pytest.mark.parametrize("quota", [TOKENS, TEXTS])
 def test_what_is_larger_than_its_quota_is_not_told_to_wait(quota: str) -> None:
     call = Ledger(Clock()).open(tenant(**{quota: 10}))

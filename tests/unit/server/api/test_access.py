@@ -203,16 +203,16 @@ def test_a_call_is_its_tenants_and_a_stranger_is_told_nothing_but_to_show_a_cred
 
 
 def test_a_stream_is_its_tenants_from_its_beginning(run: Any) -> None:
-    async def messages() -> AsyncIterator[pb.TranslateStreamRequest]:
-        for i in range(3):
+    async def messages(count: int) -> AsyncIterator[pb.TranslateStreamRequest]:
+        for i in range(count):
             yield pb.TranslateStreamRequest(texts=[pb.StreamText(id=i, text="a")] * 100)
 
     async def talk(running: Running, channel: Any) -> None:
         stub: Any = pb_grpc.TranslationServiceStub(channel)
-        call = stub.TranslateStream(messages(), metadata=bearer(SHOP), timeout=PATIENCE_SECONDS)
+        call = stub.TranslateStream(messages(3), metadata=bearer(SHOP), timeout=PATIENCE_SECONDS)
         assert [answer.response.pivot_language async for answer in call] == ["name:shop"] * 3
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.TranslateStream(messages(), timeout=PATIENCE_SECONDS).read()
+            await stub.TranslateStream(messages(1), timeout=PATIENCE_SECONDS).read()
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
     running = run(talk)

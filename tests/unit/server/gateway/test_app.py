@@ -13,7 +13,8 @@ import pytest
 
 from server.gateway.app import make_app
 from server.gateway.config import GatewayConfig
-from server.gateway.metrics import GatewayMetrics
+from server.gateway.file_jobs import _file_name
+from server.gateway.metrics import Counted, GatewayMetrics
 from server.gateway.upstream import Upstream
 from tests.unit.traghetto.misbehaving import Answer, Context, Service, busy, echo, refuse, serving
 from traghetto.pb.translation.v1 import translation_pb2 as pb
@@ -108,13 +109,17 @@ def test_credentials_reach_the_server_as_one_bearer_token(
     assert "x-forwarded-for" not in metadata
 
 
-@pytest.mark.parametrize("token", ["", "a b", "ключ", "a" * 8193])
-def test_what_can_be_no_token_is_not_sent(token: str) -> None:
+def test_an_empty_key_is_none() -> None:
     def answer(request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:
         assert "authorization" not in dict(context.invocation_metadata())
         return echo(request, context)
 
-    assert asked(answer, posted("/translate", LIBRE | {"api_key": token})).status_code == 200
+    assert asked(answer, posted("/translate", LIBRE | {"api_key": ""})).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["a b", "ключ", "a" * 8193])
+def test_what_can_be_no_token_is_refused(token: str) -> None:
+    assert asked(echo, posted("/translate", LIBRE | {"api_key": token})).status_code == 401
 
 
 def test_a_text_that_failed_fails_the_request_and_is_named() -> None:
@@ -144,3 +149,44 @@ def test_events_of_a_stream_carry_the_index_of_their_text() -> None:
     assert (items, events[-1][0]) == ([0, 1], "event: end")
     refused = asked(echo, posted("/v1/translate:stream", BODY | {"targetPrefixes": ["", "c"]}))
     assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "credential", ["Basic dXNlcjpwYXNz", "Token x", "Bearer a b", "Bearer", "Bearer \u00e9"]
+)
+def test_a_credential_that_is_none_is_refused_and_never_taken_for_none_being_there(credential: str) -> None:
+    def ask(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+        return client.post(
+            "/v1/translate", json=BODY, headers={"authorization": credential.encode("latin-1")}
+        )
+
+    response = asked(echo, ask)
+    assert (response.status_code, response.json()["code"]) == (401, 16)
+
+
+def test_a_number_of_thousands_of_digits_is_beyond_its_limit() -> None:
+    response = asked(echo, posted("/translate", LIBRE | {"alternatives": "9" * 5000}))
+    assert response.status_code == 400
+
+
+def test_a_fault_of_the_gateway_is_counted_as_one() -> None:
+    metrics = GatewayMetrics()
+
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        raise KeyError
+
+    async def run() -> None:
+        with pytest.raises(KeyError):
+            await Counted(fail, metrics=metrics)({"type": "http"}, fail, fail)
+
+    asyncio.run(run())
+    assert metrics.requests.labels("none", 500)._value.get() == 1
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/..", "\u4e16" * 200 + ".txt", "a/b\\c.txt"])
+def test_a_file_has_a_name_of_its_own_whatever_it_is_called(name: str) -> None:
+    found = _file_name(name)
+    assert found not in {"", ".", ".."}
+    assert len(found.encode()) <= 200
+    assert not set(found) & {"/", "\\"}
+    assert found.endswith(".txt") == name.endswith(".txt")
