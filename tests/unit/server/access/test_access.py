@@ -227,7 +227,8 @@ def test_keys_at_a_url_are_fetched_again_for_an_unknown_one_but_not_by_a_call(wr
 
 @pytest.mark.parametrize("fault", [BadStatusLine("nonsense"), OSError(), ValueError()])
 def test_keys_that_cannot_be_had_leave_those_from_before(fault: Exception) -> None:
-    now, answers = [1000.0], [json.dumps({"keys": [jwk(EC_KEY, kid="new")]}).encode(), fault]
+    now = [1000.0]
+    answers: list[bytes | Exception] = [json.dumps({"keys": [jwk(EC_KEY, kid="new")]}).encode(), fault]
 
     def fetch(url: str) -> bytes:
         answer = answers.pop(0)

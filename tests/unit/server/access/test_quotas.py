@@ -27,7 +27,7 @@ def tenant(**limits: int) -> Tenant:
     return Tenant(name="shop", limits=limits)
 
 
-def refusal(action: Callable[[], None]) -> QuotaExceeded:
+def refusal(action: Callable[[], object]) -> QuotaExceeded:
     with pytest.raises(QuotaExceeded) as caught:
         action()
     return caught.value

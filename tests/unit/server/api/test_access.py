@@ -365,9 +365,9 @@ def test_new_rules_under_load_lose_no_call_and_let_nobody_in(run: Any) -> None:
     async def talk(running: Running, channel: Any) -> None:
         def reload_all() -> None:
             for i in range(40):
-                reload(i)
+                change(i)
 
-        def reload(round_: int) -> None:
+        def change(round_: int) -> None:
             extra = (
                 f'\n[tenants.t{round_}]\ntokens = ["{hash_of(new_token())}"]\n' if round_ % 3 else "\n[broken"
             )

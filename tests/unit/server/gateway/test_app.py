@@ -157,7 +157,7 @@ def test_events_of_a_stream_carry_the_index_of_their_text() -> None:
 def test_a_credential_that_is_none_is_refused_and_never_taken_for_none_being_there(credential: str) -> None:
     def ask(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
         return client.post(
-            "/v1/translate", json=BODY, headers={"authorization": credential.encode("latin-1")}
+            "/v1/translate", json=BODY, headers={b"authorization": credential.encode("latin-1")}
         )
 
     response = asked(echo, ask)
@@ -172,7 +172,7 @@ def test_a_number_of_thousands_of_digits_is_beyond_its_limit() -> None:
 def test_a_fault_of_the_gateway_is_counted_as_one() -> None:
     metrics = GatewayMetrics()
 
-    async def fail(scope: Any, receive: Any, send: Any) -> None:
+    async def fail(*_: Any) -> Any:
         raise KeyError
 
     async def run() -> None:
