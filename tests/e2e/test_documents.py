@@ -145,7 +145,7 @@ def test_a_page_comes_out_with_its_tags_at_their_words(server: RunningServer) ->
 def test_the_program_of_the_page_shows_each_segment(
     server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (program,) = (block.code for block in blocks_of(PAGE.read_text()) if block.language == "python")
+    program = next(block.code for block in blocks_of(PAGE.read_text()) if block.language == "python")
     exec(program.replace("127.0.0.1:50051", server.address), {})  # noqa: S102 - our own page
     first, *others = capsys.readouterr().out.splitlines()
     assert first.startswith("The cat is on the table. -> Il gatto è sul tavolo. (-")

@@ -194,7 +194,8 @@ def test_the_server_is_one_package_that_carries_all_sources_and_no_model(wheels:
     carried = {name.removeprefix(app) for name in names if name.startswith(app)}
     assert {name for name in carried if name.endswith(".py")} == sources_of("server", "export", "model")
     assert "model/configs/en-it.yaml" in carried
-    assert {Path(name).suffix for name in carried} == {".py", ".typed", ".yaml"}
+    page = {".css", ".html", ".js", ".svg"}
+    assert {Path(name).suffix for name in carried} == {".py", ".typed", ".yaml", *page}
     assert not [name for name in carried if "pretrained" in name or "artifacts" in name]
 
 
