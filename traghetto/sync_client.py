@@ -335,6 +335,9 @@ class Client:
         metadata = self._token.metadata(renew=step.renew_token)
         try:
             method = getattr(self._stub, step.method)
-            return method(step.request, timeout=step.timeout_seconds, metadata=metadata)
+            answer = method(step.request, timeout=step.timeout_seconds, metadata=metadata)
         except grpc.RpcError as error:
             return failure_of(error.code(), error.details(), error.trailing_metadata() or ())
+        if answer is None:  # so gRPC gives an answer whose bytes were damaged
+            return failure_of(grpc.StatusCode.INTERNAL, "the answer cannot be read", ())
+        return answer
