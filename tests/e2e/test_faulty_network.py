@@ -144,7 +144,7 @@ def test_corrupted_bytes_end_a_call_and_nothing_else(
     for seed in range(24):
         harm = Harm(then="corrupt", after_bytes=seed * 40, seed=seed)
         with faulty_proxy(running.address) as between, Client(between.address, SHORT_SECONDS) as client:
-            # Of requests alone: protobuf's C code may abort over damaged answers, which is to be mended.
+            # Of requests alone: over damaged answers the process may abort, why is not known yet.
             between.coming.append(Harms(request=harm))
             try:
                 client.translate(TEXTS, "en", "it", beam_size=1)
